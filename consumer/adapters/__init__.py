@@ -1,0 +1,1 @@
+"""Adapters: the ports on real Kafka, ClickHouse, Postgres, Iceberg, Spark and OpenTelemetry."""

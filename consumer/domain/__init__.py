@@ -1,0 +1,1 @@
+"""Pure core: values and rules, no clock, no randomness, no I/O."""

@@ -1,0 +1,101 @@
+"""Batches and the units, files and evidence that belong to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.window import Window
+
+BATCH_NAMESPACE = UUID("5c0f4f0e-7a62-5d0a-9d5e-1ceca51e0001")
+"""Namespace of batch ids (UUIDv5, RFC 9562)."""
+
+
+class BatchKind(StrEnum):
+    """What a batch does to the target table."""
+
+    WINDOW = "window"
+
+
+class BatchStatus(StrEnum):
+    """Where a batch stands in the ledger."""
+
+    WRITING = "writing"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceRange:
+    """A half-open range ``lower <= (sequence columns) < upper`` inside one instant; ``None`` is unbounded.
+
+    Bounds are the sequence columns' values as SQL-independent strings, one for each column.
+    """
+
+    lower: tuple[str, ...] | None
+    upper: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """The part of a batch that one Spark task writes; it never crosses an Iceberg partition.
+
+    ``rows`` is the planner's count, a hint for sizing only: what is recorded is what was read.
+    """
+
+    index: int
+    window: Window
+    rows: int
+    sequence: SequenceRange | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A stream's window, planned: one Spark job, one snapshot."""
+
+    id: UUID
+    stream: str
+    kind: BatchKind
+    window: Window
+    generation: int
+    units: tuple[Unit, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the source held no row in the window when it was planned."""
+        return not self.units
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenFile:
+    """A data file that a task attempt wrote, and the fingerprint of the rows that it read for it."""
+
+    unit: int
+    path: str
+    bytes: int
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the current snapshot's ancestry says of a stream's progress.
+
+    ``upper`` is the last non-empty upper; ``snapshot_id`` is the snapshot that said so.
+    """
+
+    upper: datetime
+    generation: int
+    batch_id: UUID
+    snapshot_id: int
+
+
+def batch_id(*, source_uuid: UUID, target_uuid: UUID, kind: BatchKind, window: Window, generation: int) -> UUID:
+    """Return the deterministic id of a batch: the same work has the same id, whoever plans it."""
+    name = "|".join(
+        (str(source_uuid), str(target_uuid), kind, window.lower.isoformat(), window.upper.isoformat(), str(generation))
+    )
+    return uuid5(BATCH_NAMESPACE, name)

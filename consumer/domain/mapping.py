@@ -1,0 +1,72 @@
+"""How the columns of a source table become the columns of its target table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyiceberg.schema import Schema
+from pyiceberg.types import IcebergType, NestedField
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceColumn:
+    """A column as ``system.columns`` describes it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnMapping:
+    """One column on its way from ClickHouse to Iceberg.
+
+    Attributes:
+        name: column name, the same on both sides.
+        source_type: ClickHouse type of the source column; kept in the target column's doc.
+        iceberg_type: exact Iceberg type.
+        required: whether the target column is required (the source column is not Nullable).
+        read_sql: ClickHouse expression over the source column that yields the wire value.
+        wire_type: ClickHouse type of the wire value; also the column's type when ClickHouse reads the files.
+        file_sql: ClickHouse expression over the column as read from a Parquet file that yields the wire value.
+        file_type: ClickHouse type with which ClickHouse reads the column from a Parquet file.
+        digest_sql: ClickHouse expressions over the wire value, comma separated, that enter the row hash.
+    """
+
+    name: str
+    source_type: str
+    iceberg_type: IcebergType
+    required: bool
+    read_sql: str
+    wire_type: str
+    file_sql: str
+    file_type: str
+    digest_sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableMapping:
+    """All columns of a stream, in the source's order."""
+
+    columns: tuple[ColumnMapping, ...]
+
+    def iceberg_schema(self) -> Schema:
+        """Return the target's schema with fresh provisional field ids 1…n at the top level.
+
+        Nested ids are assigned by the catalog when the table is created.
+        """
+        return Schema(
+            *(
+                NestedField(
+                    field_id=number,
+                    name=column.name,
+                    field_type=column.iceberg_type,
+                    required=column.required,
+                    doc=f"ClickHouse {column.source_type}",
+                )
+                for number, column in enumerate(self.columns, start=1)
+            )
+        )
+
+    def digest_sql(self) -> str:
+        """Return the ClickHouse expression of a row's 64-bit hash over the wire values of all columns."""
+        return "cityHash64(" + ", ".join(column.digest_sql for column in self.columns) + ")"

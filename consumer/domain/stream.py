@@ -1,0 +1,128 @@
+"""A stream: one configured source table that is offloaded into one target table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from consumer.domain.window import PartitionBy
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
+"""What icehaul accepts as a name of a database, table, column, namespace or stream (ASCII only)."""
+
+
+def check_identifier(field_name: str, value: str) -> str:
+    """Return ``value`` if it is an acceptable identifier.
+
+    Raises:
+        ValueError: naming the field, the value and what is allowed.
+    """
+    if IDENTIFIER.fullmatch(value) is None:
+        raise ValueError(
+            f"{field_name}: {value!r} is not an allowed name; letters, digits and _ are, not starting with a digit,"
+            " 127 characters at most"
+        )
+    return value
+
+
+class Layer(StrEnum):
+    """Layer of the lake that a stream's target belongs to."""
+
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+
+
+class DigestPolicy(StrEnum):
+    """When ClickHouse reads the written files back to compare their digest with what was read."""
+
+    ALWAYS = "always"
+    ON_DEMAND = "on_demand"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableName:
+    """A two-part table name: ClickHouse ``database.table`` or Iceberg ``namespace.table``."""
+
+    database: str
+    table: str
+
+    def __post_init__(self) -> None:
+        check_identifier("database", self.database)
+        check_identifier("table", self.table)
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.table}"
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """Parse ``database.table``.
+
+        Raises:
+            ValueError: if there are not exactly two parts, or one is no allowed identifier.
+        """
+        database, separator, table = text.partition(".")
+        if not separator:
+            raise ValueError(f"{text!r} has no database part; write it as database.table")
+        return cls(database=database, table=table)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchBounds:
+    """Upper bounds of one batch, and of one unit (one Spark task, one file) inside it.
+
+    ``rows`` and ``unit_rows`` count rows, ``bytes`` counts uncompressed source bytes, ``window`` is a
+    span of the time column counted from the first row.
+    """
+
+    rows: int = 5_000_000
+    bytes: int = 2 * 1024**3
+    window: timedelta = timedelta(days=31)
+    unit_rows: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how fast a passing error is retried before the stream is halted."""
+
+    attempts: int = 5
+    initial: timedelta = timedelta(seconds=1)
+    maximum: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One configured source table → target table.
+
+    Attributes:
+        name: unique name; the Kafka key of its events.
+        timestamp_column: time column of the source; the watermark and all windows are on it.
+        sequence_columns: order inside an instant; split of an oversized instant.
+        settle_lag: how long a row may arrive after its timestamp before it counts as late.
+        row_span: how long after its timestamp a row may still change (a daily bar: one day).
+        upstreams: names of streams whose watermark this one never passes.
+    """
+
+    name: str
+    source: TableName
+    target: TableName
+    timestamp_column: str
+    sequence_columns: tuple[str, ...] = ()
+    layer: Layer = Layer.BRONZE
+    settle_lag: timedelta = timedelta(minutes=5)
+    row_span: timedelta = timedelta(0)
+    partition_by: PartitionBy = PartitionBy.DAY
+    upstreams: tuple[str, ...] = ()
+    bounds: BatchBounds = field(default_factory=BatchBounds)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    digest: DigestPolicy = DigestPolicy.ALWAYS
+    create_target: bool = True
+    retain_snapshots: int = 100
+
+    def __post_init__(self) -> None:
+        check_identifier("stream name", self.name)
+        check_identifier("timestamp_column", self.timestamp_column)
+        for column in self.sequence_columns:
+            check_identifier("sequence_columns", column)

@@ -1,0 +1,1 @@
+"""The emitter: watches ClickHouse partitions and the clock, and sends events to Kafka."""

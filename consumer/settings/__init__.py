@@ -1,0 +1,1 @@
+"""Configuration: the models of the YAML file and the environment, and their loading."""

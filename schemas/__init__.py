@@ -1,0 +1,1 @@
+"""Contracts as files: event schemas, Postgres migrations, ClickHouse SQL, configuration schema."""
