@@ -62,10 +62,42 @@ class EmbeddedStackError(IcehaulError):
     reaction = Reaction.STOP
 
 
+class InvalidReason(StrEnum):
+    """Why an event is invalid: a bounded set, fit for a metric's label and a dead letter's header."""
+
+    NULL_VALUE = "null-value"
+    TOO_LARGE = "too-large"
+    INVALID_UTF8 = "invalid-utf8"
+    NOT_JSON = "not-json"
+    TOO_DEEP = "too-deep"
+    DUPLICATE_KEY = "duplicate-key"
+    NOT_FINITE = "not-finite"
+    WRONG_SCHEMA = "wrong-schema"
+    UNKNOWN_VERSION = "unknown-version"
+    UNKNOWN_TYPE = "unknown-type"
+    INVALID_NAME = "invalid-name"
+    INVALID_TIME = "invalid-time"
+    WRONG_KEY = "wrong-key"
+    WRONG_PARTITION = "wrong-partition"
+    UNKNOWN_STREAM = "unknown-stream"
+    OTHER = "other"
+
+
 class InvalidEventError(IcehaulError):
     """An event that can never be handled: malformed, of an unknown type, or for an unknown stream."""
 
     reaction = Reaction.DEAD_LETTER
+
+    def __init__(self, message: str, *, remedy: str, reason: InvalidReason = InvalidReason.OTHER) -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_invalid_event, (self.message, self.remedy, self.reason)
+
+
+def _rebuild_invalid_event(message: str, remedy: str, reason: InvalidReason) -> InvalidEventError:
+    return InvalidEventError(message, remedy=remedy, reason=reason)
 
 
 class TransientError(IcehaulError):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from consumer.domain.inventory import PartitionContent
+
 
 class EventType(StrEnum):
     """CloudEvents ``type`` of the events that icehaul understands."""
@@ -37,9 +39,12 @@ class Event:
         cutoff: the event asks that everything before this instant be offloaded (UTC).
         source: CloudEvents ``source``, who produced it.
         partition_id: ClickHouse partition id, for a partition close.
-        content_id: hash of the partition's inventory, for a partition close.
+        content_id: hash of the partition's content, for a partition close.
+        table: source table of that partition, for people who read the event.
+        content: what the partition held, likewise.
         upstream: stream whose batch was committed, for a batch-committed event.
         batch_id: that batch.
+        snapshot_id: the snapshot that the batch was published with.
         traceparent: W3C trace context of the producer, if it sent one.
         coordinates: topic, partition and offset; ``None`` before the event is sent.
     """
@@ -52,7 +57,10 @@ class Event:
     time: datetime
     partition_id: str | None = None
     content_id: str | None = None
+    table: str | None = None
+    content: PartitionContent | None = None
     upstream: str | None = None
     batch_id: str | None = None
+    snapshot_id: int | None = None
     traceparent: str | None = None
     coordinates: Coordinates | None = None
