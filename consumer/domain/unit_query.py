@@ -1,0 +1,120 @@
+"""The queries that read rows with their digest: the same expressions over the table and over the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from consumer.domain.batch import SequenceRange, Unit
+from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.mapping import ColumnMapping, TableMapping
+from consumer.domain.stream import Stream
+from consumer.domain.time_type import time_type
+from consumer.domain.type_mapping import DIGEST_COLUMN
+from consumer.domain.window import Window
+
+READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
+    {
+        # Text arrives as Arrow utf8, not as binary, dictionary or fixed-length list.
+        "output_format_arrow_string_as_string": 1,
+        "output_format_arrow_low_cardinality_as_dictionary": 0,
+        "output_format_arrow_fixed_string_as_fixed_byte_array": 1,
+        # A profile of the user must not be able to shorten a result without an error.
+        "final": 0,
+        "limit": 0,
+        "offset": 0,
+        "read_overflow_mode": "throw",
+        "result_overflow_mode": "throw",
+        "timeout_overflow_mode": "throw",
+        "sort_overflow_mode": "throw",
+        "decimal_check_overflow": 1,
+        "skip_unavailable_shards": 0,
+    }
+)
+"""Settings for every query of this module; all exist since ClickHouse 24.3."""
+
+
+def sequence_key(column: ColumnMapping) -> str:
+    """Return the expression that writes a sequence column's value as text, as :func:`unit_query` takes it back."""
+    name = quote_name(column.name)
+    if _is_instant(column):
+        return f"toString(toTimeZone({name}, 'UTC'))"
+    return f"toString({name})"
+
+
+def unit_query(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
+    """Return the query that reads a unit: every column's wire value, then the row's hash as ``_icehaul_digest``.
+
+    Values and hash come from one reading of the table, so the hashes describe exactly the rows that were read.
+    Rows are ordered by the time column, then the sequence columns.
+    """
+    order = ", ".join(quote_name(name) for name in (stream.timestamp_column, *stream.sequence_columns))
+    where = window_condition(stream, mapping, unit.window)
+    if unit.sequence is not None:
+        where += _sequence_condition(stream, mapping, unit.sequence)
+    rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {where} ORDER BY {order}")
+    names = ", ".join(quote_name(column.name) for column in mapping.columns)
+    return f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
+
+
+def wire_rows(mapping: TableMapping, source: str) -> str:
+    """Return the query of all columns' wire values from ``source`` (what follows ``FROM``).
+
+    The filter stands in a query of its own around the raw columns: beside the conversions a name would mean
+    the converted value, and the primary key could not be used.
+    """
+    raw = ", ".join(quote_name(column.name) for column in mapping.columns)
+    wire = ", ".join(f"{column.read_sql} AS {quote_name(column.name)}" for column in mapping.columns)
+    return f"SELECT {wire} FROM (SELECT {raw} FROM {source})"
+
+
+def file_rows(mapping: TableMapping, source: str) -> str:
+    """Return the query of all columns' wire values from data files; ``source`` is a table function."""
+    wire = ", ".join(f"{column.file_sql} AS {quote_name(column.name)}" for column in mapping.columns)
+    return f"SELECT {wire} FROM {source}"
+
+
+def file_structure(mapping: TableMapping) -> str:
+    """Return the structure with which ClickHouse reads a data file (not quoted as a literal)."""
+    return ", ".join(f"{quote_name(column.name)} {column.file_type}" for column in mapping.columns)
+
+
+def fingerprint_query(mapping: TableMapping, rows: str) -> str:
+    """Return the query of count and digest (columns ``rows``, ``digest``) over a query of wire values."""
+    return f"SELECT count() AS rows, sum({mapping.digest_sql()}) AS digest FROM ({rows})"
+
+
+def window_condition(stream: Stream, mapping: TableMapping, window: Window) -> str:
+    """Return the condition that a source row lies in a window."""
+    column = _column(mapping, stream.timestamp_column)
+    return time_type(column.source_type).predicate(quote_name(column.name), window)
+
+
+def _sequence_condition(stream: Stream, mapping: TableMapping, sequence: SequenceRange) -> str:
+    columns = [_column(mapping, name) for name in stream.sequence_columns]
+    key = _tuple([quote_name(column.name) for column in columns])
+    condition = ""
+    for operator, bound in ((">=", sequence.lower), ("<", sequence.upper)):
+        if bound is not None:
+            values = _tuple([_literal(column, text) for column, text in zip(columns, bound, strict=True)])
+            condition += f" AND {key} {operator} {values}"
+    return condition
+
+
+def _tuple(expressions: list[str]) -> str:
+    """Return a tuple; one expression stays bare, so that the primary key can be used."""
+    return expressions[0] if len(expressions) == 1 else f"tuple({', '.join(expressions)})"
+
+
+def _literal(column: ColumnMapping, text: str) -> str:
+    if _is_instant(column):
+        return f"CAST({quote_text(text)} AS DateTime64(6, 'UTC'))"
+    return f"CAST({quote_text(text)} AS {column.source_type})"
+
+
+def _is_instant(column: ColumnMapping) -> bool:
+    return column.wire_type.startswith("DateTime64")
+
+
+def _column(mapping: TableMapping, name: str) -> ColumnMapping:
+    return next(column for column in mapping.columns if column.name == name)
