@@ -1,0 +1,1 @@
+"""The container-free stack of real components for the demo and the tests."""

@@ -1,0 +1,355 @@
+"""The HTTP side: connections, routes, and how replies and errors are put on the wire."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from consumer.embedded.clickhouse.body import BodyReader, PlainBody
+from consumer.embedded.clickhouse.compression import decode
+from consumer.embedded.clickhouse.engine import Engine
+from consumer.embedded.clickhouse.errors import ClientGoneError, ErrorCode, QueryError, http_status
+from consumer.embedded.clickhouse.executor import Executor
+from consumer.embedded.clickhouse.external import ExternalTable, external_tables, read_form
+from consumer.embedded.clickhouse.framing import compress, decompress
+from consumer.embedded.clickhouse.limits import Limits
+from consumer.embedded.clickhouse.reply import Reply
+from consumer.embedded.clickhouse.request import (
+    QueryRequest,
+    parameter_name,
+    read_credentials,
+    read_fields,
+    read_query,
+)
+from consumer.embedded.clickhouse.running import RunningQueries
+from consumer.embedded.clickhouse.sessions import Sessions
+from consumer.embedded.clickhouse.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_QUERY_PATHS = frozenset({"/", "/query", "/play"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The one user who may log in."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+class ClickHouseServer(ThreadingHTTPServer):
+    """Listens on loopback; one thread per connection."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    allow_reuse_address = True
+
+    def __init__(self, port: int, *, engine: Engine, spool_dir: Path, account: Account, limits: Limits) -> None:
+        self.engine = engine
+        self.account = account
+        self.limits = limits
+        self.display_name = socket.gethostname()
+        self.spool = Spool(spool_dir)
+        self.sessions = Sessions(engine, limits.sessions_max)
+        self.running = RunningQueries(engine, limits.queries_max)
+        self.executor = Executor(engine, self.sessions, self.running, self.spool, limits)
+        self._connections = threading.BoundedSemaphore(limits.connections_max)
+        super().__init__(("127.0.0.1", port), Handler)
+
+    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        """Serve a connection in a new thread, or turn it away if there are too many."""
+        assert isinstance(request, socket.socket)  # noqa: S101 - a TCP server's requests are sockets
+        if not self._connections.acquire(blocking=False):
+            request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)  # type: ignore[arg-type]
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        """Close a connection."""
+        super().shutdown_request(request)
+
+    def process_request_thread(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
+    ) -> None:
+        """Serve a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+        finally:
+            self._connections.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's signature
+        """Log what broke a connection."""
+        log.warning("connection broke", exc_info=True)
+
+    def stop(self) -> bool:
+        """Take no more requests, end the running ones; return whether all ended in time."""
+        ended = self.running.stop(self.limits.stop_grace_s)
+        self.shutdown()
+        self.server_close()
+        if ended:
+            self.sessions.close()
+        return ended
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    server: ClickHouseServer
+    protocol_version = "HTTP/1.1"
+    server_version = "ClickHouse"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    wbufsize = 64 * 1024
+    _PLAIN_ROUTES: ClassVar[dict[str, bytes]] = {"/ping": b"Ok.\n", "/replicas_status": b"Ok.\n"}
+
+    def setup(self) -> None:
+        """Prepare the connection."""
+        self.timeout = self.server.limits.idle_timeout_s
+        self._head_sent = False
+        self._query_id: str | None = None
+        super().setup()
+
+    def do_GET(self) -> None:  # noqa: N802 - the base class dispatches by this name
+        """Answer a read-only query, or a plain route."""
+        self._answer()
+
+    def do_HEAD(self) -> None:  # noqa: N802
+        """Answer like GET, without a body."""
+        self._answer()
+
+    def do_POST(self) -> None:  # noqa: N802
+        """Answer any query."""
+        self._answer()
+
+    def do_OPTIONS(self) -> None:  # noqa: N802
+        """Answer a browser's preflight: nothing is allowed across origins."""
+        self._send(HTTPStatus.NO_CONTENT, {}, b"")
+
+    def handle_expect_100(self) -> bool:
+        """Ask for the body, unless it is already known to be too large."""
+        length = self.headers.get("Content-Length", "0")
+        if length.isdecimal() and int(length) > self.server.limits.body_bytes_max:
+            return True
+        return super().handle_expect_100()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's signature
+        """Log protocol errors; requests log themselves without their query string, which may hold secrets."""
+        log.debug(format, *args)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Do nothing: see ``_answer``."""
+
+    def _answer(self) -> None:
+        started_s = time.monotonic()
+        self._head_sent = False
+        self._query_id = None
+        self._status = HTTPStatus.OK
+        code = 0
+        path = urlsplit(self.path)
+        body: BodyReader | None = None
+        try:
+            body = BodyReader(self.rfile, self.headers, self.server.limits.body_bytes_max)
+            self._route(path.path, path.query, body)
+        except QueryError as error:
+            code = error.code
+            self._refuse(error, body)
+        except (ClientGoneError, ConnectionError, TimeoutError) as error:
+            self.close_connection = True
+            code = ErrorCode.ABORTED
+            log.info("client gone: %s", type(error).__name__)
+        finally:
+            log.info(
+                "%s %s %d code=%d query_id=%s %.1f ms",
+                self.command, path.path, self._status, code, self._query_id, (time.monotonic() - started_s) * 1e3,
+            )  # fmt: skip
+
+    def _route(self, path: str, query_string: str, body: BodyReader) -> None:
+        if path in self._PLAIN_ROUTES or (path == "/" and self.command != "POST" and not query_string):
+            body.drain()
+            self._send(HTTPStatus.OK, {"Content-Type": "text/html; charset=UTF-8"}, b"Ok.\n")
+        elif path in _QUERY_PATHS:
+            self._query(query_string, body)
+        else:
+            body.drain()
+            self._send(HTTPStatus.NOT_FOUND, {}, f"There is no handle {path}\n\nUse / or /ping.\n".encode())
+
+    def _query(self, query_string: str, body: BodyReader) -> None:
+        server = self.server
+        fields = read_fields(query_string)
+        self._authenticate(fields)
+        if self.command == "POST" and not body.framed:
+            raise QueryError(
+                "The Transfer-Encoding is not chunked and there is no Content-Length header for POST request",
+                code=ErrorCode.HTTP_LENGTH_REQUIRED,
+            )
+        request = read_query(self.command, self.headers, fields, server.limits)
+        with ExitStack() as resources:
+            running = resources.enter_context(
+                server.running.admit(request.query_id, replace=request.replace_running)
+            )
+            self._query_id = running.query_id
+            chunks = decode(self.headers.get("Content-Encoding", ""), body.chunks())
+            plain = PlainBody(decompress(chunks) if request.native_decompression else chunks, server.limits.body_bytes_max)
+            request, plain, tables = self._unpack_form(request, plain)
+            reply = server.executor.execute(request, running, plain, tables, self.connection, resources)
+            body.drain()
+            self._send_reply(request, reply)
+
+    def _authenticate(self, fields: dict[str, str]) -> None:
+        credentials = read_credentials(self.headers, fields)
+        account = self.server.account
+        same_user = hmac.compare_digest(credentials.user.encode(), account.user.encode())
+        same_password = hmac.compare_digest(credentials.password.encode(), account.password.encode())
+        if not (same_user and same_password):
+            raise QueryError(
+                f"{credentials.user}: Authentication failed: password is incorrect, or there is no user with such name",
+                code=ErrorCode.AUTHENTICATION_FAILED,
+                remedy="Use the user and password the server was started with",
+            )
+
+    def _unpack_form(
+        self, request: QueryRequest, plain: PlainBody
+    ) -> tuple[QueryRequest, PlainBody, list[ExternalTable]]:
+        """Take query, parameters and external tables out of a multipart form, if the body is one."""
+        if not self.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
+            return request, plain, []
+        limit = self.server.limits.form_bytes_max
+        data = plain.head(limit + 1)
+        if len(data) > limit:
+            raise QueryError(f"The form is larger than {limit} bytes", code=ErrorCode.QUERY_IS_TOO_LARGE)
+        form = read_form(self.headers, data)
+        for name, value in form.fields.items():
+            if name.startswith("param_"):
+                request.parameters[parameter_name(name)] = value.decode("utf-8", "surrogateescape")
+        described = {**request.form_fields, **{n: v.decode() for n, v in form.fields.items() if n != "query"}}
+        query = PlainBody([form.fields.get("query", b"")], limit)
+        return request, query, external_tables(form.files, described)
+
+    def _send_reply(self, request: QueryRequest, reply: Reply) -> None:
+        headers = reply.headers()
+        if isinstance(reply.body, Path):
+            if request.native_compression:
+                self._send_stream(reply.status, headers, compress(_file_chunks(reply.body)))
+            else:
+                self._send_file(reply.status, headers, reply.body)
+        elif isinstance(reply.body, bytes):
+            body = b"".join(compress([reply.body])) if request.native_compression else reply.body
+            self._send(reply.status, headers, body)
+        else:
+            self._send_stream(
+                reply.status, headers, compress(reply.body) if request.native_compression else reply.body
+            )
+
+    def _refuse(self, error: QueryError, body: BodyReader | None) -> None:
+        """Answer with an exception, after reading what the client still sends."""
+        if self._head_sent:
+            self.close_connection = True
+            return
+        if body is None or error.code == ErrorCode.QUERY_IS_TOO_LARGE:
+            self.close_connection = True
+        else:
+            try:
+                body.drain()
+            except QueryError:
+                self.close_connection = True
+        text = self.server.spool.hide(error.wire_text(self.server.engine.version)) + "\n"
+        headers = {"Content-Type": "text/plain; charset=UTF-8", "X-ClickHouse-Exception-Code": str(error.code)}
+        self._send(http_status(error.code), headers, text.encode("utf-8", "backslashreplace"))
+
+    def _send_head(self, status: HTTPStatus, headers: dict[str, str]) -> None:
+        self.connection.settimeout(self.server.limits.send_timeout_s)
+        self._head_sent = True
+        self._status = status
+        self.send_response(status)
+        self.send_header("Connection", "close" if self.close_connection else "Keep-Alive")
+        if not self.close_connection:
+            self.send_header("Keep-Alive", f"timeout={int(self.server.limits.idle_timeout_s)}")
+        self.send_header("X-ClickHouse-Server-Display-Name", self.server.display_name)
+        if self._query_id is not None:
+            self.send_header("X-ClickHouse-Query-Id", self._query_id)
+            self.send_header("X-ClickHouse-Timezone", self.server.engine.timezone)
+        for name, value in headers.items():
+            self.send_header(name, value)
+
+    def _send(self, status: HTTPStatus, headers: dict[str, str], body: bytes) -> None:
+        self._send_head(status, headers)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self._flush()
+
+    def _send_file(self, status: HTTPStatus, headers: dict[str, str], path: Path) -> None:
+        with path.open("rb") as file:
+            self._send_head(status, headers)
+            self.send_header("Content-Length", str(path.stat().st_size))
+            self.end_headers()
+            self.wfile.flush()
+            if self.command != "HEAD":
+                self.connection.sendfile(file)
+        self._flush()
+
+    def _send_stream(self, status: HTTPStatus, headers: dict[str, str], chunks: Iterator[bytes]) -> None:
+        """Send a body of unknown length; an error within it breaks the transfer, so that nobody takes it for whole."""
+        tag = secrets.token_hex(8)
+        chunked = self.request_version != "HTTP/1.0"
+        self.close_connection = self.close_connection or not chunked
+        self._send_head(status, {**headers, "X-ClickHouse-Exception-Tag": tag})
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if self.command == "HEAD":
+            self._flush()
+            return
+        try:
+            for chunk in chunks:
+                self._write_chunk(chunk, chunked=chunked)
+        except QueryError as error:
+            if "Content-Encoding" not in headers:
+                self._write_chunk(_exception_block(error, self.server.engine.version, tag), chunked=chunked)
+            self.wfile.flush()
+            raise
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+        self._flush()
+
+    def _write_chunk(self, data: bytes, *, chunked: bool) -> None:
+        if not data:
+            return
+        if chunked:
+            self.wfile.write(b"%x\r\n" % len(data))
+        self.wfile.write(data)
+        if chunked:
+            self.wfile.write(b"\r\n")
+
+    def _flush(self) -> None:
+        self.wfile.flush()
+        self.connection.settimeout(self.server.limits.idle_timeout_s)
+
+
+def _exception_block(error: QueryError, version: str, tag: str) -> bytes:
+    """An exception after the first rows, in the shape that clients of 25.11 and later look for."""
+    text = error.wire_text(version).encode("utf-8", "backslashreplace") + b"\n"
+    head = b"\r\n__exception__\r\n" + tag.encode() + b"\r\n"
+    return head + text + b"%d " % len(text) + tag.encode() + b"\r\n__exception__\r\n"
+
+
+def _file_chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while data := file.read(1024 * 1024):
+            yield data
