@@ -18,7 +18,7 @@ from typing import Any
 import chdb
 
 from consumer.domain.errors import EmbeddedStackError
-from consumer.embedded.clickhouse.errors import QueryError, from_engine
+from consumer.embedded.clickhouse.errors import from_engine
 
 TAG_SETTING = "send_logs_source_regexp"
 """Marks a statement in ``system.processes``, so that it can be cancelled: chdb chooses query ids itself. The setting

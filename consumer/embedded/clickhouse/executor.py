@@ -35,9 +35,7 @@ class _Job:
     cancel_peer: socket.socket | None
 
     def run(self, sql: bytes) -> Outcome:
-        return self.handle.run(
-            sql, output_format=self.request.default_format, parameters=self.request.parameters
-        )
+        return self.handle.run(sql, output_format=self.request.default_format, parameters=self.request.parameters)
 
 
 class Executor:
@@ -58,6 +56,7 @@ class Executor:
         running: Running,
         body: PlainBody,
         tables: list[ExternalTable],
+        *,
         peer: socket.socket,
         resources: ExitStack,
     ) -> Reply:
@@ -152,9 +151,7 @@ class Executor:
         finally:
             self._sessions.release(request.session)
 
-    def _insert(
-        self, job: _Job, text: bytes, insert: InsertWithData, body: PlainBody, resources: ExitStack
-    ) -> Reply:
+    def _insert(self, job: _Job, text: bytes, insert: InsertWithData, body: PlainBody, resources: ExitStack) -> Reply:
         if insert.inline_values and body.exhausted:
             outcome = job.run(text)
             return Reply(body=b"", format=None, outcome=outcome)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.message import Message
+from email.message import EmailMessage, Message
 from email.parser import BytesFeedParser
 from email.policy import HTTP
 
@@ -59,7 +59,7 @@ def read_form(headers: Message, body: bytes) -> Form:
     Raises:
         QueryError: BAD_ARGUMENTS if it is no such form.
     """
-    parser = BytesFeedParser(policy=HTTP)
+    parser = BytesFeedParser(EmailMessage, policy=HTTP)
     parser.feed(f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode())
     parser.feed(body)
     message = parser.close()

@@ -154,16 +154,16 @@ def read_query(method: str, headers: Message, fields: dict[str, str], limits: Li
         ),
         cancel_on_disconnect=_flag(http, "cancel_http_readonly_queries_on_client_close", default=False),
         response_coding=choose_response_coding(headers.get("Accept-Encoding", "")) if compress else None,
-        coding_level=max(1, min(9, _number("http_zlib_compression_level", http.get("http_zlib_compression_level", "3")))),
+        coding_level=max(
+            1, min(9, _number("http_zlib_compression_level", http.get("http_zlib_compression_level", "3")))
+        ),
         native_compression=_flag(fields, "compress", default=False),
         native_decompression=_flag(fields, "decompress", default=False),
         form_fields=form_fields,
     )
 
 
-def _sort_fields(
-    headers: Message, fields: dict[str, str]
-) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+def _sort_fields(headers: Message, fields: dict[str, str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     is_form = headers.get("Content-Type", "").lower().startswith("multipart/form-data")
     parameters: dict[str, str] = {}
     settings: dict[str, str] = {}

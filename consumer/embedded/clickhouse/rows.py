@@ -96,9 +96,7 @@ def wait_readable(fd: int, peer: socket.socket | None) -> None:
             raise ClientGoneError("The client hung up", remedy="None needed: its query is cancelled")
 
 
-def run_to_file(
-    run: Callable[[], Outcome], cancel: Callable[[], None], peer: socket.socket | None
-) -> Outcome:
+def run_to_file(run: Callable[[], Outcome], cancel: Callable[[], None], peer: socket.socket | None) -> Outcome:
     """Run a statement that writes a file, cancelling it if ``peer`` hangs up."""
     ended_fd, signal_fd = os.pipe()
     worker = Worker(run, cancel, signal_fd)
@@ -160,5 +158,3 @@ class PipedRows:
             os.close(self._fd)
             self._fd = -1
             self._worker.stop()
-
-

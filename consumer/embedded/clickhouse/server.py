@@ -6,6 +6,7 @@ import hmac
 import logging
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -77,24 +78,20 @@ class ClickHouseServer(ThreadingHTTPServer):
             request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)  # type: ignore[arg-type]
-
-    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        """Close a connection."""
-        super().shutdown_request(request)
+        super().process_request(request, client_address)
 
     def process_request_thread(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
         """Serve a connection to its end."""
         try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+            super().process_request_thread(request, client_address)
         finally:
             self._connections.release()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's signature
         """Log what broke a connection."""
-        log.warning("connection broke", exc_info=True)
+        log.error("connection broke", exc_info=sys.exception())
 
     def stop(self) -> bool:
         """Take no more requests, end the running ones; return whether all ended in time."""
@@ -119,24 +116,24 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         """Prepare the connection."""
-        self.timeout = self.server.limits.idle_timeout_s
         self._head_sent = False
         self._query_id: str | None = None
         super().setup()
+        self.connection.settimeout(self.server.limits.idle_timeout_s)
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class dispatches by this name
+    def do_GET(self) -> None:
         """Answer a read-only query, or a plain route."""
         self._answer()
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         """Answer like GET, without a body."""
         self._answer()
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Answer any query."""
         self._answer()
 
-    def do_OPTIONS(self) -> None:  # noqa: N802
+    def do_OPTIONS(self) -> None:
         """Answer a browser's preflight: nothing is allowed across origins."""
         self._send(HTTPStatus.NO_CONTENT, {}, b"")
 
@@ -172,6 +169,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             code = ErrorCode.ABORTED
             log.info("client gone: %s", type(error).__name__)
+        except OSError as error:
+            code = ErrorCode.STD_EXCEPTION
+            log.exception("the server's own files or pipes failed")
+            self._refuse(QueryError(f"{error}", code=code, remedy="See the server's log and free disk space"), body)
         finally:
             log.info(
                 "%s %s %d code=%d query_id=%s %.1f ms",
@@ -199,14 +200,13 @@ class Handler(BaseHTTPRequestHandler):
             )
         request = read_query(self.command, self.headers, fields, server.limits)
         with ExitStack() as resources:
-            running = resources.enter_context(
-                server.running.admit(request.query_id, replace=request.replace_running)
-            )
+            running = resources.enter_context(server.running.admit(request.query_id, replace=request.replace_running))
             self._query_id = running.query_id
             chunks = decode(self.headers.get("Content-Encoding", ""), body.chunks())
-            plain = PlainBody(decompress(chunks) if request.native_decompression else chunks, server.limits.body_bytes_max)
-            request, plain, tables = self._unpack_form(request, plain)
-            reply = server.executor.execute(request, running, plain, tables, self.connection, resources)
+            if request.native_decompression:
+                chunks = decompress(chunks)
+            plain, tables = self._unpack_form(request, PlainBody(chunks, server.limits.body_bytes_max))
+            reply = server.executor.execute(request, running, plain, tables, peer=self.connection, resources=resources)
             body.drain()
             self._send_reply(request, reply)
 
@@ -222,12 +222,10 @@ class Handler(BaseHTTPRequestHandler):
                 remedy="Use the user and password the server was started with",
             )
 
-    def _unpack_form(
-        self, request: QueryRequest, plain: PlainBody
-    ) -> tuple[QueryRequest, PlainBody, list[ExternalTable]]:
+    def _unpack_form(self, request: QueryRequest, plain: PlainBody) -> tuple[PlainBody, list[ExternalTable]]:
         """Take query, parameters and external tables out of a multipart form, if the body is one."""
         if not self.headers.get("Content-Type", "").lower().startswith("multipart/form-data"):
-            return request, plain, []
+            return plain, []
         limit = self.server.limits.form_bytes_max
         data = plain.head(limit + 1)
         if len(data) > limit:
@@ -238,7 +236,7 @@ class Handler(BaseHTTPRequestHandler):
                 request.parameters[parameter_name(name)] = value.decode("utf-8", "surrogateescape")
         described = {**request.form_fields, **{n: v.decode() for n, v in form.fields.items() if n != "query"}}
         query = PlainBody([form.fields.get("query", b"")], limit)
-        return request, query, external_tables(form.files, described)
+        return query, external_tables(form.files, described)
 
     def _send_reply(self, request: QueryRequest, reply: Reply) -> None:
         headers = reply.headers()
@@ -251,9 +249,7 @@ class Handler(BaseHTTPRequestHandler):
             body = b"".join(compress([reply.body])) if request.native_compression else reply.body
             self._send(reply.status, headers, body)
         else:
-            self._send_stream(
-                reply.status, headers, compress(reply.body) if request.native_compression else reply.body
-            )
+            self._send_stream(reply.status, headers, compress(reply.body) if request.native_compression else reply.body)
 
     def _refuse(self, error: QueryError, body: BodyReader | None) -> None:
         """Answer with an exception, after reading what the client still sends."""

@@ -6,6 +6,7 @@ may be binary. The engine stays the only judge of syntax.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_OPENING = frozenset("([{")
+_CLOSING = frozenset(")]}")
 _DATA_START = re.compile(rb"[ \t\f]*(?:\r?\n)?")
 
 
@@ -76,14 +79,10 @@ def tokens(text: bytes) -> Iterator[Token]:
     for match in _TOKEN.finditer(text.decode("latin-1")):
         if match.lastgroup == "blank":
             continue
-        token = match.group()
-        if token in ")]}":
-            depth -= 1
-        yield Token(
-            text=token, start=match.start(), end=match.end(), depth=depth, is_word=match.lastgroup == "word"
-        )
-        if token in "([{":
-            depth += 1
+        found = match.group()
+        depth -= found in _CLOSING
+        yield Token(text=found, start=match.start(), end=match.end(), depth=depth, is_word=match.lastgroup == "word")
+        depth += found in _OPENING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +137,7 @@ def read(text: bytes) -> Statement | InsertWithData:
     if first is None:
         return Statement(keyword="", kind=Kind.EMPTY, end=0)
     if first.upper == "INSERT":
-        return _read_insert(text, stream)
+        return _InsertReader(text, stream).read()
     return _read_plain(first, [first, *stream])
 
 
@@ -147,7 +146,7 @@ def _read_plain(first: Token, found: list[Token]) -> Statement:
     multiple = any(token.text != ";" for token in found[end_at:])
     body = found[:end_at]
     format_at = _find_format(body)
-    words = [(a.upper, b.upper) for a, b in zip(body, body[1:], strict=False) if a.is_word and b.is_word]
+    words = [(a.upper, b.upper) for a, b in itertools.pairwise(body) if a.is_word and b.is_word]
     kind = _KIND_BY_KEYWORD.get(first.upper, Kind.OTHER)
     if first.upper == "WITH" and any(token.depth == 0 and token.upper == "INSERT" for token in body):
         kind = Kind.INSERT
@@ -175,36 +174,62 @@ def _find_format(body: list[Token]) -> int | None:
     return None
 
 
-def _read_insert(text: bytes, stream: Iterator[Token]) -> Statement | InsertWithData:
-    seen: list[Token] = []
-    settings: Token | None = None
-    selects = False
-    source: tuple[int, int, int] | None = None
-    for token in stream:
-        previous = seen[-1] if seen else None
-        seen.append(token)
-        named = previous is None or previous.text == "." or previous.upper in {"INTO", "TABLE", "FUNCTION"}
-        if named or not token.is_word:
-            source = _input_call(seen) or source
-            continue
-        if token.depth == 0 and not selects:
-            if token.upper == "VALUES":
-                return _with_data(text, token, settings, "Values", token.end, None)
-            if token.upper == "SETTINGS":
-                settings = token
-            if token.upper == "FROM":
-                after = next(stream, None)
-                if after is not None and after.upper == "INFILE":
-                    return Statement(keyword="INSERT", kind=Kind.INSERT, end=len(text), from_infile=True)
+class _InsertReader:
+    """Walks through an INSERT until its data begins or its text ends."""
+
+    def __init__(self, text: bytes, stream: Iterator[Token]) -> None:
+        self._text = text
+        self._stream = stream
+        self._seen: list[Token] = []
+        self._settings: Token | None = None
+        self._selects = False
+        self._source: tuple[int, int, int] | None = None
+
+    def read(self) -> Statement | InsertWithData:
+        for token in self._stream:
+            previous = self._seen[-1] if self._seen else None
+            self._seen.append(token)
+            if token.text == ")":
+                self._source = _input_call(self._seen) or self._source
+            # What follows one of these is a name, whatever it looks like.
+            named = previous is None or previous.text == "." or previous.upper in {"INTO", "TABLE", "FUNCTION"}
+            if token.is_word and not named:
+                found = self._keyword(token)
+                if found is not None:
+                    return found
+        end = next((t.start for t in self._seen if t.text == ";" and t.depth == 0), len(self._text))
+        multiple = any(t.text != ";" and t.start > end for t in self._seen)
+        return Statement(keyword="INSERT", kind=Kind.INSERT, end=end, multiple=multiple)
+
+    def _keyword(self, token: Token) -> Statement | InsertWithData | None:
         if token.upper in {"SELECT", "WITH"}:
-            selects = True
-        if token.depth == 0 and token.upper == "FORMAT" and (source is not None or not selects):
-            name = next(stream, None)
-            if name is not None and name.is_word:
-                return _with_data(text, token, settings, name.text, name.end, source)
-    end = next((t.start for t in seen if t.text == ";" and t.depth == 0), seen[-1].end if seen else 0)
-    multiple = any(t.text != ";" and t.start > end for t in seen)
-    return Statement(keyword="INSERT", kind=Kind.INSERT, end=end, multiple=multiple)
+            self._selects = True
+        if token.depth:
+            return None
+        if token.upper == "FORMAT" and (self._source is not None or not self._selects):
+            name = next(self._stream, None)
+            return None if name is None or not name.is_word else self._with_data(token, name.text, name.end)
+        if self._selects:
+            return None
+        if token.upper == "VALUES":
+            return self._with_data(token, "Values", token.end)
+        if token.upper == "SETTINGS":
+            self._settings = token
+        if token.upper == "INFILE":
+            return Statement(keyword="INSERT", kind=Kind.INSERT, end=len(self._text), from_infile=True)
+        return None
+
+    def _with_data(self, clause: Token, format_name: str, head_end: int) -> InsertWithData:
+        values = clause.upper == "VALUES"
+        gap = None if values else _DATA_START.match(self._text, head_end)
+        return InsertWithData(
+            clause_start=clause.start if self._settings is None else self._settings.start,
+            head_end=clause.start,
+            format=format_name,
+            data_start=head_end if gap is None else gap.end(),
+            inline_values=values,
+            input_function=self._source,
+        )
 
 
 def _input_call(seen: list[Token]) -> tuple[int, int, int] | None:
@@ -216,23 +241,3 @@ def _input_call(seen: list[Token]) -> tuple[int, int, int] | None:
     if opening == 0 or seen[opening - 1].upper != "INPUT":
         return None
     return seen[opening - 1].start, seen[opening].end, last.start
-
-
-def _with_data(
-    text: bytes,
-    clause: Token,
-    settings: Token | None,
-    format_name: str,
-    head_end: int,
-    source: tuple[int, int, int] | None,
-) -> InsertWithData:
-    values = clause.upper == "VALUES"
-    gap = None if values else _DATA_START.match(text, head_end)
-    return InsertWithData(
-        clause_start=clause.start if settings is None else settings.start,
-        head_end=clause.start,
-        format=format_name,
-        data_start=head_end if gap is None else gap.end(),
-        inline_values=values,
-        input_function=source,
-    )
