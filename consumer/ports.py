@@ -398,6 +398,10 @@ class BatchEngine(Protocol):
         """
         ...
 
+    def cancel(self, batch_id: UUID) -> None:
+        """Cancel the tasks of a batch, if any run; what they wrote stays under their own paths."""
+        ...
+
 
 # ------------------------------------------------------------------------------------------- telemetry
 

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from consumer.settings.scalars import Duration
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -56,7 +58,7 @@ class KafkaSettings(Section):
     group_instance_id: str | None = None
     partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
-    retention: timedelta = timedelta(days=7)
+    retention: Duration = timedelta(days=7)
     options: dict[str, str] = Field(default_factory=dict)
     secret_options: dict[str, SecretStr] = Field(default_factory=dict)
 
@@ -124,9 +126,9 @@ class ConsumerSettings(Section):
 class EmitterSettings(Section):
     """The emitter of ticks and partition closes."""
 
-    tick: timedelta = timedelta(minutes=15)
-    poll: timedelta = timedelta(seconds=15)
-    grace: timedelta = timedelta(minutes=5)
+    tick: Duration = timedelta(minutes=15)
+    poll: Duration = timedelta(seconds=15)
+    grace: Duration = timedelta(minutes=5)
     lease_seconds: Seconds = 30
 
 

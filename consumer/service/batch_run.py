@@ -1,0 +1,279 @@
+"""Running one batch: write, check, publish."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from consumer.domain.batch import Batch, BatchStatus, WrittenFile
+from consumer.domain.errors import (
+    BaseMovedError,
+    CheckFailedError,
+    IcehaulError,
+    LedgerUnavailableError,
+    UnknownCommitError,
+)
+from consumer.domain.event import Event
+from consumer.domain.event_factory import batch_committed
+from consumer.domain.fingerprint import EMPTY
+from consumer.domain.stream import DigestPolicy, Stream
+from consumer.ports import (
+    BatchEngine,
+    Catalog,
+    Claim,
+    Ledger,
+    Metrics,
+    Publication,
+    Source,
+    Trigger,
+    UnitReport,
+)
+from consumer.service.failpoints import Failpoints
+from consumer.service.prepare import Work
+from consumer.service.retrying import retrying
+from consumer.service.steps import TRACER, step
+
+_log = structlog.get_logger(__name__)
+
+_RESTAGES_MAX = 10
+"""How often a moved base is restaged before the attempt counts as failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchContext:
+    """What a batch runs with, besides the batch.
+
+    ``still_ours`` raises :class:`~consumer.domain.errors.FencedError` once lease or partition are gone;
+    ``dependants`` are the streams that name this one as an upstream.
+    """
+
+    stream: Stream
+    work: Work
+    trigger: Trigger
+    dependants: Sequence[str]
+    abandoned: threading.Event
+    still_ours: Callable[[], None]
+
+
+class BatchRunner:
+    """Carries one batch through steps 4 to 6 of the protocol; safe to repeat after any failure."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        ledger: Ledger,
+        catalog: Catalog,
+        engine: BatchEngine,
+        metrics: Metrics,
+        failpoints: Failpoints,
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._catalog = catalog
+        self._engine = engine
+        self._metrics = metrics
+        self._failpoints = failpoints
+
+    def run(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
+        """Run the batch to its end, and return the claim with the ledger's new state in it.
+
+        Raises:
+            FencedError, StreamError, TransientError
+        """
+        context.still_ours()
+        started = time.monotonic()
+        if batch.empty:
+            return self._advance(context, claim, batch)
+        self._ledger.begin(claim, batch, context.trigger)
+        self._failpoints.hit("batch.begun")
+        try:
+            files = self._write(context, claim, batch)
+            if not files:
+                # Every row has gone since the plan was made (TTL, a dropped partition).
+                return self._advance(context, claim, replace(batch, units=()))
+            self._check(context, files)
+            self._failpoints.hit("batch.checked")
+            context.still_ours()
+            snapshot_id = self._publish(context, claim, batch, files)
+        except IcehaulError as error:
+            self._failed(context, claim, batch, error, time.monotonic() - started)
+            raise
+        self._succeeded(context, batch, files, snapshot_id, time.monotonic() - started)
+        record = replace(claim.record, watermark=batch.window.upper, last_upper=batch.window.upper)
+        return replace(claim, record=record)
+
+    def _advance(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
+        with step(self._metrics, batch.stream, "publish", offload_batch_id=str(batch.id), offload_rows=0):
+            try:
+                self._ledger.advance(claim, batch, context.trigger)
+            except UnknownCommitError:
+                if not self._landed_empty(context, batch):
+                    raise LedgerUnavailableError(
+                        f"stream {batch.stream}: the advance to {batch.window.upper.isoformat()} did not land",
+                        remedy="nothing to do: it is tried again",
+                    ) from None
+        return replace(claim, record=replace(claim.record, watermark=batch.window.upper))
+
+    def _landed_empty(self, context: BatchContext, batch: Batch) -> bool:
+        def read() -> bool:
+            self._ledger.resolve(batch.stream, batch.id)
+            return self._ledger.read([batch.stream])[batch.stream].watermark >= batch.window.upper
+
+        landed = retrying(context.stream, context.abandoned, read)
+        self._metrics.unknown_commit(batch.stream, "landed" if landed else "not_landed")
+        return landed
+
+    def _write(self, context: BatchContext, claim: Claim, batch: Batch) -> Sequence[WrittenFile]:
+        attributes = _attributes(batch)
+        prefix = f"{context.work.target.location}/data/{batch.id}"
+        with step(self._metrics, batch.stream, "write", **attributes) as span:
+            self._ledger.stage(claim, batch.id, prefix, ())
+            reports = self._engine.write(
+                stream=context.stream,
+                mapping=context.work.mapping,
+                target=context.work.target,
+                batch=batch,
+                prefix=prefix,
+                traceparent=context.trigger.traceparent,
+            )
+            files = [report.file for report in reports]
+            _unit_spans(batch, reports)
+            span.set_attribute("offload.rows", sum(file.fingerprint.rows for file in files))
+            span.set_attribute("offload.bytes", sum(file.bytes for file in files))
+            self._failpoints.hit("batch.written")
+            self._ledger.stage(claim, batch.id, prefix, files)
+        self._failpoints.hit("batch.staged")
+        return files
+
+    def _check(self, context: BatchContext, files: Sequence[WrittenFile]) -> None:
+        with step(self._metrics, context.stream.name, "check") as span:
+            self._catalog.check(context.work.target, context.stream, files)
+            if context.stream.digest is DigestPolicy.ON_DEMAND:
+                return
+            read = sum((file.fingerprint for file in files), EMPTY)
+            written = self._source.fingerprint_files(context.work.mapping, [file.path for file in files])
+            span.set_attribute("offload.rows", written.rows)
+            if written != read:
+                raise CheckFailedError(
+                    f"stream {context.stream.name}: {read.rows} rows with digest {read.hex} were read,"
+                    f" {written.rows} rows with digest {written.hex} stand in the files",
+                    remedy="nothing to do once: the batch is written again; if it repeats, look at store and network",
+                )
+
+    def _publish(self, context: BatchContext, claim: Claim, batch: Batch, files: Sequence[WrittenFile]) -> int:
+        publication = Publication(
+            claim=claim,
+            stream=context.stream,
+            batch=batch,
+            trigger=context.trigger,
+            files=files,
+            outbox=[self._wake(context, batch, dependant) for dependant in context.dependants],
+        )
+        with step(self._metrics, batch.stream, "publish", **_attributes(batch)) as span:
+            for _ in range(_RESTAGES_MAX):
+                snapshot_id = self._publish_once(context, publication)
+                if snapshot_id is not None:
+                    _describe_snapshot(span, publication, snapshot_id)
+                    return snapshot_id
+            raise LedgerUnavailableError(
+                f"stream {batch.stream}: the table moved {_RESTAGES_MAX} times while the batch was being published",
+                remedy="find out who else commits to the table that often; the batch is tried again",
+            )
+
+    def _publish_once(self, context: BatchContext, publication: Publication) -> int | None:
+        """Publish, and return the snapshot id; ``None`` if the batch has to be staged again."""
+        try:
+            return self._catalog.publish(publication)
+        except BaseMovedError:
+            self._metrics.conflict(context.stream.name)
+            return None
+        except UnknownCommitError:
+            return self._read_back(context, publication.batch)
+
+    def _read_back(self, context: BatchContext, batch: Batch) -> int | None:
+        found = retrying(context.stream, context.abandoned, lambda: self._ledger.resolve(batch.stream, batch.id))
+        landed = found is not None and found.status is BatchStatus.PUBLISHED
+        self._metrics.unknown_commit(batch.stream, "landed" if landed else "not_landed")
+        _log.warning("unknown commit read back", stream=batch.stream, batch=str(batch.id), landed=landed)
+        return found.snapshot_id if found is not None and landed else None
+
+    def _wake(self, context: BatchContext, batch: Batch, dependant: str) -> Event:
+        return batch_committed(
+            stream=dependant,
+            upstream=batch.stream,
+            batch_id=batch.id,
+            watermark=batch.window.upper,
+            time=self._source.now(),
+            traceparent=context.trigger.traceparent,
+        )
+
+    def _succeeded(
+        self,
+        context: BatchContext,
+        batch: Batch,
+        files: Sequence[WrittenFile],
+        snapshot_id: int,
+        seconds: float,
+    ) -> None:
+        rows = sum(file.fingerprint.rows for file in files)
+        size = sum(file.bytes for file in files)
+        self._metrics.batch(batch.stream, batch.kind, "published", rows=rows, bytes=size, seconds=seconds)
+        _log.info(
+            "batch published",
+            stream=batch.stream,
+            batch=str(batch.id),
+            window=str(batch.window),
+            rows=rows,
+            bytes=size,
+            files=len(files),
+            snapshot=snapshot_id,
+            seconds=round(seconds, 3),
+            event=context.trigger.event_id,
+        )
+
+    def _failed(self, context: BatchContext, claim: Claim, batch: Batch, error: IcehaulError, seconds: float) -> None:
+        self._metrics.batch(batch.stream, batch.kind, type(error).__name__, rows=0, bytes=0, seconds=seconds)
+        try:
+            self._ledger.fail(claim, batch.id, str(error))
+        except IcehaulError as second:
+            # The record of a failure is a courtesy; the failure itself is what is raised.
+            _log.warning("failure not recorded", stream=context.stream.name, error=str(second))
+
+
+def _attributes(batch: Batch) -> dict[str, str]:
+    return {
+        "offload_batch_id": str(batch.id),
+        "offload_window_lower": batch.window.lower.isoformat(),
+        "offload_window_upper": batch.window.upper.isoformat(),
+    }
+
+
+def _describe_snapshot(span: Span, publication: Publication, snapshot_id: int) -> None:
+    span.set_attribute("offload.rows", publication.fingerprint.rows)
+    span.set_attribute("offload.bytes", sum(file.bytes for file in publication.files))
+    span.set_attribute("iceberg.snapshot.id", snapshot_id)
+
+
+def _unit_spans(batch: Batch, reports: Sequence[UnitReport]) -> None:
+    """Export a span for each unit with the times that its task reported."""
+    tracer = trace.get_tracer(TRACER)
+    for report in reports:
+        span = tracer.start_span(
+            "offload.unit",
+            start_time=report.started_ns,
+            attributes={
+                "offload.stream": batch.stream,
+                "offload.batch.id": str(batch.id),
+                "offload.unit": report.file.unit,
+                "offload.rows": report.file.fingerprint.rows,
+                "offload.bytes": report.file.bytes,
+            },
+        )
+        span.end(end_time=report.ended_ns)

@@ -1,0 +1,78 @@
+"""Keeping a stream's lease while its batches run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from consumer.domain.errors import FencedError, IcehaulError
+from consumer.ports import Claim, Ledger
+
+_log = structlog.get_logger(__name__)
+
+
+class LeaseKeeper:
+    """Renews a claim from a thread of its own until it is closed, and releases it then.
+
+    Renewal is a convenience that keeps other consumers away; what keeps the table safe is the epoch that
+    every write of the ledger checks. ``on_lost`` is called once, from the renewal thread, when the lease is
+    gone, so that running work can be cancelled.
+    """
+
+    def __init__(self, ledger: Ledger, claim: Claim, ttl: timedelta, on_lost: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._claim = claim
+        self._ttl = ttl
+        self._on_lost = on_lost
+        self._closing = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lease-{claim.stream}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._thread.join()
+        if not self._lost.is_set():
+            self._release()
+
+    def check(self) -> None:
+        """Raise unless the lease is still ours, as far as this process knows.
+
+        Raises:
+            FencedError: if a renewal found a newer epoch.
+        """
+        if self._lost.is_set():
+            raise FencedError(
+                f"stream {self._claim.stream}: the lease of epoch {self._claim.epoch} is lost",
+                remedy="nothing to do: the new owner goes on from the watermark",
+            )
+
+    def _run(self) -> None:
+        interval = self._ttl.total_seconds() / 3
+        while not self._closing.wait(interval):
+            try:
+                self._ledger.renew(self._claim, self._ttl)
+            except FencedError:
+                self._lost.set()
+                self._on_lost()
+                return
+            except IcehaulError as error:
+                # A renewal that fails is not a lost lease: the next one, or the fence, decides.
+                _log.warning("lease renewal failed", stream=self._claim.stream, error=str(error))
+
+    def _release(self) -> None:
+        try:
+            self._ledger.release(self._claim)
+        except IcehaulError as error:
+            # The lease expires by itself.
+            _log.warning("lease release failed", stream=self._claim.stream, error=str(error))

@@ -1,0 +1,191 @@
+"""The use case: what an event makes happen, from the claim to the last published batch.
+
+Steps of a batch, numbered as in ``docs/explanation/protocol.md``: 1 receive (the runtime), 2 claim, 3 plan,
+4 write, 5 check, 6 publish, 7 acknowledge (the runtime, once :meth:`Offload.handle` has returned).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from consumer.domain.errors import FencedError, InvalidEventError, LeaseHeldError, StreamError
+from consumer.domain.event import Event
+from consumer.domain.stream import Stream
+from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamState
+from consumer.service.batch_run import BatchContext, BatchRunner
+from consumer.service.failpoints import Failpoints
+from consumer.service.lease import LeaseKeeper
+from consumer.service.prepare import Preparation, Work
+from consumer.service.retrying import retrying
+from consumer.service.steps import step, trigger_of
+
+_log = structlog.get_logger(__name__)
+
+
+class Offload:
+    """Handles the events of the configured streams.
+
+    One instance serves a process; calls for different streams may run at the same time.
+    """
+
+    def __init__(
+        self,
+        *,
+        streams: Mapping[str, Stream],
+        source: Source,
+        ledger: Ledger,
+        catalog: Catalog,
+        engine: BatchEngine,
+        metrics: Metrics,
+        owner: str,
+        lease: timedelta,
+        failpoints: Failpoints,
+    ) -> None:
+        self._streams = streams
+        self._source = source
+        self._ledger = ledger
+        self._engine = engine
+        self._metrics = metrics
+        self._owner = owner
+        self._lease = lease
+        self._failpoints = failpoints
+        self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog)
+        self._runner = BatchRunner(
+            source=source,
+            ledger=ledger,
+            catalog=catalog,
+            engine=engine,
+            metrics=metrics,
+            failpoints=failpoints,
+        )
+
+    def handle(self, event: Event, abandoned: threading.Event) -> None:
+        """Offload what the event hints at; returning means that its offset may be committed.
+
+        Args:
+            event: the event, valid in form.
+            abandoned: set by the runtime when the event's partition is being taken away.
+
+        Raises:
+            InvalidEventError: if no such stream is configured.
+            LeaseHeldError: if another owner works on the stream; the event has to be held.
+            FencedError: if the stream was taken over, or the partition taken away, in the middle.
+            TransientError: if not even the ledger could be reached.
+        """
+        stream = self._stream(event)
+        self._failpoints.hit("event.received")
+        record = self._ledger.register(stream.name)
+        if record.state is StreamState.HALTED:
+            self._park(event)
+            return
+        try:
+            claim = self._claim(stream)
+        except LeaseHeldError:
+            if record.watermark < event.cutoff:
+                raise
+            self._metrics.event_handled(stream.name, event.type, "covered")
+            return
+        if claim.record.state is StreamState.HALTED:
+            self._ledger.release(claim)
+            self._park(event)
+            return
+        try:
+            self._handle_claimed(stream, event, claim, abandoned)
+        except StreamError as error:
+            self._halt(event, claim, error)
+        self._failpoints.hit("event.done")
+
+    def _stream(self, event: Event) -> Stream:
+        stream = self._streams.get(event.stream)
+        if stream is None:
+            raise InvalidEventError(
+                f"event {event.id}: stream {event.stream!r} is not configured",
+                remedy="add the stream to the configuration, or correct the producer;"
+                f" configured: {', '.join(sorted(self._streams))}",
+            )
+        return stream
+
+    def _claim(self, stream: Stream) -> Claim:
+        with step(self._metrics, stream.name, "claim"):
+            claim = self._ledger.claim(stream.name, self._owner, self._lease)
+        self._metrics.lease(stream.name)
+        self._metrics.state(stream.name, halted=claim.record.state is StreamState.HALTED)
+        return claim
+
+    def _handle_claimed(self, stream: Stream, event: Event, claim: Claim, abandoned: threading.Event) -> None:
+        running = _Running(self._engine)
+        with LeaseKeeper(self._ledger, claim, self._lease, on_lost=running.cancel) as keeper:
+            self._failpoints.hit("stream.claimed")
+
+            def still_ours() -> None:
+                keeper.check()
+                if abandoned.is_set():
+                    raise FencedError(
+                        f"stream {stream.name}: the event's partition was taken away",
+                        remedy="nothing to do: the partition's new owner goes on from the watermark",
+                    )
+
+            work = retrying(stream, abandoned, lambda: self._prepare(stream, event, claim))
+            self._failpoints.hit("batch.planned")
+            context = BatchContext(
+                stream=stream,
+                work=work,
+                trigger=trigger_of(event),
+                dependants=[name for name, other in self._streams.items() if stream.name in other.upstreams],
+                abandoned=abandoned,
+                still_ours=still_ours,
+            )
+            self._run_batches(context, claim, running)
+        offloaded = any(not batch.empty for batch in work.batches)
+        self._metrics.event_handled(stream.name, event.type, "offloaded" if offloaded else "idle")
+
+    def _prepare(self, stream: Stream, event: Event, claim: Claim) -> Work:
+        with step(self._metrics, stream.name, "plan") as span:
+            work = self._preparation.prepare(stream, claim, event.cutoff)
+            span.set_attribute("offload.cutoff", work.cutoff.instant.isoformat())
+            span.set_attribute("offload.cutoff.reason", work.cutoff.reason)
+            span.set_attribute("offload.batches", len(work.batches))
+        return work
+
+    def _run_batches(self, context: BatchContext, claim: Claim, running: _Running) -> None:
+        stream = context.stream
+        for batch in context.work.batches:
+            running.batch = batch.id
+            held = claim
+            claim = retrying(
+                stream,
+                context.abandoned,
+                lambda held=held, batch=batch: self._runner.run(context, held, batch),
+            )
+            self._failpoints.hit("batch.published")
+        watermark = claim.record.watermark
+        self._metrics.watermark(stream.name, watermark, self._source.now() - watermark)
+
+    def _park(self, event: Event) -> None:
+        self._ledger.park(event)
+        self._metrics.event_handled(event.stream, event.type, "parked")
+
+    def _halt(self, event: Event, claim: Claim, error: StreamError) -> None:
+        """Halt the stream, and park the event before it counts as done."""
+        self._ledger.halt(event.stream, reason=error.message, remedy=error.remedy, epoch=claim.epoch)
+        self._metrics.state(event.stream, halted=True)
+        _log.error("stream halted", stream=event.stream, reason=error.message, remedy=error.remedy)
+        self._park(event)
+
+
+class _Running:
+    """The batch that runs now, so that a lost lease can cancel its tasks."""
+
+    def __init__(self, engine: BatchEngine) -> None:
+        self._engine = engine
+        self.batch: UUID | None = None
+
+    def cancel(self) -> None:
+        """Cancel the running batch, if there is one."""
+        if self.batch is not None:
+            self._engine.cancel(self.batch)

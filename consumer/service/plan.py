@@ -1,0 +1,181 @@
+"""Planning: from a stream's watermark to the bounded batches that lead to its cutoff."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
+
+from consumer.domain.batch import Batch, BatchKind, SequenceRange, Unit, batch_id
+from consumer.domain.planning import Cutoff, Slice, by_partition, exceeds, find_cutoff, pack
+from consumer.domain.stream import Stream
+from consumer.domain.window import BEGINNING, END_OF_TIME, PartitionBy, Window
+from consumer.ports import Ledger, Source, Step, StreamRecord
+
+_STEPS = tuple(Step)
+_FIRST_STEP = {
+    PartitionBy.NONE: Step.DAY,
+    PartitionBy.YEAR: Step.YEAR,
+    PartitionBy.MONTH: Step.MONTH,
+    PartitionBy.DAY: Step.DAY,
+    PartitionBy.HOUR: Step.HOUR,
+}
+_FIXED_LENGTH = {
+    Step.DAY: timedelta(days=1),
+    Step.HOUR: timedelta(hours=1),
+    Step.MINUTE: timedelta(minutes=1),
+    Step.SECOND: timedelta(seconds=1),
+    Step.MILLISECOND: timedelta(milliseconds=1),
+    Step.MICROSECOND: timedelta(microseconds=1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The two tables and the generation that a stream's batch ids derive from."""
+
+    source_uuid: UUID
+    target_uuid: UUID
+    generation: int
+
+
+class Planner:
+    """Plans batches; the consumer, ``plan`` and the tests use this one."""
+
+    def __init__(self, source: Source, ledger: Ledger) -> None:
+        self._source = source
+        self._ledger = ledger
+
+    def cutoff(self, stream: Stream, event_cutoff: datetime) -> Cutoff:
+        """Return how far the stream may be read on behalf of an event with this cutoff."""
+        records = self._ledger.read(stream.upstreams) if stream.upstreams else {}
+        upstreams = {name: records[name].watermark if name in records else BEGINNING for name in stream.upstreams}
+        return find_cutoff(stream, event_cutoff=event_cutoff, now=self._source.now(), upstreams=upstreams)
+
+    def batches(self, stream: Stream, record: StreamRecord, identity: Identity, cutoff: datetime) -> Iterator[Batch]:
+        """Yield the batches from the watermark to ``cutoff``, in order, each within the stream's bounds.
+
+        Windows are contiguous: each starts where the one before it ends, and the last ends at ``cutoff``.
+        A stretch without rows at the end makes an empty batch. Nothing is yielded if the watermark has
+        reached the cutoff.
+        """
+        if record.watermark >= cutoff:
+            return
+        whole = Window(lower=record.watermark, upper=cutoff)
+        lower = whole.lower
+        groups = list(self._groups(stream, whole))
+        for position, group in enumerate(groups):
+            following = groups[position + 1][0].window.lower if position + 1 < len(groups) else cutoff
+            window = Window(lower=lower, upper=following)
+            yield self._batch(stream, identity, window, self._units(stream, window, group))
+            lower = following
+        if not groups:
+            yield self._batch(stream, identity, whole, ())
+
+    def _groups(self, stream: Stream, whole: Window) -> Iterator[list[Slice]]:
+        extent = self._source.extent(stream, whole)
+        if extent.first is None or extent.last is None:
+            return
+        floor = stream.partition_by.floor
+        only = Slice(window=whole, rows=extent.rows, bytes=extent.bytes)
+        # One partition and within bounds: the common small batch needs no histogram.
+        short = extent.last - extent.first <= stream.bounds.window
+        if short and floor(extent.first) == floor(extent.last) and not exceeds(only, stream.bounds):
+            held = Window(
+                lower=max(whole.lower, floor(extent.first)),
+                upper=min(whole.upper, stream.partition_by.ceil(extent.first)),
+            )
+            yield [Slice(window=held, rows=extent.rows, bytes=extent.bytes)]
+            return
+        bounds = stream.bounds
+        slices = self._slices(stream, whole, _FIRST_STEP[stream.partition_by])
+        yield from pack(slices, rows=bounds.rows, bytes_=bounds.bytes, span=bounds.window)
+
+    def _slices(self, stream: Stream, window: Window, step: Step) -> Iterator[Slice]:
+        """Yield the non-empty slices of a window, cut finer wherever one exceeds the batch bounds."""
+        for piece in self._histogram(stream, window, step):
+            if exceeds(piece, stream.bounds) and step is not Step.MICROSECOND:
+                yield from self._slices(stream, piece.window, _finer(step))
+            else:
+                yield piece
+
+    def _histogram(self, stream: Stream, window: Window, step: Step) -> Iterator[Slice]:
+        for bucket in self._source.histogram(stream, window, step):
+            lower = max(window.lower, bucket.start)
+            upper = min(window.upper, _end(bucket.start, step))
+            yield Slice(window=Window(lower=lower, upper=upper), rows=bucket.rows, bytes=bucket.bytes)
+
+    def _units(self, stream: Stream, window: Window, slices: Sequence[Slice]) -> tuple[Unit, ...]:
+        units: list[Unit] = []
+        for partition in by_partition(window, slices, stream.partition_by):
+            for piece, sequence in self._unit_slices(stream, partition, _FIRST_STEP[stream.partition_by]):
+                units.append(Unit(index=len(units), window=piece.window, rows=piece.rows, sequence=sequence))
+        return tuple(units)
+
+    def _unit_slices(self, stream: Stream, piece: Slice, step: Step) -> Iterator[tuple[Slice, SequenceRange | None]]:
+        """Cut a slice of one partition into pieces of at most ``unit_rows`` that cover it without gaps."""
+        limit = stream.bounds.unit_rows
+        if piece.rows <= limit:
+            yield piece, None
+            return
+        if step is Step.MICROSECOND:
+            for sequence in self._sequence_ranges(stream, piece, limit):
+                yield piece, sequence
+            return
+        finer = _finer(step)
+        groups = list(
+            pack(
+                self._histogram(stream, piece.window, finer),
+                rows=limit,
+                bytes_=stream.bounds.bytes,
+                span=END_OF_TIME - BEGINNING,
+            )
+        )
+        lower = piece.window.lower
+        for position, group in enumerate(groups):
+            upper = groups[position + 1][0].window.lower if position + 1 < len(groups) else piece.window.upper
+            rows = sum(member.rows for member in group)
+            covered = Slice(window=Window(lower=lower, upper=upper), rows=rows, bytes=0)
+            yield from self._unit_slices(stream, covered, finer)
+            lower = upper
+
+    def _sequence_ranges(self, stream: Stream, piece: Slice, limit: int) -> Iterator[SequenceRange | None]:
+        """Cut one instant by the sequence columns; one range without bounds where they can't split it."""
+        if not stream.sequence_columns:
+            yield None
+            return
+        cuts = list(self._source.sequence_bounds(stream, piece.window, limit))
+        bounds: list[tuple[str, ...] | None] = [None, *cuts, None]
+        for lower, upper in pairwise(bounds):
+            yield SequenceRange(lower=lower, upper=upper) if cuts else None
+
+    def _batch(self, stream: Stream, identity: Identity, window: Window, units: tuple[Unit, ...]) -> Batch:
+        identifier = batch_id(
+            source_uuid=identity.source_uuid,
+            target_uuid=identity.target_uuid,
+            kind=BatchKind.WINDOW,
+            window=window,
+            generation=identity.generation,
+        )
+        return Batch(
+            id=identifier,
+            stream=stream.name,
+            kind=BatchKind.WINDOW,
+            window=window,
+            generation=identity.generation,
+            units=units,
+        )
+
+
+def _finer(step: Step) -> Step:
+    return _STEPS[_STEPS.index(step) + 1]
+
+
+def _end(start: datetime, step: Step) -> datetime:
+    if step is Step.YEAR:
+        return PartitionBy.YEAR.ceil(start)
+    if step is Step.MONTH:
+        return PartitionBy.MONTH.ceil(start)
+    return start + _FIXED_LENGTH[step]

@@ -1,0 +1,92 @@
+"""Preparation: everything that has to be known and agreed before the first row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from consumer.domain.batch import Batch
+from consumer.domain.divergence import check_divergence
+from consumer.domain.errors import SourceChangedError
+from consumer.domain.mapping import TableMapping
+from consumer.domain.planning import Cutoff
+from consumer.domain.stream import Stream
+from consumer.domain.type_mapping import map_table
+from consumer.ports import Catalog, Claim, Ledger, Source, SourceTable, StreamRecord, TargetTable
+from consumer.service.plan import Identity, Planner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one event of one stream asks for now."""
+
+    source: SourceTable
+    mapping: TableMapping
+    target: TargetTable
+    cutoff: Cutoff
+    batches: Sequence[Batch]
+
+
+class Preparation:
+    """Compares source, target and ledger of a stream, and plans its batches."""
+
+    def __init__(self, *, source: Source, ledger: Ledger, catalog: Catalog) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._catalog = catalog
+        self._planner = Planner(source, ledger)
+
+    def prepare(self, stream: Stream, claim: Claim, event_cutoff: datetime) -> Work:
+        """Return the work that leads from the claim's watermark to the event's cutoff.
+
+        The target is created where that is allowed, and both tables' UUIDs are recorded at first sight.
+
+        Raises:
+            StreamError: if source, target and ledger do not fit together.
+            TransientError: if one of them can't be asked now.
+        """
+        record = claim.record
+        described, mapping = self.read_source(stream, record)
+        target = self._catalog.ensure(stream, mapping, expected_uuid=record.target_uuid)
+        check_divergence(
+            stream=stream.name,
+            last_upper=record.last_upper,
+            generation=record.generation,
+            evidence=target.evidence,
+        )
+        if record.source_uuid is None or record.target_uuid is None:
+            self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid)
+        cutoff, batches = self.plan(stream, record, described.uuid, target.uuid, event_cutoff)
+        return Work(source=described, mapping=mapping, target=target, cutoff=cutoff, batches=batches)
+
+    def read_source(self, stream: Stream, record: StreamRecord | None) -> tuple[SourceTable, TableMapping]:
+        """Describe the source, check that it is the one that the ledger knows, and map its columns."""
+        described = self._source.describe(stream.source)
+        known = record.source_uuid if record is not None else None
+        if known is not None and known != described.uuid:
+            raise SourceChangedError(
+                f"stream {stream.name}: source {stream.source} has UUID {described.uuid}, the ledger recorded {known}:"
+                " the table was dropped and made anew, or exchanged",
+                remedy="put the recorded table back, or give the new one a stream of its own",
+            )
+        mapping = map_table(
+            described.columns,
+            timestamp_column=stream.timestamp_column,
+            sequence_columns=stream.sequence_columns,
+        )
+        return described, mapping
+
+    def plan(
+        self,
+        stream: Stream,
+        record: StreamRecord,
+        source_uuid: UUID,
+        target_uuid: UUID,
+        event_cutoff: datetime,
+    ) -> tuple[Cutoff, Sequence[Batch]]:
+        """Return the cutoff and the batches that lead to it; reads the source, writes nothing."""
+        identity = Identity(source_uuid=source_uuid, target_uuid=target_uuid, generation=record.generation)
+        cutoff = self._planner.cutoff(stream, event_cutoff)
+        return cutoff, tuple(self._planner.batches(stream, record, identity, cutoff.instant))
