@@ -1,0 +1,56 @@
+"""From the settings to the values that Spark's session and tasks are given."""
+
+from __future__ import annotations
+
+from pyiceberg.schema import Schema
+
+from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
+from spark.session import SessionSettings
+from spark.unit_task import FileLayout, SourceAccess, StoreAccess
+
+_ROW_GROUP_BYTES = 128 * 1024**2
+"""Bound of a row group in Arrow memory: the larger part of what a task holds at once."""
+
+
+def session_settings(spark: SparkSettings) -> SessionSettings:
+    """Return what the session is started with."""
+    return SessionSettings(
+        master=spark.master, driver_memory=spark.driver_memory, jars=spark.jars, conf=dict(spark.conf)
+    )
+
+
+def source_access(clickhouse: ClickHouseSettings, spark: SparkSettings) -> SourceAccess:
+    """Return how tasks reach ClickHouse."""
+    return SourceAccess(
+        host=clickhouse.host,
+        port=clickhouse.port,
+        user=clickhouse.user,
+        password=clickhouse.password.get_secret_value(),
+        secure=clickhouse.secure,
+        verify=clickhouse.verify,
+        ca_file=clickhouse.ca_file,
+        connect_timeout_s=clickhouse.connect_timeout_seconds,
+        query_timeout_s=clickhouse.query_timeout_seconds,
+        settings=tuple(clickhouse.query_settings.items()),
+        block_rows=spark.block_rows,
+    )
+
+
+def store_access(store: StoreSettings) -> StoreAccess:
+    """Return how tasks reach the object store."""
+    return StoreAccess(
+        endpoint=store.endpoint,
+        region=store.region,
+        access_key=store.access_key,
+        secret_key=store.secret_key.get_secret_value() if store.secret_key is not None else None,
+        path_style=store.path_style,
+    )
+
+
+def file_layout(schema: Schema, spark: SparkSettings) -> FileLayout:
+    """Return how the data files of a target are laid out."""
+    return FileLayout(
+        schema_json=schema.model_dump_json(),
+        row_group_rows=spark.row_group_rows,
+        row_group_bytes=_ROW_GROUP_BYTES,
+    )

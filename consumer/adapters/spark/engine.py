@@ -1,0 +1,198 @@
+"""The batch engine: each batch is one Spark job on the warm session of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark.errors import PySparkException
+
+from consumer.adapters.spark.access import file_layout, session_settings, source_access, store_access
+from consumer.domain.batch import Batch
+from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream
+from consumer.domain.unit_query import unit_query
+from consumer.ports import TargetTable, UnitReport
+from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
+from spark.job import JobLabel, run_job
+from spark.session import Session
+from spark.unit_task import JobContext, UnitOutcome, UnitTask
+
+_CAUSE_LIMIT = 300
+
+
+@dataclass(slots=True)
+class _Running:
+    """A job under way. Its group is new for each attempt: cancelling one attempt leaves the next alone."""
+
+    group: str
+    session: Session
+    cancelled: bool = field(default=False)
+
+
+class SparkEngine:
+    """Writes batches with Spark; several threads may write at once.
+
+    The session starts with the first batch, unless :meth:`start` was called, and starts anew when its JVM
+    has died. One engine at a time in a process: Spark allows one session.
+    """
+
+    def __init__(self, spark: SparkSettings, clickhouse: ClickHouseSettings, store: StoreSettings) -> None:
+        self._settings = spark
+        self._source = source_access(clickhouse, spark)
+        self._store = store_access(store)
+        self._session: Session | None = None
+        self._session_lock = threading.Lock()
+        self._running: defaultdict[UUID, list[_Running]] = defaultdict(list)
+        self._running_lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start the session now (some seconds), so that the first batch need not wait for it.
+
+        Raises:
+            ConfigurationError: if there is no Java.
+            EngineFailedError: if Spark does not start.
+        """
+        self._living_session()
+
+    def stop(self) -> None:
+        """Stop the session and its JVM; batches under way end with an error. A later write starts a new one."""
+        with self._session_lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a session is running."""
+        session = self._session
+        return session is not None and session.alive
+
+    def write(
+        self,
+        *,
+        stream: Stream,
+        mapping: TableMapping,
+        target: TargetTable,
+        batch: Batch,
+        prefix: str,
+        traceparent: str | None,
+    ) -> Sequence[UnitReport]:
+        """Write every unit as one file under ``prefix``; see :class:`consumer.ports.BatchEngine`.
+
+        The first error of any unit is raised: those that halt the stream before those that may pass.
+        """
+        if batch.empty:
+            return ()
+        context = JobContext(source=self._source, store=self._store, layout=file_layout(target.schema, self._settings))
+        tasks = [
+            UnitTask(
+                index=unit.index,
+                batch_id=str(batch.id),
+                query=unit_query(stream, mapping, unit),
+                prefix=prefix,
+                traceparent=traceparent,
+            )
+            for unit in batch.units
+        ]
+        return _reports(batch, self._run(batch, context, tasks))
+
+    def cancel(self, batch_id: UUID) -> None:
+        """Cancel the batch's tasks, if any run; its ``write`` then raises :class:`EngineFailedError`."""
+        with self._running_lock:
+            jobs = list(self._running.get(batch_id, ()))
+            for job in jobs:
+                job.cancelled = True
+        for job in jobs:
+            job.session.cancel(job.group)
+
+    def _run(self, batch: Batch, context: JobContext, tasks: Sequence[UnitTask]) -> list[UnitOutcome]:
+        session = self._living_session()
+        with self._tracked(batch.id, session) as job:
+            label = JobLabel(
+                pool=batch.stream,
+                group=job.group,
+                description=f"batch {batch.id} of stream {batch.stream}, window {batch.window}",
+            )
+            try:
+                return run_job(session.context, label, context, tasks)
+            except (Py4JError, PySparkException, OSError, EOFError) as error:
+                raise self._failure(batch, job, error) from error
+
+    def _failure(self, batch: Batch, job: _Running, error: Exception) -> EngineFailedError:
+        if job.cancelled:
+            return EngineFailedError(f"batch {batch.id} was cancelled", remedy="nothing to do: its owner gave it up")
+        if job.session.alive:
+            return EngineFailedError(
+                f"the Spark job of batch {batch.id} failed: {_cause(error)}",
+                remedy="the batch is tried again; if it persists, see the memory and the logs of Spark's workers",
+            )
+        last_words = self._discard(job.session)
+        return EngineFailedError(
+            f"Spark's JVM ended while batch {batch.id} was written: {_cause(error)}; its last words: {last_words}",
+            remedy="the batch is tried again with a new session; if it persists, raise spark.driver_memory",
+        )
+
+    def _living_session(self) -> Session:
+        with self._session_lock:
+            if self._session is not None and not self._session.alive:
+                self._session.stop()
+                self._session = None
+            if self._session is None:
+                self._session = Session(session_settings(self._settings))
+            return self._session
+
+    def _discard(self, session: Session) -> str:
+        with self._session_lock:
+            if self._session is not session:
+                return "not kept"
+            self._session = None
+            last_words = session.log_tail()
+            session.stop()
+        return last_words
+
+    @contextmanager
+    def _tracked(self, batch_id: UUID, session: Session) -> Iterator[_Running]:
+        job = _Running(group=f"{batch_id}/{uuid4()}", session=session)
+        with self._running_lock:
+            self._running[batch_id].append(job)
+        try:
+            yield job
+        finally:
+            with self._running_lock:
+                self._running[batch_id].remove(job)
+                if not self._running[batch_id]:
+                    del self._running[batch_id]
+
+
+def _reports(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitReport]:
+    errors = sorted((outcome.error for outcome in outcomes if outcome.error is not None), key=_urgency)
+    if errors:
+        raise errors[0]
+    units = sorted(outcome.unit for outcome in outcomes)
+    if units != sorted(unit.index for unit in batch.units):
+        raise EngineFailedError(
+            f"the Spark job of batch {batch.id} answered for units {units} of {len(batch.units)}",
+            remedy="nothing to do: the batch is tried again",
+        )
+    return [
+        UnitReport(file=outcome.file, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns)
+        for outcome in sorted(outcomes, key=lambda outcome: outcome.unit)
+        if outcome.file is not None
+    ]
+
+
+def _urgency(error: IcehaulError) -> bool:
+    return error.reaction is Reaction.RETRY
+
+
+def _cause(error: Exception) -> str:
+    """Return the first line of what went wrong: the rest is stack traces of the JVM."""
+    text = str(error.java_exception.getMessage()) if isinstance(error, Py4JJavaError) else str(error)
+    return f"{type(error).__name__}: {text.partition('Driver stacktrace')[0].strip()[:_CAUSE_LIMIT]}"

@@ -1,0 +1,84 @@
+"""From the columns that ClickHouse sends to the columns of the data file: exactly, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.schema import Schema
+
+from consumer.domain.errors import SourceUnavailableError, TargetMismatchError, UnsupportedTypeError
+from consumer.domain.type_mapping import DIGEST_COLUMN
+
+_MODULUS = 1 << 64
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnCast:
+    """Casts record batches to the target's Arrow schema, whose fields carry the Iceberg field ids."""
+
+    schema: pa.Schema
+
+    @classmethod
+    def to_iceberg(cls, schema_json: str) -> ColumnCast:
+        """Make the cast to an Iceberg schema given as JSON."""
+        return cls(schema_to_pyarrow(Schema.model_validate_json(schema_json)))
+
+    def check(self, source: pa.Schema) -> None:
+        """Compare the columns that arrive with the target's, by name.
+
+        Raises:
+            TargetMismatchError: naming the columns that are missing on either side.
+        """
+        expected, found = {*self.schema.names, DIGEST_COLUMN}, set(source.names)
+        if expected != found or len(source.names) != len(found):
+            raise TargetMismatchError(
+                f"the reading query and the target table differ in columns {sorted(expected ^ found) or source.names}",
+                remedy="add the column to the target, or drop it from the stream's source",
+            )
+
+    def cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the batch's columns as the target's types, without the digest.
+
+        Raises:
+            UnsupportedTypeError: naming the column with a value that the target's type can't hold.
+        """
+        return pa.RecordBatch.from_arrays(
+            [_exact(batch.column(field.name), field) for field in self.schema], schema=self.schema
+        )
+
+
+def digest_sum(batch: pa.RecordBatch) -> int:
+    """Return the sum of the batch's row hashes modulo 2**64.
+
+    Raises:
+        SourceUnavailableError: if a row has no hash.
+    """
+    hashes = batch.column(DIGEST_COLUMN)
+    if hashes.null_count or hashes.type != pa.uint64():
+        raise SourceUnavailableError(
+            f"column {DIGEST_COLUMN} of the reading query has type {hashes.type} and {hashes.null_count} nulls,"
+            " where an unsigned 64-bit hash for each row belongs",
+            remedy="report this as a defect, with the source table's definition",
+        )
+    return int(np.add.reduce(hashes.to_numpy(zero_copy_only=False), dtype=np.uint64)) % _MODULUS
+
+
+def _exact(array: pa.Array, field: pa.Field) -> pa.Array:
+    try:
+        # ClickHouse strings may hold any bytes; the full validation finds those that are not UTF-8.
+        array.validate(full=True)
+        cast = array if array.type == field.type else array.cast(field.type, safe=True)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise UnsupportedTypeError(
+            f"column {field.name}: a value of {array.type} is no exact {field.type}: {error}",
+            remedy="correct the rows in the source, or leave the column out of the source by a view",
+        ) from error
+    if cast.null_count and not field.nullable:
+        raise UnsupportedTypeError(
+            f"column {field.name} holds {cast.null_count} nulls, and is required in the target",
+            remedy="make the target's column optional",
+        )
+    return cast

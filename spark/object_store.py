@@ -1,0 +1,69 @@
+"""The object store as a task sees it, and what its errors mean."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+from consumer.domain.errors import AccessDeniedError, ConfigurationError, IcehaulError, StoreUnavailableError
+from spark.unit_task import StoreAccess
+
+_ATTEMPTS_MAX = 5
+_CONNECT_TIMEOUT_S = 5.0
+_REQUEST_TIMEOUT_S = 30.0
+_TEXT_LIMIT = 500
+_SCHEMES = ("s3", "s3a")
+_DENIED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "HTTP status 403")
+_NO_BUCKET = ("NO_SUCH_BUCKET", "HTTP status 404")
+
+
+@lru_cache(maxsize=4)
+def connect(access: StoreAccess) -> S3FileSystem:
+    """Return the file system; one for each store and worker process, with warm connections."""
+    endpoint = urlsplit(access.endpoint) if access.endpoint else None
+    return S3FileSystem(
+        access_key=access.access_key,
+        secret_key=access.secret_key,
+        region=access.region,
+        endpoint_override=endpoint.netloc if endpoint else None,
+        scheme=endpoint.scheme if endpoint else "https",
+        force_virtual_addressing=not access.path_style,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        request_timeout=_REQUEST_TIMEOUT_S,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS_MAX),
+        # A file below one part's size is a single put: no multipart upload is begun for it.
+        allow_delayed_open=True,
+    )
+
+
+def key_of(uri: str) -> str:
+    """Return ``bucket/key`` of a URI.
+
+    Raises:
+        ConfigurationError: if the URI is not on S3.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in _SCHEMES or not parts.netloc:
+        raise ConfigurationError(
+            f"table location {uri!r} is on no S3 store", remedy="put the warehouse on s3://bucket/prefix"
+        )
+    return f"{parts.netloc}{parts.path}"
+
+
+def store_error(uri: str, error: OSError) -> IcehaulError:
+    """Return the error for a failed operation on ``uri``."""
+    text = str(error)[:_TEXT_LIMIT]
+    if any(mark in text for mark in _DENIED):
+        return AccessDeniedError(
+            f"the object store refused {uri}: {text}",
+            remedy="check store.access_key and store.secret_key, and grant the identity to put objects there",
+        )
+    if any(mark in text for mark in _NO_BUCKET):
+        return StoreUnavailableError(
+            f"the object store knows no bucket for {uri}: {text}", remedy="create the bucket, or correct store.bucket"
+        )
+    return StoreUnavailableError(
+        f"the object store failed on {uri}: {text}", remedy="check store.endpoint and the store's own log"
+    )

@@ -1,0 +1,68 @@
+"""The task: one unit from ClickHouse into one data file."""
+
+from __future__ import annotations
+
+import time
+from uuid import uuid4
+
+import pyarrow as pa
+
+from consumer.domain.batch import WrittenFile
+from consumer.domain.errors import CheckFailedError, EngineFailedError, IcehaulError
+from consumer.domain.fingerprint import Fingerprint
+from spark.columns import ColumnCast, digest_sum
+from spark.object_store import connect
+from spark.unit_reader import open_unit
+from spark.unit_task import JobContext, UnitOutcome, UnitTask
+from spark.unit_writer import UnitWriter
+
+_TEXT_LIMIT = 300
+
+
+def offload_unit(context: JobContext, task: UnitTask) -> UnitOutcome:
+    """Write one unit under a path of this attempt's own, and tell how that ended; raises nothing.
+
+    An error is returned rather than raised, because it would lose its class on the way through the JVM.
+    """
+    started_ns = time.time_ns()
+    file: WrittenFile | None = None
+    error: IcehaulError | None = None
+    try:
+        file = _write(context, task)
+    except IcehaulError as known:
+        error = known
+    except Exception as unknown:  # noqa: BLE001 - the one place where a task's defects become an error of ours
+        error = EngineFailedError(
+            f"unit {task.index} of batch {task.batch_id} failed with {type(unknown).__name__}:"
+            f" {str(unknown)[:_TEXT_LIMIT]}",
+            remedy="the batch is tried again; if it persists, report this as a defect",
+        )
+    finally:
+        # What the unit needed goes back to the system: the worker stays for the next one.
+        pa.default_memory_pool().release_unused()
+    return UnitOutcome(unit=task.index, file=file, error=error, started_ns=started_ns, ended_ns=time.time_ns())
+
+
+def _write(context: JobContext, task: UnitTask) -> WrittenFile | None:
+    attempt = uuid4()
+    cast = ColumnCast.to_iceberg(context.layout.schema_json)
+    uri = f"{task.prefix}/{task.index:05d}-{attempt}.parquet"
+    query_id = f"icehaul-{task.batch_id}-{task.index}-{attempt}"
+    read = Fingerprint(rows=0, digest=0)
+    with (
+        UnitWriter(connect(context.store), uri, cast.schema, context.layout) as writer,
+        open_unit(context.source, task.query, query_id) as stream,
+    ):
+        cast.check(stream.schema)
+        for batch in stream.batches():
+            read += Fingerprint(rows=batch.num_rows, digest=digest_sum(batch))
+            writer.write(cast.cast(batch))
+        writer.close()
+    if writer.rows != read.rows:
+        raise CheckFailedError(
+            f"unit {task.index} of batch {task.batch_id}: {read.rows} rows were read, {writer.rows} written",
+            remedy="nothing to do: the batch is tried again",
+        )
+    if read.rows == 0:
+        return None
+    return WrittenFile(unit=task.index, path=uri, bytes=writer.bytes, fingerprint=read)

@@ -1,0 +1,91 @@
+"""What travels to a task and back: values that pickle, with secrets kept out of their text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from consumer.domain.batch import WrittenFile
+from consumer.domain.errors import IcehaulError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitTask:
+    """One unit of one batch; the data of the job, so it carries no secret.
+
+    Attributes:
+        index: number of the unit in its batch.
+        batch_id: the batch, for names and messages.
+        query: the reading query; its last column is the row hash.
+        prefix: URI under which the task makes its own path.
+        traceparent: W3C trace context in which the task works.
+    """
+
+    index: int
+    batch_id: str
+    query: str
+    prefix: str
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceAccess:
+    """How a task reaches ClickHouse over HTTP; times in seconds."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    secure: bool
+    verify: bool
+    ca_file: str | None
+    connect_timeout_s: float
+    query_timeout_s: float
+    settings: tuple[tuple[str, str | int], ...]
+    block_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAccess:
+    """How a task reaches the object store; without keys the machine's own identity is used."""
+
+    endpoint: str | None
+    region: str
+    access_key: str | None
+    secret_key: str | None = field(repr=False)
+    path_style: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLayout:
+    """How a data file is laid out.
+
+    ``schema_json`` is the target's Iceberg schema with its field ids; a row group ends at whichever bound
+    is met first, ``row_group_bytes`` counting Arrow memory, so that a task's memory is bounded.
+    """
+
+    schema_json: str
+    row_group_rows: int
+    row_group_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobContext:
+    """What all tasks of a job share; it travels in the closure, which no Spark page or log shows."""
+
+    source: SourceAccess
+    store: StoreAccess
+    layout: FileLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitOutcome:
+    """How a task ended: a file, no file because the unit held no row, or an error.
+
+    Times in nanoseconds since the Unix epoch.
+    """
+
+    unit: int
+    file: WrittenFile | None
+    error: IcehaulError | None
+    started_ns: int
+    ended_ns: int

@@ -1,0 +1,119 @@
+"""Writing one Parquet file in bounded memory: whole row groups go to the store, nothing else is kept."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem
+
+from spark.object_store import key_of, store_error
+from spark.unit_task import FileLayout
+
+_COMPRESSION = "zstd"
+_COMPRESSION_LEVEL = 3
+
+
+class UnitWriter:
+    """A data file under construction; used as a context manager, which removes it on failure.
+
+    The file is opened with the first row: no row, no file.
+    """
+
+    def __init__(self, store: FileSystem, uri: str, schema: pa.Schema, layout: FileLayout) -> None:
+        self.uri = uri
+        self.rows = 0
+        self.bytes = 0
+        self._store = store
+        self._schema = schema
+        self._layout = layout
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
+        self._sink: pa.NativeFile | None = None
+        self._parquet: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, type_: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if type_ is not None:
+            self._discard()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take a record batch; it is on its way to the store once its row group is full.
+
+        Raises:
+            StoreUnavailableError, AccessDeniedError
+        """
+        start = 0
+        while start < batch.num_rows:
+            part = batch.slice(start, self._layout.row_group_rows - self._pending_rows)
+            start += part.num_rows
+            self._pending.append(part)
+            self._pending_rows += part.num_rows
+            self._pending_bytes += part.nbytes
+            if self._pending_rows >= self._layout.row_group_rows or self._pending_bytes >= self._layout.row_group_bytes:
+                self._flush()
+
+    def close(self) -> None:
+        """Write footer and remaining parts; then the file is whole, with ``rows`` and ``bytes``.
+
+        Raises:
+            StoreUnavailableError, AccessDeniedError
+        """
+        self._flush()
+        if self._parquet is None or self._sink is None:
+            return
+        try:
+            self._parquet.close()
+            self.bytes = self._sink.tell()
+            self._sink.close()
+        except OSError as error:
+            raise store_error(self.uri, error) from error
+
+    def _flush(self) -> None:
+        if not self._pending_rows:
+            return
+        table = pa.Table.from_batches(self._pending, schema=self._schema)
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        try:
+            self._opened().write_table(table, row_group_size=table.num_rows)
+        except OSError as error:
+            raise store_error(self.uri, error) from error
+        self.rows += table.num_rows
+
+    def _opened(self) -> pq.ParquetWriter:
+        if self._parquet is None:
+            self._sink = self._store.open_output_stream(key_of(self.uri))
+            self._parquet = pq.ParquetWriter(
+                self._sink,
+                self._schema,
+                compression=_COMPRESSION,
+                compression_level=_COMPRESSION_LEVEL,
+                write_page_index=True,
+                store_schema=False,
+            )
+        return self._parquet
+
+    def _discard(self) -> None:
+        """Give the attempt up: Arrow can only complete an upload, so it is completed and removed.
+
+        What can't be removed now stays under this attempt's own path, which nobody else ever names.
+        """
+        if self._sink is None:
+            return
+        if self._parquet is not None:
+            with contextlib.suppress(OSError, pa.ArrowException):
+                self._parquet.close()
+            # Else its destructor would try again, on a closed sink.
+            self._parquet.is_open = False
+        with contextlib.suppress(OSError):
+            self._sink.close()
+        with contextlib.suppress(OSError):
+            self._store.delete_file(key_of(self.uri))
