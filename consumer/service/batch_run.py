@@ -206,7 +206,7 @@ class BatchRunner:
 
     def _wake(self, context: BatchContext, batch: Batch, dependant: str) -> Event:
         return batch_committed(
-            stream=dependant,
+            dependant=dependant,
             upstream=batch.stream,
             batch_id=batch.id,
             watermark=batch.window.upper,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -156,12 +157,8 @@ class Offload:
         stream = context.stream
         for batch in context.work.batches:
             running.batch = batch.id
-            held = claim
-            claim = retrying(
-                stream,
-                context.abandoned,
-                lambda held=held, batch=batch: self._runner.run(context, held, batch),
-            )
+            run = partial(self._runner.run, context, claim, batch)
+            claim = retrying(stream, context.abandoned, run)
             self._failpoints.hit("batch.published")
         watermark = claim.record.watermark
         self._metrics.watermark(stream.name, watermark, self._source.now() - watermark)
