@@ -119,6 +119,15 @@ class Source(Protocol):
         """Return count and full-row digest of data files on the store, computed by ClickHouse."""
         ...
 
+    def difference(
+        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+    ) -> tuple[int, int]:
+        """Return how many rows of a window are in the table only, and in the data files only.
+
+        Rows are compared by full-row hash, and counted with multiplicity, by ClickHouse.
+        """
+        ...
+
 
 # ----------------------------------------------------------------------------------------- ledger
 
@@ -246,8 +255,10 @@ class Ledger(Protocol):
         """Record the attempt prefix before it is written to (no files yet), and its files once they are."""
         ...
 
-    def advance(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
+    def advance(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:
         """Advance the watermark over an empty window, if it still equals the window's lower; under the fence.
+
+        ``outbox`` wakes the dependants: an upstream that moved on without rows lets them move on too.
 
         Raises:
             FencedError: if the epoch has moved on.

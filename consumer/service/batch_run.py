@@ -91,7 +91,12 @@ class BatchRunner:
         started = time.monotonic()
         if batch.empty:
             return self._advance(context, claim, batch)
-        self._ledger.begin(claim, batch, context.trigger)
+        try:
+            self._ledger.begin(claim, batch, context.trigger)
+        except UnknownCommitError:
+            if self._read_back(context, batch) is None:
+                raise
+            return _after(claim, batch)
         self._failpoints.hit("batch.begun")
         try:
             files = self._write(context, claim, batch)
@@ -106,13 +111,12 @@ class BatchRunner:
             self._failed(context, claim, batch, error, time.monotonic() - started)
             raise
         self._succeeded(context, batch, files, snapshot_id, time.monotonic() - started)
-        record = replace(claim.record, watermark=batch.window.upper, last_upper=batch.window.upper)
-        return replace(claim, record=record)
+        return _after(claim, batch)
 
     def _advance(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
         with step(self._metrics, batch.stream, "publish", offload_batch_id=str(batch.id), offload_rows=0):
             try:
-                self._ledger.advance(claim, batch, context.trigger)
+                self._ledger.advance(claim, batch, context.trigger, self._wakes(context, batch))
             except UnknownCommitError:
                 if not self._landed_empty(context, batch):
                     raise LedgerUnavailableError(
@@ -174,7 +178,7 @@ class BatchRunner:
             batch=batch,
             trigger=context.trigger,
             files=files,
-            outbox=[self._wake(context, batch, dependant) for dependant in context.dependants],
+            outbox=self._wakes(context, batch),
         )
         with step(self._metrics, batch.stream, "publish", **_attributes(batch)) as span:
             for _ in range(_RESTAGES_MAX):
@@ -204,15 +208,22 @@ class BatchRunner:
         _log.warning("unknown commit read back", stream=batch.stream, batch=str(batch.id), landed=landed)
         return found.snapshot_id if found is not None and landed else None
 
-    def _wake(self, context: BatchContext, batch: Batch, dependant: str) -> Event:
-        return batch_committed(
-            dependant=dependant,
-            upstream=batch.stream,
-            batch_id=batch.id,
-            watermark=batch.window.upper,
-            time=self._source.now(),
-            traceparent=context.trigger.traceparent,
-        )
+    def _wakes(self, context: BatchContext, batch: Batch) -> list[Event]:
+        """Return an event for each dependant of the stream."""
+        if not context.dependants:
+            return []
+        now = self._source.now()
+        return [
+            batch_committed(
+                dependant=dependant,
+                upstream=batch.stream,
+                batch_id=batch.id,
+                watermark=batch.window.upper,
+                time=now,
+                traceparent=context.trigger.traceparent,
+            )
+            for dependant in context.dependants
+        ]
 
     def _succeeded(
         self,
@@ -245,6 +256,12 @@ class BatchRunner:
         except IcehaulError as second:
             # The record of a failure is a courtesy; the failure itself is what is raised.
             _log.warning("failure not recorded", stream=context.stream.name, error=str(second))
+
+
+def _after(claim: Claim, batch: Batch) -> Claim:
+    """Return the claim with the record as the ledger holds it after the batch."""
+    record = replace(claim.record, watermark=batch.window.upper, last_upper=batch.window.upper)
+    return replace(claim, record=record)
 
 
 def _attributes(batch: Batch) -> dict[str, str]:

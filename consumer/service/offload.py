@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 
-from consumer.domain.errors import FencedError, InvalidEventError, LeaseHeldError, StreamError
+from consumer.domain.errors import FencedError, InvalidEventError, InvalidReason, LeaseHeldError, StreamError
 from consumer.domain.event import Event
 from consumer.domain.stream import Stream
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamState
@@ -108,6 +108,7 @@ class Offload:
                 f"event {event.id}: stream {event.stream!r} is not configured",
                 remedy="add the stream to the configuration, or correct the producer;"
                 f" configured: {', '.join(sorted(self._streams))}",
+                reason=InvalidReason.UNKNOWN_STREAM,
             )
         return stream
 

@@ -1,0 +1,104 @@
+"""Preview: what the next event of a stream would do, found by the run's own planner, writing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from consumer.domain.batch import Batch
+from consumer.domain.divergence import check_divergence
+from consumer.domain.errors import StreamError
+from consumer.domain.planning import Cutoff
+from consumer.domain.stream import Stream
+from consumer.domain.unit_query import unit_query
+from consumer.domain.window import BEGINNING
+from consumer.ports import Catalog, Ledger, Source, StreamRecord, StreamState
+from consumer.service.prepare import Preparation
+
+_NO_TABLE = UUID(int=0)
+"""Stands in for the UUID of a target that the first run will create."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a tick sent now would do.
+
+    ``queries`` are the reading queries, one for each unit of the first non-empty batch; ``obstacle`` is why a
+    run would halt, or ``None``.
+    """
+
+    stream: Stream
+    watermark: datetime
+    cutoff: Cutoff
+    batches: Sequence[Batch]
+    queries: Sequence[str]
+    creates_target: bool
+    obstacle: StreamError | None
+    halted: bool
+
+
+class Previewer:
+    """Plans without a claim."""
+
+    def __init__(self, *, source: Source, ledger: Ledger, catalog: Catalog) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._catalog = catalog
+        self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog)
+
+    def preview(self, stream: Stream) -> Preview:
+        """Plan what a tick sent now would do.
+
+        Raises:
+            StreamError, TransientError: as the source raises them.
+        """
+        known = self._ledger.read([stream.name]).get(stream.name)
+        record = known if known is not None else _unseen(stream, self._source.now())
+        described, mapping = self._preparation.read_source(stream, known)
+        target = self._catalog.inspect(stream.target)
+        obstacle: StreamError | None = None
+        try:
+            check_divergence(
+                stream=stream.name,
+                last_upper=record.last_upper,
+                generation=record.generation,
+                evidence=target.evidence if target is not None else None,
+            )
+        except StreamError as error:
+            obstacle = error
+        cutoff, batches = self._preparation.plan(
+            stream, record, described.uuid, target.uuid if target is not None else _NO_TABLE, self._source.now()
+        )
+        first = next((batch for batch in batches if not batch.empty), None)
+        units = first.units if first is not None else ()
+        return Preview(
+            stream=stream,
+            watermark=record.watermark,
+            cutoff=cutoff,
+            batches=batches,
+            queries=[unit_query(stream, mapping, unit) for unit in units],
+            creates_target=target is None,
+            obstacle=obstacle,
+            halted=record.state is StreamState.HALTED,
+        )
+
+
+def _unseen(stream: Stream, now: datetime) -> StreamRecord:
+    """Return the record that the first claim of a stream would make."""
+    return StreamRecord(
+        stream=stream.name,
+        watermark=BEGINNING,
+        last_upper=None,
+        generation=1,
+        source_uuid=None,
+        target_uuid=None,
+        epoch=0,
+        owner=None,
+        lease_expires=None,
+        state=StreamState.ACTIVE,
+        halt_reason=None,
+        halt_remedy=None,
+        updated=now,
+    )
