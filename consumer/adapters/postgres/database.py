@@ -1,0 +1,238 @@
+"""Connections to the ledger's database, and transactions that know whether they landed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Self
+
+import psycopg
+from psycopg import IsolationLevel, conninfo, errors
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from consumer.adapters.postgres.failures import connection_failure, statement_failure, text_of
+from consumer.adapters.postgres.statements import statements
+from consumer.adapters.postgres.watchdog import Watchdog
+from consumer.domain.errors import ConfigurationError, IcehaulError, LedgerUnavailableError, UnknownCommitError
+from consumer.settings.connections import PostgresSettings
+
+Connection = psycopg.Connection[DictRow]
+
+_LEASE = timedelta(seconds=30)
+_MAX_LIFETIME_S = 1800.0
+_MAX_IDLE_S = 300.0
+
+
+class Database:
+    """A pool of connections, opened on first use, and transactions with bounds on everything.
+
+    No transaction relies on the session it runs in (no session lock, no prepared statement, no session
+    setting), so PgBouncer in transaction mode may stand between. No transaction outlives ``lease``: Postgres ends
+    one whose owner is frozen after half of it, and the client gives up on a server that answers nothing.
+    """
+
+    def __init__(
+        self, settings: PostgresSettings, *, lease: timedelta = _LEASE, application_name: str = "icehaul"
+    ) -> None:
+        self._settings = settings
+        self._lease = lease
+        self._parameters = _parameters(settings, lease=lease, application_name=application_name)
+        self._opening = threading.Lock()
+        self._pool: ConnectionPool[Connection] | None = None
+
+    @property
+    def user(self) -> str:
+        """The user that the DSN names, for messages."""
+        return str(self._parameters.get("user", "(the system's)"))
+
+    @property
+    def target(self) -> str:
+        """Host, port and database that the DSN names, for messages."""
+        named = self._parameters
+        return f"{named.get('host', '(local)')}:{named.get('port', 5432)}/{named.get('dbname', self.user)}"
+
+    @property
+    def patience(self) -> timedelta:
+        """How long to wait for a lock that must be had: longer than its frozen owner may keep it."""
+        return self._lease * 3 / 4
+
+    def close(self) -> None:
+        """Close all connections; the next transaction opens new ones."""
+        with self._opening:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(
+        self, *, lock_timeout: timedelta | None = None, limit: timedelta | None = None
+    ) -> Iterator[Connection]:
+        """Run a block as one transaction: READ COMMITTED, durable, bounded; it is committed when the block ends.
+
+        ``lock_timeout`` bounds each wait for a lock (the setting, if not given), ``limit`` the whole transaction
+        (the lease, if not given).
+
+        Raises:
+            UnknownCommitError: if the connection broke while COMMIT was under way.
+            LedgerUnavailableError: if the transaction has certainly not landed and may be tried again.
+            AccessDeniedError, ConfigurationError, DivergenceError: if trying again is of no use.
+        """
+        lock = lock_timeout or timedelta(seconds=self._settings.lock_timeout_seconds)
+        bound = limit or self._lease
+        statement = bound if limit else min(bound, timedelta(seconds=self._settings.statement_timeout_seconds))
+        connection = self._take()
+        try:
+            with Watchdog(connection, bound):
+                with self._rolled_back_on_error(connection):
+                    connection.execute(
+                        statements("session")["bounds"],
+                        {"lock": _ms(lock), "statement": _ms(statement), "idle": _ms(bound / 2)},
+                    )
+                    yield connection
+                    _refuse_failed_transaction(connection)
+                self._commit(connection)
+        finally:
+            self._give_back(connection)
+
+    def _commit(self, connection: Connection) -> None:
+        try:
+            connection.commit()
+        except psycopg.Error as error:
+            certain = isinstance(error, errors.IdleInTransactionSessionTimeout) or (
+                error.sqlstate is not None and not connection.closed
+            )
+            translated = statement_failure(error, user=self.user) if certain else None
+            if translated is not None:
+                raise translated from error
+            raise UnknownCommitError(
+                f"the connection to Postgres at {self.target} broke during COMMIT: {text_of(error)}",
+                remedy="the ledger is read back before anything else; nothing has to be done by hand",
+            ) from error
+
+    @contextmanager
+    def _rolled_back_on_error(self, connection: Connection) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(psycopg.Error):
+                connection.rollback()
+            if isinstance(error, psycopg.Error):
+                translated = statement_failure(error, user=self.user)
+                if translated is not None:
+                    raise translated from error
+            raise
+
+    def _take(self) -> Connection:
+        pool = self._opened()
+        try:
+            return pool.getconn()
+        except PoolTimeout as error:
+            raise self._why_no_connection(error) from error
+
+    def _give_back(self, connection: Connection) -> None:
+        pool = self._pool
+        if pool is None:
+            connection.close()
+        else:
+            pool.putconn(connection)
+
+    def _opened(self) -> ConnectionPool[Connection]:
+        with self._opening:
+            if self._pool is None:
+                # A pool only ever says that time ran out; a first connection of our own says why.
+                first = self._connect()
+                first.close()
+                wait = self._settings.connect_timeout_seconds
+                self._pool = ConnectionPool(
+                    "",
+                    connection_class=Connection,
+                    kwargs=self._arguments(),
+                    min_size=0,
+                    max_size=self._settings.pool_size,
+                    open=True,
+                    configure=_configure,
+                    check=self._check,
+                    timeout=wait,
+                    reconnect_timeout=wait,
+                    max_idle=_MAX_IDLE_S,
+                    max_lifetime=_MAX_LIFETIME_S,
+                    num_workers=2,
+                    name="icehaul-ledger",
+                )
+            return self._pool
+
+    def _arguments(self) -> dict[str, Any]:
+        # prepare_threshold=None: a prepared statement belongs to a session, which PgBouncer does not promise.
+        return {**self._parameters, "row_factory": dict_row, "prepare_threshold": None}
+
+    def _connect(self) -> Connection:
+        try:
+            return Connection.connect(**self._arguments())
+        except psycopg.Error as error:
+            raise connection_failure(error, target=self.target, user=self.user) from error
+
+    def _check(self, connection: Connection) -> None:
+        with Watchdog(connection, timedelta(seconds=self._settings.connect_timeout_seconds)):
+            ConnectionPool.check_connection(connection)
+
+    def _why_no_connection(self, error: PoolTimeout) -> IcehaulError:
+        try:
+            self._connect().close()
+        except IcehaulError as cause:
+            return cause
+        return LedgerUnavailableError(
+            f"all {self._settings.pool_size} connections to Postgres at {self.target} were busy: {error}",
+            remedy="raise postgres.pool_size, or lower consumer.workers",
+        )
+
+
+def _parameters(settings: PostgresSettings, *, lease: timedelta, application_name: str) -> dict[str, Any]:
+    try:
+        named = conninfo.conninfo_to_dict(settings.dsn.get_secret_value())
+    except psycopg.Error:
+        # Not chained: libpq quotes the DSN, password included.
+        raise ConfigurationError(
+            "postgres.dsn: the value is no connection string",
+            remedy="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded",
+        ) from None
+    defaults: dict[str, Any] = {
+        "application_name": application_name,
+        "connect_timeout": max(2, round(settings.connect_timeout_seconds)),
+        "keepalives": 1,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": _ms(lease),
+        # With several hosts in the DSN: the primary.
+        "target_session_attrs": "read-write",
+    }
+    return {**defaults, **named}
+
+
+def _configure(connection: Connection) -> None:
+    connection.isolation_level = IsolationLevel.READ_COMMITTED
+    connection.read_only = False
+
+
+def _refuse_failed_transaction(connection: Connection) -> None:
+    # Postgres answers COMMIT of a failed transaction with a friendly ROLLBACK.
+    if connection.info.transaction_status != TransactionStatus.INTRANS:
+        raise LedgerUnavailableError(
+            "an error inside the transaction was swallowed, it can't be committed",
+            remedy="nothing landed and it is tried again by itself",
+        )
+
+
+def _ms(duration: timedelta) -> int:
+    return max(1, round(duration / timedelta(milliseconds=1)))

@@ -1,0 +1,84 @@
+"""What a failure of Postgres means to the service."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg import errors
+
+from consumer.domain.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    DivergenceError,
+    IcehaulError,
+    LedgerUnavailableError,
+)
+
+# libpq gives no SQLSTATE for a refused connection, only the server's text (and PgBouncer's own wording).
+_WRONG_CREDENTIALS = re.compile(
+    r"password authentication failed|no password supplied|authentication failed|no pg_hba\.conf entry"
+    r"|no such user|role \"[^\"]*\" (does not exist|is not permitted to log in)|permission denied for database",
+    re.IGNORECASE,
+)
+_NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist|no such database", re.IGNORECASE)
+
+_PASSING = (
+    psycopg.OperationalError,  # lost connections, 40001, 40P01, 53xxx, 55P03, 57xxx, 58xxx
+    psycopg.InterfaceError,  # the connection was closed under our hands
+    errors.ReadOnlySqlTransaction,
+    errors.IdleInTransactionSessionTimeout,
+    errors.TransactionTimeout,
+)
+
+
+def text_of(error: BaseException) -> str:
+    """Return the server's message on one line."""
+    return " ".join(str(error).split())
+
+
+def connection_failure(error: BaseException, *, target: str, user: str) -> IcehaulError:
+    """Translate a connection that could not be made; ``target`` names host, port and database."""
+    text = text_of(error)
+    if _WRONG_CREDENTIALS.search(text):
+        return AccessDeniedError(
+            f"postgres.dsn: user {user!r} may not log in to {target}: {text}",
+            remedy=f"correct user and password in postgres.dsn, or run: ALTER ROLE {user} LOGIN PASSWORD …",
+        )
+    if _NO_DATABASE.search(text):
+        return ConfigurationError(
+            f"postgres.dsn: the database does not exist at {target}: {text}",
+            remedy="correct the database in postgres.dsn, or create it (CREATE DATABASE) and run `icehaul migrate`",
+        )
+    return LedgerUnavailableError(
+        f"Postgres at {target} does not take connections: {text}",
+        remedy="start the server, or correct host and port in postgres.dsn",
+    )
+
+
+def statement_failure(error: psycopg.Error, *, user: str) -> IcehaulError | None:
+    """Translate the failure of a transaction that has certainly not landed.
+
+    Returns ``None`` for what is a defect of the program and nothing else (a syntax error, a wrong type).
+    """
+    text = text_of(error)
+    if isinstance(error, errors.InsufficientPrivilege):
+        return AccessDeniedError(
+            f"postgres.dsn: user {user!r} lacks a grant: {text}",
+            remedy=f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}"
+            " (and CREATE ON SCHEMA public for the one who runs `icehaul migrate`)",
+        )
+    if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
+        return ConfigurationError(
+            f"the ledger's tables are missing or of another version: {text}", remedy="run `icehaul migrate`"
+        )
+    if isinstance(error, psycopg.IntegrityError):
+        return DivergenceError(
+            f"the ledger refuses a state that can't be: {text}",
+            remedy="compare the ledger with the target table; somebody may have edited the ledger's tables",
+        )
+    if isinstance(error, _PASSING):
+        return LedgerUnavailableError(
+            f"Postgres ended the transaction: {text}", remedy="nothing landed and it is tried again by itself"
+        )
+    return None

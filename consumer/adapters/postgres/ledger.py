@@ -1,0 +1,253 @@
+"""The port ``Ledger`` on Postgres: each method is one short transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from consumer.adapters.postgres.database import Connection, Database
+from consumer.adapters.postgres.events import event_from_json, event_to_row
+from consumer.adapters.postgres.publishing import check_continues, lock_stream, send
+from consumer.adapters.postgres.rows import batch_parameters, batch_record, stream_record
+from consumer.adapters.postgres.statements import statements
+from consumer.domain.batch import Batch, WrittenFile
+from consumer.domain.errors import DivergenceError, LeaseHeldError
+from consumer.domain.event import Event
+from consumer.domain.fence import check_binding, missing_row
+from consumer.ports import BatchRecord, Claim, OutboxMessage, StreamRecord, StreamState, Trigger
+
+_RELAY_CLAIM = timedelta(seconds=10)
+_LONGEST_TEXT = 8_000
+
+
+class PostgresLedger:
+    """Watermarks, leases, batches, attempts, parked events and the outbox.
+
+    Leases are judged by the server's clock. ``relay_claim`` is how long an outbox message that one relay has
+    read is kept from the others: a relay that dies delays its messages by that much, and one that takes longer
+    lets a message be sent twice, which its deterministic id makes harmless. None is lost: a message is removed
+    only once Kafka has acknowledged it.
+    """
+
+    def __init__(self, database: Database, *, relay_claim: timedelta = _RELAY_CLAIM) -> None:
+        self._database = database
+        self._relay_claim = relay_claim
+        self._sql = statements("ledger")
+
+    def register(self, stream: str) -> StreamRecord:
+        """Create the stream's row unless it exists, and return it."""
+        with self._database.transaction() as connection:
+            connection.execute(self._sql["register"], {"stream": stream})
+            row = connection.execute(self._sql["read"], {"streams": [stream]}).fetchone()
+        if row is None:
+            raise missing_row(stream)
+        return stream_record(row)
+
+    def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
+        """Return the records of the streams that have one."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(self._sql["read"], {"streams": list(streams)}).fetchall()
+        return {row["stream"]: stream_record(row) for row in rows}
+
+    def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
+        """Take the stream's lease and increment its epoch."""
+        with self._database.transaction() as connection:
+            try:
+                row = connection.execute(self._sql["claim"], {"stream": stream, "owner": owner, "ttl": ttl}).fetchone()
+            except psycopg.errors.LockNotAvailable as error:
+                raise _held(stream, "its row is locked by a transaction under way") from error
+            if row is None:
+                known = connection.execute(self._sql["read"], {"streams": [stream]}).fetchone()
+                if known is None:
+                    raise missing_row(stream)
+                held = stream_record(known)
+                raise _held(stream, f"{held.owner} holds it until {held.lease_expires}")
+        record = stream_record(row)
+        return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record)
+
+    def renew(self, claim: Claim, ttl: timedelta) -> None:
+        """Extend a lease."""
+        with self._database.transaction() as connection:
+            if connection.execute(self._sql["renew"], {**_lease(claim), "ttl": ttl}).rowcount == 0:
+                lock_stream(connection, claim)
+
+    def release(self, claim: Claim) -> None:
+        """Give a lease back; does nothing if the epoch has moved on."""
+        with self._database.transaction() as connection:
+            connection.execute(self._sql["release"], _lease(claim))
+
+    def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID) -> None:
+        """Record which tables the stream is between, at the first claim that sees them; under the fence.
+
+        Raises:
+            FencedError: if the epoch has moved on.
+            SourceChangedError, DivergenceError: if it is bound to another source or target table already.
+        """
+        with self._database.transaction() as connection:
+            known = lock_stream(connection, claim)
+            check_binding(
+                stream=claim.stream,
+                source_uuid=source_uuid,
+                target_uuid=target_uuid,
+                current_source=known.source_uuid,
+                current_target=known.target_uuid,
+            )
+            connection.execute(
+                self._sql["bind"],
+                {"stream": claim.stream, "source_uuid": source_uuid, "target_uuid": target_uuid},
+            )
+
+    def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
+        """Record that a batch is being written, and count the attempt; under the fence.
+
+        Raises:
+            FencedError: if the epoch has moved on.
+            UnknownCommitError, DivergenceError: if the batch is published or empty already.
+        """
+        with self._database.transaction() as connection:
+            known = lock_stream(connection, claim)
+            begun = connection.execute(self._sql["begin"], batch_parameters(claim, batch, trigger))
+            if begun.rowcount == 0:
+                check_continues(connection, batch, known)
+
+    def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
+        """Record the attempt prefix before it is written to (no files yet), and its files once they are.
+
+        Raises:
+            FencedError: if the epoch has moved on.
+            DivergenceError: if the batch was not begun, or a path is recorded already with other content.
+        """
+        where = {"stream": claim.stream, "batch_id": batch_id, "prefix": prefix, "epoch": claim.epoch}
+        with self._database.transaction() as connection:
+            lock_stream(connection, claim)
+            connection.execute(self._sql["stage_prefix"], where)
+            if files:
+                staged = connection.execute(self._sql["stage_files"], {**where, **_columns(files)})
+                if staged.rowcount != len(files):
+                    raise DivergenceError(
+                        f"stream {claim.stream}: a file under {prefix} is recorded already with other content",
+                        remedy="no two attempts may write to one path: look at offload_files for the prefix",
+                    )
+
+    def advance(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:
+        """Advance the watermark over an empty window, if it still equals the window's lower; under the fence."""
+        parameters = batch_parameters(claim, batch, trigger)
+        with self._database.transaction() as connection:
+            known = lock_stream(connection, claim)
+            check_continues(connection, batch, known)
+            if connection.execute(self._sql["extend_empty"], parameters).rowcount == 0:
+                connection.execute(self._sql["add_empty"], parameters)
+            connection.execute(self._sql["advance"], parameters)
+            send(connection, outbox)
+
+    def fail(self, claim: Claim, batch_id: UUID, error: str) -> None:
+        """Record that an attempt failed for certain; does nothing where a newer owner attempts the batch."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                self._sql["fail"],
+                {"stream": claim.stream, "epoch": claim.epoch, "batch_id": batch_id, "error": _storable(error)},
+            )
+
+    def resolve(self, stream: str, batch_id: UUID) -> BatchRecord | None:
+        """Read a batch after locking the stream's row, so that a transaction still open is waited out."""
+        with self._database.transaction(lock_timeout=self._database.patience) as connection:
+            self._locked(connection, stream)
+            # A statement of its own: its snapshot is taken after the lock was granted.
+            row = connection.execute(self._sql["batch"], {"stream": stream, "batch_id": batch_id}).fetchone()
+        return None if row is None else batch_record(row)
+
+    def batches(self, stream: str, limit: int) -> Sequence[BatchRecord]:
+        """Return the stream's latest batches, newest first."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(self._sql["batches"], {"stream": stream, "limit": limit}).fetchall()
+        return [batch_record(row) for row in rows]
+
+    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> None:
+        """Halt a stream; with ``epoch`` only if it is still the stream's."""
+        name = "halt" if epoch is None else "halt_at_epoch"
+        with self._database.transaction() as connection:
+            connection.execute(
+                self._sql[name],
+                {"stream": stream, "reason": _storable(reason), "remedy": _storable(remedy), "epoch": epoch},
+            )
+
+    def resume(self, stream: str) -> None:
+        """Make a halted stream active again and move its parked events to the outbox.
+
+        Raises:
+            DivergenceError: if the ledger has no row for the stream.
+        """
+        with self._database.transaction() as connection:
+            self._locked(connection, stream)
+            connection.execute(self._sql["activate"], {"stream": stream})
+            connection.execute(self._sql["unpark"], {"stream": stream})
+
+    def park(self, event: Event) -> None:
+        """Keep an event of a halted stream; the same event twice is kept once.
+
+        An event whose stream was resumed in the meantime goes straight to the outbox: nobody would take it up
+        from among the parked.
+
+        Raises:
+            InvalidEventError: if the event can't be stored.
+            DivergenceError: if the ledger has no row for the stream.
+        """
+        row = event_to_row(event)
+        with self._database.transaction() as connection:
+            if self._locked(connection, event.stream).state is StreamState.HALTED:
+                connection.execute(self._sql["park"], row)
+            else:
+                send(connection, [event])
+
+    def parked(self, stream: str) -> Sequence[Event]:
+        """Return the events kept for a halted stream, oldest first."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(self._sql["parked"], {"stream": stream}).fetchall()
+        return [event_from_json(row["event"]) for row in rows]
+
+    def outbox(self, limit: int) -> Sequence[OutboxMessage]:
+        """Return events that are not relayed yet, oldest first, and keep them from other relays for a while."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(self._sql["outbox"], {"limit": limit, "claim": self._relay_claim}).fetchall()
+        return [OutboxMessage(number=row["number"], event=event_from_json(row["event"])) for row in rows]
+
+    def relayed(self, numbers: Sequence[int]) -> None:
+        """Remove outbox messages that Kafka has acknowledged."""
+        with self._database.transaction() as connection:
+            connection.execute(self._sql["relayed"], {"numbers": list(numbers)})
+
+    def _locked(self, connection: Connection, stream: str) -> StreamRecord:
+        row = connection.execute(self._sql["lock"], {"stream": stream}).fetchone()
+        if row is None:
+            raise missing_row(stream)
+        return stream_record(row)
+
+
+def _held(stream: str, by: str) -> LeaseHeldError:
+    return LeaseHeldError(
+        f"stream {stream}: the lease is not free: {by}",
+        remedy="nothing has to be done: the event is held until the lease is free or the work is done",
+    )
+
+
+def _lease(claim: Claim) -> dict[str, Any]:
+    return {"stream": claim.stream, "epoch": claim.epoch, "owner": claim.owner}
+
+
+def _columns(files: Sequence[WrittenFile]) -> dict[str, Any]:
+    return {
+        "paths": [file.path for file in files],
+        "units": [file.unit for file in files],
+        "rows": [file.fingerprint.rows for file in files],
+        "bytes": [file.bytes for file in files],
+        "digests": [file.fingerprint.hex for file in files],
+    }
+
+
+def _storable(text: str) -> str:
+    """What Postgres can hold of a message: no NUL, no half surrogate pair, of bounded length."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()[:_LONGEST_TEXT]

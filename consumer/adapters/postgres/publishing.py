@@ -1,0 +1,113 @@
+"""The ledger's part of the one transaction that makes a batch visible.
+
+The publisher opens :meth:`Database.transaction`, calls :func:`fence`, swaps the table's metadata pointer on the same
+connection, then calls :func:`record`; the end of the block commits all of it, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consumer.adapters.postgres.database import Connection
+from consumer.adapters.postgres.events import event_to_row
+from consumer.adapters.postgres.rows import batch_parameters, stream_record
+from consumer.adapters.postgres.statements import statements
+from consumer.domain.batch import Batch, BatchStatus
+from consumer.domain.errors import DivergenceError
+from consumer.domain.event import Event
+from consumer.domain.fence import Position, check_fence, check_window, missing_row
+from consumer.ports import Claim, Publication, StreamRecord
+
+
+def lock_stream(connection: Connection, claim: Claim) -> StreamRecord:
+    """Lock the stream's row until the transaction ends, and check the epoch: a zombie stops here.
+
+    Raises:
+        FencedError: if the lease has moved on.
+        DivergenceError: if the row is gone.
+    """
+    row = connection.execute(statements("ledger")["lock"], {"stream": claim.stream}).fetchone()
+    if row is None:
+        raise missing_row(claim.stream)
+    record = stream_record(row)
+    check_fence(
+        stream=claim.stream,
+        epoch=claim.epoch,
+        owner=claim.owner,
+        current_epoch=record.epoch,
+        current_owner=record.owner,
+    )
+    return record
+
+
+def check_continues(connection: Connection, batch: Batch, record: StreamRecord) -> None:
+    """Check the predicate of a window against the locked record.
+
+    Raises:
+        UnknownCommitError: if the batch is done already, and has to be read back.
+        DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
+    """
+    window = batch.window
+    row = connection.execute(
+        statements("publish")["position"],
+        {
+            "batch_id": batch.id,
+            "stream": batch.stream,
+            "generation": batch.generation,
+            "lower": window.lower,
+            "upper": window.upper,
+        },
+    ).fetchone()
+    found = row or {"status": None, "overlapped": False}
+    check_window(
+        batch,
+        Position(
+            watermark=record.watermark,
+            generation=record.generation,
+            status=None if found["status"] is None else BatchStatus(found["status"]),
+            overlapped=found["overlapped"],
+        ),
+    )
+
+
+def fence(connection: Connection, publication: Publication) -> StreamRecord:
+    """Lock the stream's row, check the epoch and the predicate of the batch; return the locked record.
+
+    Raises:
+        FencedError: if the lease has moved on.
+        UnknownCommitError: if the batch is done already, and has to be read back.
+        DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
+    """
+    record = lock_stream(connection, publication.claim)
+    check_continues(connection, publication.batch, record)
+    return record
+
+
+def record(connection: Connection, publication: Publication, snapshot_id: int) -> None:
+    """Advance the watermark, record the batch as published, and put its events into the outbox; after ``fence``.
+
+    Raises:
+        DivergenceError: if a row was not as ``fence`` left it.
+    """
+    batch = publication.batch
+    fingerprint = publication.fingerprint
+    parameters = {
+        **batch_parameters(publication.claim, batch, publication.trigger),
+        "rows": fingerprint.rows,
+        "bytes": sum(file.bytes for file in publication.files),
+        "digest": fingerprint.hex,
+        "snapshot_id": snapshot_id,
+    }
+    for name in ("publish_batch", "advance_over_rows"):
+        if connection.execute(statements("publish")[name], parameters).rowcount != 1:
+            raise DivergenceError(
+                f"stream {batch.stream}: {name} of batch {batch.id} {batch.window} touched no row",
+                remedy=f"compare the ledger with the target table, then run `icehaul repair {batch.stream}`",
+            )
+    send(connection, publication.outbox)
+
+
+def send(connection: Connection, events: Sequence[Event]) -> None:
+    """Put events into the outbox."""
+    for event in events:
+        connection.execute(statements("ledger")["send"], event_to_row(event))

@@ -1,0 +1,44 @@
+-- name: publish_batch
+-- A batch that is published or empty already touches no row.
+INSERT INTO offload_batches AS batch (
+    batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, kafka_topic,
+    kafka_partition, kafka_offset, event_ids, trace_id, epoch, owner, ended
+)
+VALUES (
+    %(batch_id)s, %(stream)s, %(kind)s, %(lower)s, %(upper)s, %(generation)s, 'published', %(rows)s, %(bytes)s,
+    %(digest)s, %(snapshot_id)s, %(topic)s, %(partition)s, %(offset)s, ARRAY[%(event_id)s::text], %(trace_id)s,
+    %(epoch)s, %(owner)s, clock_timestamp()
+)
+ON CONFLICT (batch_id) DO UPDATE
+SET status = 'published',
+    rows = excluded.rows,
+    bytes = excluded.bytes,
+    digest = excluded.digest,
+    snapshot_id = excluded.snapshot_id,
+    kafka_topic = excluded.kafka_topic,
+    kafka_partition = excluded.kafka_partition,
+    kafka_offset = excluded.kafka_offset,
+    event_ids = CASE WHEN excluded.event_ids <@ batch.event_ids THEN batch.event_ids
+                     ELSE batch.event_ids || excluded.event_ids END,
+    trace_id = excluded.trace_id,
+    epoch = excluded.epoch,
+    owner = excluded.owner,
+    error = NULL,
+    ended = clock_timestamp()
+WHERE batch.status IN ('writing', 'failed')
+
+-- name: advance_over_rows
+UPDATE offload_watermarks
+SET watermark = %(upper)s, last_upper = %(upper)s, updated = clock_timestamp()
+WHERE stream = %(stream)s AND epoch = %(epoch)s AND watermark = %(lower)s
+
+-- name: position
+-- Windows that are done end at the watermark at most, so the second part finds nothing, and finds it by index.
+SELECT
+    (SELECT status FROM offload_batches WHERE batch_id = %(batch_id)s) AS status,
+    EXISTS (
+        SELECT FROM offload_batches
+        WHERE stream = %(stream)s AND generation = %(generation)s
+          AND kind = 'window' AND status IN ('published', 'empty')
+          AND upper > %(lower)s AND lower < %(upper)s
+    ) AS overlapped
