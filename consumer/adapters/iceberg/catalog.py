@@ -1,0 +1,127 @@
+"""The cold tier's tables: :class:`consumer.ports.Catalog` over Iceberg's JDBC catalog in Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from pyiceberg.serializers import ToOutputFile
+from pyiceberg.table.locations import load_location_provider
+from pyiceberg.table.snapshots import Snapshot
+
+from consumer.adapters.iceberg.file_checks import check_footer
+from consumer.adapters.iceberg.footers import Footers
+from consumer.adapters.iceberg.live_files import live_files
+from consumer.adapters.iceberg.publish import Publisher, replaced
+from consumer.adapters.iceberg.rows import CatalogRows
+from consumer.adapters.iceberg.store import file_io, store_errors
+from consumer.adapters.iceberg.tables import check_table, new_metadata
+from consumer.adapters.iceberg.target import Base, Bases
+from consumer.adapters.postgres.database import Database
+from consumer.domain.batch import WrittenFile
+from consumer.domain.errors import LedgerUnavailableError, TargetMissingError, UnknownCommitError
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.window import PartitionBy, Window
+from consumer.ports import Publication, TargetTable
+from consumer.settings.connections import CatalogSettings, StoreSettings
+
+
+class IcebergCatalog:
+    """Loads, creates, compares and publishes; one for the process, for all threads and streams."""
+
+    def __init__(self, *, database: Database, catalog: CatalogSettings, store: StoreSettings) -> None:
+        self._store = store
+        self._io = file_io(store)
+        self._rows = CatalogRows(database, catalog.name)
+        self._bases = Bases(self._rows, self._io, store)
+        self._footers = Footers(self._io, store)
+        self._publisher = Publisher(
+            database=database, rows=self._rows, bases=self._bases, footers=self._footers, io=self._io, store=store
+        )
+
+    def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
+        """Load or create the target and compare it with the stream; see :meth:`consumer.ports.Catalog.ensure`."""
+        base = self._bases.load(stream.target)
+        if base is None:
+            if expected_uuid is not None:
+                raise replaced(stream.name, stream.target, None)
+            base = self._create(stream, mapping)
+        if expected_uuid is not None and base.metadata.table_uuid != expected_uuid:
+            raise replaced(stream.name, stream.target, base)
+        check_table(base.metadata, stream, mapping)
+        return self._target(base)
+
+    def inspect(self, table: TableName) -> TargetTable | None:
+        """Load a target with its evidence; see :meth:`consumer.ports.Catalog.inspect`."""
+        base = self._bases.load(table)
+        return None if base is None else self._target(base)
+
+    def check(self, target: TargetTable, stream: Stream, files: Sequence[WrittenFile]) -> None:
+        """Compare each file's footer with what its task reported; see :meth:`consumer.ports.Catalog.check`."""
+        footers = self._footers.read([file.path for file in files], fresh=True)
+        for file, footer in zip(files, footers, strict=True):
+            check_footer(footer, file, target.schema, stream)
+
+    def publish(self, publication: Publication) -> int:
+        """Publish a batch in one transaction; see :meth:`consumer.ports.Catalog.publish`.
+
+        Raises:
+            CheckFailedError: besides, if a file holds a row outside of its unit's window.
+        """
+        return self._publisher.publish(publication)
+
+    def data_files(
+        self,
+        table: TableName,
+        partition_by: PartitionBy,  # noqa: ARG002 - the table's own spec tells more
+        window: Window | None,
+    ) -> Sequence[str]:
+        """Return the live data files; see :meth:`consumer.ports.Catalog.data_files`."""
+        base = self._bases.load(table)
+        if base is None:
+            raise TargetMissingError(f"the table {table} does not exist", remedy="correct the name of the table")
+        with store_errors(self._store, f"reading the manifests of {table}"):
+            return list(live_files(base.table(self._io), window))
+
+    def _target(self, base: Base) -> TargetTable:
+        metadata = base.metadata
+        snapshot: Snapshot | None = metadata.current_snapshot()
+        return TargetTable(
+            name=base.name,
+            uuid=metadata.table_uuid,
+            location=metadata.location,
+            schema=metadata.schema(),
+            snapshot_id=None if snapshot is None else snapshot.snapshot_id,
+            evidence=self._publisher.evidence(base),
+        )
+
+    def _create(self, stream: Stream, mapping: TableMapping) -> Base:
+        name = stream.target
+        if not stream.create_target:
+            raise TargetMissingError(
+                f"stream {stream.name}: the target {name} does not exist, and create_target is off",
+                remedy=f"create the table {name}, or set create_target: true",
+            )
+        metadata = new_metadata(stream, mapping, f"{self._store.warehouse}/{name.database}/{name.table}")
+        provider = load_location_provider(metadata.location, metadata.properties)
+        location = provider.new_table_metadata_file_location()
+        with store_errors(self._store, f"creating the table {name}"):
+            ToOutputFile.table_metadata(metadata, self._io.new_output(location), overwrite=True)
+            try:
+                if self._rows.create(name, location):
+                    return Base(name=name, location=location, metadata=metadata)
+            except UnknownCommitError as error:
+                # Creating is idempotent: the next attempt finds the table, or makes it.
+                raise LedgerUnavailableError(
+                    f"nobody knows whether the table {name} was created: {error.message}",
+                    remedy="nothing to do: it is looked up again",
+                ) from error
+            self._io.delete(location)
+        created = self._bases.load(name)
+        if created is None:
+            raise LedgerUnavailableError(
+                f"the table {name} was created and dropped by somebody else at this moment",
+                remedy="nothing to do: it is tried again",
+            )
+        return created

@@ -1,0 +1,159 @@
+"""Evidence: what snapshots say of the batch that made them and of their stream's progress.
+
+Evidence counts on the ancestry of the current snapshot only, for a rollback takes a snapshot away and leaves a
+property behind. The table's properties repeat the newest evidence for one case: snapshots of other engines are on
+top, and an expiry has removed everything below them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import ancestors_of
+
+from consumer.domain.batch import Evidence
+from consumer.domain.errors import DivergenceError
+from consumer.domain.window import Window
+from consumer.ports import Publication
+
+PREFIX = "icehaul."
+_BATCH_ID = f"{PREFIX}batch-id"
+_LAST_UPPER = f"{PREFIX}last-upper"
+_LAST_GENERATION = f"{PREFIX}last-generation"
+_LAST_LOWER = f"{PREFIX}last-lower"
+_LAST_BATCH_ID = f"{PREFIX}last-batch-id"
+_LAST_SNAPSHOT_ID = f"{PREFIX}last-snapshot-id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestry:
+    """What the current snapshot and its ancestors say.
+
+    ``evidence`` is the newest; ``batch_ids`` are all that are still to be seen; ``whole`` tells whether the walk
+    came to the table's first snapshot, so that nothing can be hidden by expiry.
+    """
+
+    evidence: Evidence | None
+    batch_ids: frozenset[str]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """The newest evidence as the table's properties repeat it, with the window that it is about."""
+
+    evidence: Evidence
+    window: Window
+
+
+def summary_of(publication: Publication) -> dict[str, str]:
+    """Return the summary entries of the snapshot that publishes a batch."""
+    batch, trigger, fingerprint = publication.batch, publication.trigger, publication.fingerprint
+    entries: dict[str, str | int | None] = {
+        "batch-id": str(batch.id),
+        "stream": batch.stream,
+        "kind": batch.kind.value,
+        "window-lower": batch.window.lower.isoformat(),
+        "window-upper": batch.window.upper.isoformat(),
+        "rows": fingerprint.rows,
+        "digest": fingerprint.hex,
+        "generation": batch.generation,
+        "epoch": publication.claim.epoch,
+        "event-id": trigger.event_id,
+        "trace-id": trigger.trace_id,
+        "traceparent": trigger.traceparent,
+        "last-upper": batch.window.upper.isoformat(),
+        "last-generation": batch.generation,
+    }
+    if trigger.coordinates is not None:
+        entries |= {
+            "kafka-topic": trigger.coordinates.topic,
+            "kafka-partition": trigger.coordinates.partition,
+            "kafka-offset": trigger.coordinates.offset,
+        }
+    return {f"{PREFIX}{name}": str(value) for name, value in entries.items() if value is not None}
+
+
+def properties_of(publication: Publication, snapshot_id: int) -> dict[str, str]:
+    """Return the table properties that repeat the evidence of a batch."""
+    batch = publication.batch
+    return {
+        _LAST_UPPER: batch.window.upper.isoformat(),
+        _LAST_GENERATION: str(batch.generation),
+        _LAST_LOWER: batch.window.lower.isoformat(),
+        _LAST_BATCH_ID: str(batch.id),
+        _LAST_SNAPSHOT_ID: str(snapshot_id),
+    }
+
+
+def read_ancestry(metadata: TableMetadata) -> Ancestry:
+    """Walk from the current snapshot to the oldest ancestor that is still there.
+
+    Raises:
+        DivergenceError: if a snapshot carries evidence that can't be read.
+    """
+    evidence: Evidence | None = None
+    batch_ids: set[str] = set()
+    oldest = None
+    for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
+        oldest = snapshot
+        summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
+        if _BATCH_ID in summary:
+            batch_ids.add(summary[_BATCH_ID])
+        if evidence is None and _LAST_UPPER in summary:
+            evidence = _parse(
+                summary, snapshot.snapshot_id, _BATCH_ID, where=f"the summary of snapshot {snapshot.snapshot_id}"
+            )
+    # Java leaves the id of an expired parent behind, PyIceberg clears it: then the sequence number tells.
+    whole = oldest is None or (oldest.parent_snapshot_id is None and (oldest.sequence_number or 0) <= 1)
+    return Ancestry(evidence=evidence, batch_ids=frozenset(batch_ids), whole=whole)
+
+
+def read_properties(metadata: TableMetadata) -> Repeated | None:
+    """Read the evidence that the table's properties repeat; ``None`` where there is none.
+
+    Raises:
+        DivergenceError: if it can't be read.
+    """
+    properties = metadata.properties
+    if _LAST_UPPER not in properties:
+        return None
+    where = "the table's properties"
+    try:
+        snapshot_id = int(properties[_LAST_SNAPSHOT_ID])
+        lower = _instant(properties[_LAST_LOWER])
+        evidence = _parse(properties, snapshot_id, _LAST_BATCH_ID, where=where)
+        return Repeated(evidence=evidence, window=Window(lower=lower, upper=evidence.upper))
+    except (KeyError, ValueError) as error:
+        raise _unreadable(where, error) from error
+
+
+def _parse(entries: Mapping[str, str], snapshot_id: int, batch_id: str, *, where: str) -> Evidence:
+    try:
+        return Evidence(
+            upper=_instant(entries[_LAST_UPPER]),
+            generation=int(entries[_LAST_GENERATION]),
+            batch_id=UUID(entries[batch_id]),
+            snapshot_id=snapshot_id,
+        )
+    except (KeyError, ValueError) as error:
+        raise _unreadable(where, error) from error
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return instant
+
+
+def _unreadable(where: str, error: Exception) -> DivergenceError:
+    missing = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+    return DivergenceError(
+        f"{where} holds evidence of icehaul that can't be read: {missing}",
+        remedy=f"find out who edited it; roll the table back to a snapshot whose {PREFIX}* entries are whole",
+    )

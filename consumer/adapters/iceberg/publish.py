@@ -1,0 +1,191 @@
+"""Step 6 of a batch: staging against an exact base, then one transaction that makes everything true at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from pyiceberg.io import FileIO
+from pyiceberg.serializers import ToOutputFile
+from pyiceberg.table import TableProperties
+from pyiceberg.table.locations import load_location_provider
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.utils.properties import property_as_bool
+
+from consumer.adapters.iceberg.data_files import describe
+from consumer.adapters.iceberg.evidence import (
+    Ancestry,
+    properties_of,
+    read_ancestry,
+    read_properties,
+    summary_of,
+)
+from consumer.adapters.iceberg.footers import Footers
+from consumer.adapters.iceberg.live_files import live_files
+from consumer.adapters.iceberg.rows import CatalogRows
+from consumer.adapters.iceberg.staging import StagedCommit
+from consumer.adapters.iceberg.store import AttemptFiles, store_errors
+from consumer.adapters.iceberg.tables import default_properties, owned_properties
+from consumer.adapters.iceberg.target import Base, Bases
+from consumer.adapters.postgres import publishing
+from consumer.adapters.postgres.database import Database
+from consumer.domain.batch import Evidence
+from consumer.domain.divergence import check_divergence
+from consumer.domain.errors import DivergenceError, IcehaulError, StoreUnavailableError
+from consumer.ports import Publication, StreamRecord
+from consumer.settings.connections import StoreSettings
+
+_log = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Publishes batches; several streams may do so at once."""
+
+    def __init__(
+        self, *, database: Database, rows: CatalogRows, bases: Bases, footers: Footers, io: FileIO, store: StoreSettings
+    ) -> None:
+        self._database = database
+        self._rows = rows
+        self._bases = bases
+        self._footers = footers
+        self._io = io
+        self._store = store
+
+    def publish(self, publication: Publication) -> int:
+        """Publish a batch, and return its snapshot id; see :meth:`consumer.ports.Catalog.publish`."""
+        base = self._base(publication)
+        attempt = AttemptFiles(self._io)
+        try:
+            with store_errors(self._store, f"staging the metadata of {base.name}"):
+                staged, snapshot_id = self._stage(base, publication, attempt)
+        except StoreUnavailableError:
+            # Deleting would only wait for the same store: what was written stays an orphan.
+            raise
+        except BaseException:
+            self._remove(attempt.written)
+            raise
+        self._commit(base, staged, snapshot_id, publication, attempt)
+        self._bases.keep(staged)
+        self._remove(_retired(base.metadata, staged.metadata))
+        return snapshot_id
+
+    def evidence(self, base: Base) -> Evidence | None:
+        """Return the newest evidence on the current snapshot's ancestry.
+
+        Where snapshots of other engines are on top and expiry has hidden what is below, the table's properties
+        speak for it, if rows of the window that they name are alive; a rollback would have taken those away.
+        """
+        return self._evidence(base, read_ancestry(base.metadata))
+
+    def _evidence(self, base: Base, ancestry: Ancestry) -> Evidence | None:
+        if ancestry.evidence is not None or ancestry.whole:
+            return ancestry.evidence
+        repeated = read_properties(base.metadata)
+        if repeated is None:
+            return None
+        with store_errors(self._store, f"reading the manifests of {base.name}"):
+            alive = any(live_files(base.table(self._io), repeated.window))
+        return repeated.evidence if alive else None
+
+    def _base(self, publication: Publication) -> Base:
+        target, expected = publication.stream.target, publication.claim.record.target_uuid
+        base = self._bases.load(target)
+        if base is None or (expected is not None and base.metadata.table_uuid != expected):
+            raise replaced(publication.stream.name, target, base)
+        return base
+
+    def _stage(self, base: Base, publication: Publication, attempt: AttemptFiles) -> tuple[Base, int]:
+        stream, files = publication.stream, publication.files
+        footers = self._footers.read([file.path for file in files], fresh=False)
+        entries = describe(base.metadata, stream, publication.batch, files, footers)
+        commit = StagedCommit(base.table(attempt))
+        snapshot_id = commit.append_files(entries, summary_of(publication))
+        commit.expire(stream.retain_snapshots)
+        commit.set_properties(
+            {
+                **_absent(base.metadata, default_properties(stream, base.metadata.schema())),
+                **owned_properties(stream),
+                **properties_of(publication, snapshot_id),
+            }
+        )
+        metadata = commit.result()
+        location = load_location_provider(metadata.location, metadata.properties).new_table_metadata_file_location(
+            _version(base.location) + 1
+        )
+        # The name is new for certain, so there is no need to ask the store whether it exists.
+        ToOutputFile.table_metadata(metadata, attempt.new_output(location), overwrite=True)
+        return Base(name=base.name, location=location, metadata=metadata), snapshot_id
+
+    def _commit(
+        self, base: Base, staged: Base, snapshot_id: int, publication: Publication, attempt: AttemptFiles
+    ) -> None:
+        ancestry = read_ancestry(base.metadata)
+        evidence = self._evidence(base, ancestry)
+        certain = True
+        try:
+            with self._database.transaction() as connection:
+                record = publishing.fence(connection, publication)
+                self._rows.swap(connection, base.name, base=base.location, new=staged.location)
+                # Only now is the base known to be current, and the ledger's record to stand still.
+                _check_evidence(publication, record, evidence, ancestry.batch_ids)
+                publishing.record(connection, publication, snapshot_id)
+                certain = False
+        except IcehaulError:
+            if certain:
+                # No COMMIT was sent: nobody can ever refer to these files.
+                self._remove(attempt.written)
+            raise
+
+    def _remove(self, locations: Iterable[str]) -> None:
+        """Remove files that nothing refers to; one that stays is an orphan and does no harm."""
+        for location in locations:
+            try:
+                self._io.delete(location)
+            except OSError as error:
+                _log.info("left %s behind: %s", location, error)
+
+
+def _check_evidence(
+    publication: Publication, record: StreamRecord, evidence: Evidence | None, batch_ids: frozenset[str]
+) -> None:
+    batch = publication.batch
+    if str(batch.id) in batch_ids:
+        raise DivergenceError(
+            f"stream {batch.stream}: batch {batch.id} {batch.window} is in the table {publication.stream.target}"
+            " already, and the ledger does not know",
+            remedy="find out who changed the ledger (restored from a backup, edited); bring its watermark up to what"
+            f" the table proves (see `icehaul status {batch.stream}`), then run `icehaul resume {batch.stream}`",
+        )
+    check_divergence(stream=batch.stream, last_upper=record.last_upper, generation=record.generation, evidence=evidence)
+
+
+def replaced(stream: str, target: object, base: Base | None) -> DivergenceError:
+    """Return the error for a table that is gone, or is another one than the ledger knows."""
+    what = "is not in the catalog any more" if base is None else f"is another one now (UUID {base.metadata.table_uuid})"
+    return DivergenceError(
+        f"stream {stream}: the target {target}, which the ledger has recorded rows in, {what}",
+        remedy=f"find out who dropped or recreated it; put the old table back (see `icehaul status {stream}` for what"
+        f" the ledger expects), then run `icehaul resume {stream}`",
+    )
+
+
+def _absent(metadata: TableMetadata, defaults: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in defaults.items() if key not in metadata.properties}
+
+
+def _version(location: str) -> int:
+    """Return the number at the start of a metadata file's name; 0 where it has none."""
+    number = location.rsplit("/", 1)[-1].partition("-")[0]
+    return int(number) if number.isdigit() else 0
+
+
+def _retired(base: TableMetadata, new: TableMetadata) -> set[str]:
+    """Return the metadata files that the new metadata no longer keeps in its log."""
+    if not property_as_bool(
+        new.properties,
+        TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED,
+        TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED_DEFAULT,
+    ):
+        return set()
+    kept = {entry.metadata_file for entry in new.metadata_log}
+    return {entry.metadata_file for entry in base.metadata_log} - kept

@@ -1,0 +1,54 @@
+"""Staging: writing a commit's metadata files against one exact base, without telling the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import RemoveSnapshotsUpdate, update_table_metadata
+
+from consumer.adapters.iceberg.expiry import expired_snapshots
+
+
+class StagedCommit(Transaction):
+    """A transaction that is never committed through PyIceberg.
+
+    PyIceberg's own commit answers a moved base by rebasing and trying again; ours must never do that, because what
+    was checked was checked against the base. Besides, the parent class builds a deep copy of the whole metadata
+    whenever it is looked at, which makes the cost of a commit grow with the number of snapshots.
+    """
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._applied = 0
+        self._seen = table.metadata
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The base's metadata with the updates so far."""
+        if self._applied != len(self._updates):
+            self._seen = update_table_metadata(self._seen, self._updates[self._applied :])
+            self._applied = len(self._updates)
+        return self._seen
+
+    def append_files(self, files: Sequence[DataFile], summary: Mapping[str, str]) -> int:
+        """Write the manifest and the manifest list of a new snapshot, and return its id."""
+        producer = self.update_snapshot(snapshot_properties=dict(summary)).merge_append()
+        for file in files:
+            producer.append_data_file(file)
+        producer.commit()
+        return producer.snapshot_id
+
+    def expire(self, retain: int) -> None:
+        """Remove the snapshots beyond the newest ``retain``."""
+        expired = expired_snapshots(self.table_metadata, retain)
+        if expired:
+            self._stage((RemoveSnapshotsUpdate(snapshot_ids=expired),))
+
+    def result(self) -> TableMetadata:
+        """Return the new table metadata, with the base in its log."""
+        return update_table_metadata(
+            self._table.metadata, self._updates, metadata_location=self._table.metadata_location
+        )

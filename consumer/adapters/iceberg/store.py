@@ -1,0 +1,104 @@
+"""The object store that holds tables: one FileIO for the process, and errors that say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyiceberg.io import FileIO, InputFile, OutputFile
+from pyiceberg.io.pyarrow import PyArrowFileIO
+
+from consumer.domain.errors import AccessDeniedError, StoreUnavailableError
+from consumer.settings.connections import StoreSettings
+
+_DENIED = (
+    "ACCESS_DENIED",
+    "INVALID_ACCESS_KEY_ID",
+    "INVALID_CLIENT_TOKEN_ID",
+    "INVALID_SIGNATURE",
+    "MISSING_AUTHENTICATION_TOKEN",
+    "SIGNATURE_DOES_NOT_MATCH",
+    "UNRECOGNIZED_CLIENT",
+    "HTTP response code 401",
+    "HTTP response code 403",
+)
+"""What pyarrow's S3 errors say when the store refuses us: waiting does not help."""
+
+_NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket")
+
+
+def file_io(settings: StoreSettings) -> PyArrowFileIO:
+    """Build the FileIO; it is thread-safe, pools its connections, and is meant to be shared."""
+    properties = {
+        "s3.region": settings.region,
+        "s3.force-virtual-addressing": str(not settings.path_style).lower(),
+        "s3.connect-timeout": "5",
+        "s3.request-timeout": "30",
+    }
+    if settings.endpoint is not None:
+        properties["s3.endpoint"] = settings.endpoint
+    if settings.access_key is not None:
+        properties["s3.access-key-id"] = settings.access_key
+    if settings.secret_key is not None:
+        properties["s3.secret-access-key"] = settings.secret_key.get_secret_value()
+    return PyArrowFileIO(properties)
+
+
+@contextmanager
+def store_errors(settings: StoreSettings, doing: str) -> Iterator[None]:
+    """Translate what pyarrow raises while ``doing`` something.
+
+    ``FileNotFoundError`` passes, because only the caller knows what a missing file means.
+
+    Raises:
+        AccessDeniedError: if the store refuses the keys, or the bucket does not exist.
+        StoreUnavailableError: for everything else.
+    """
+    where = settings.endpoint or f"S3 in {settings.region}"
+    try:
+        yield
+    except OSError as error:
+        text = str(error)
+        if any(sign in text for sign in _NO_BUCKET):
+            raise AccessDeniedError(
+                f"store.bucket: the bucket {settings.bucket!r} does not exist at {where} (while {doing})",
+                remedy=f"create the bucket {settings.bucket!r}, or correct store.bucket",
+            ) from error
+        if isinstance(error, PermissionError) or any(sign in text for sign in _DENIED):
+            raise AccessDeniedError(
+                f"store.access_key: {where} refuses access to the bucket {settings.bucket!r} (while {doing})",
+                remedy="check store.access_key and store.secret_key, and grant read, write, list and delete on the"
+                " bucket",
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise StoreUnavailableError(
+            f"the object store at {where} failed while {doing}: {_first_line(text)}",
+            remedy="check that store.endpoint is reachable and healthy; the step is tried again",
+        ) from error
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0][:500] if text else "no reason given"
+
+
+class AttemptFiles(FileIO):
+    """A FileIO that remembers what one attempt wrote, so that exactly that can be removed again."""
+
+    def __init__(self, io: FileIO) -> None:
+        super().__init__(io.properties)
+        self._io = io
+        self.written: list[str] = []
+
+    def new_input(self, location: str) -> InputFile:
+        """Open a file for reading."""
+        return self._io.new_input(location)
+
+    def new_output(self, location: str) -> OutputFile:
+        """Open a file for writing, and remember it."""
+        self.written.append(location)
+        return self._io.new_output(location)
+
+    def delete(self, location: str | InputFile | OutputFile) -> None:
+        """Delete a file."""
+        self._io.delete(location)

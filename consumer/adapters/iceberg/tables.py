@@ -1,0 +1,221 @@
+"""The shape of a target table: how it is created, and how an existing one is compared with its stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyiceberg.exceptions import ValidationError
+from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
+from pyiceberg.table import TableProperties
+from pyiceberg.table.metadata import TableMetadata, new_table_metadata
+from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
+from pyiceberg.transforms import (
+    DayTransform,
+    HourTransform,
+    IdentityTransform,
+    MonthTransform,
+    Transform,
+    YearTransform,
+)
+from pyiceberg.types import IcebergType, ListType, MapType, NestedField, StructType
+
+from consumer.domain.errors import TargetMismatchError
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream
+from consumer.domain.window import PartitionBy
+
+STREAM_PROPERTY = "icehaul.stream"
+"""Table property that names the stream that owns a table."""
+
+TIME_COLUMN_PROPERTY = "icehaul.time-column"
+"""Table property that names the column which windows are on."""
+
+_FORMAT_VERSION = 2
+
+_TRANSFORMS: dict[PartitionBy, type[Transform[Any, Any]]] = {
+    PartitionBy.YEAR: YearTransform,
+    PartitionBy.MONTH: MonthTransform,
+    PartitionBy.DAY: DayTransform,
+    PartitionBy.HOUR: HourTransform,
+}
+
+_DEFAULTS = {
+    TableProperties.WRITE_FILE_FORMAT: "parquet",
+    TableProperties.PARQUET_COMPRESSION: "zstd",
+    TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
+    TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: "20",
+    TableProperties.MANIFEST_MERGE_ENABLED: "true",
+    # Merging rewrites up to one target size of manifest entries in Python: small and often is cheaper than the
+    # defaults' rare 8 MiB, and keeps both the number of manifests and the longest commit bounded.
+    TableProperties.MANIFEST_MIN_MERGE_COUNT: "20",
+    TableProperties.MANIFEST_TARGET_SIZE_BYTES: str(512 * 1024),
+    # For other engines only: our own commits never retry by themselves. A table that is published to every few
+    # seconds needs more than the default of 4, or a compaction by hand never gets through.
+    TableProperties.COMMIT_NUM_RETRIES: "20",
+}
+
+
+def owned_properties(stream: Stream) -> dict[str, str]:
+    """Return the properties that make a table the stream's, whatever stood there before."""
+    return {STREAM_PROPERTY: stream.name, TIME_COLUMN_PROPERTY: stream.timestamp_column}
+
+
+def default_properties(stream: Stream, schema: Schema) -> dict[str, str]:
+    """Return the properties that a table gets unless it has other values for them already."""
+    return {
+        **_DEFAULTS,
+        # Other engines' expiry must not be stricter than our own, or it would hide the evidence.
+        TableProperties.MIN_SNAPSHOTS_TO_KEEP: str(stream.retain_snapshots),
+        TableProperties.DEFAULT_NAME_MAPPING: schema.name_mapping.model_dump_json(),
+    }
+
+
+def new_metadata(stream: Stream, mapping: TableMapping, location: str) -> TableMetadata:
+    """Return the metadata of a table that does not exist yet.
+
+    Raises:
+        TargetMismatchError: if the columns can't be partitioned or sorted as the stream asks.
+    """
+    schema = assign_fresh_schema_ids(mapping.iceberg_schema())
+    try:
+        return new_table_metadata(
+            schema=schema,
+            partition_spec=partition_spec(stream, schema),
+            sort_order=_sort_order(stream, schema),
+            location=location,
+            properties={
+                TableProperties.FORMAT_VERSION: str(_FORMAT_VERSION),
+                **default_properties(stream, schema),
+                **owned_properties(stream),
+            },
+        )
+    except (ValueError, ValidationError) as error:
+        raise TargetMismatchError(
+            f"stream {stream.name}: the target {stream.target} can't be created: {error}",
+            remedy="correct timestamp_column, sequence_columns or partition_by of the stream",
+        ) from error
+
+
+def partition_spec(stream: Stream, schema: Schema) -> PartitionSpec:
+    """Return the partition spec that the stream asks for, over a table's own field ids."""
+    if stream.partition_by is PartitionBy.NONE:
+        return PartitionSpec()
+    column = stream.timestamp_column
+    return PartitionSpec(
+        PartitionField(
+            source_id=_field_id(stream, schema, column),
+            field_id=PARTITION_FIELD_ID_START,
+            transform=_TRANSFORMS[stream.partition_by](),
+            name=f"{column}_{stream.partition_by}",
+        )
+    )
+
+
+def _sort_order(stream: Stream, schema: Schema) -> SortOrder:
+    columns = dict.fromkeys((stream.timestamp_column, *stream.sequence_columns))
+    return SortOrder(
+        *(
+            SortField(
+                source_id=_field_id(stream, schema, column),
+                transform=IdentityTransform(),
+                direction=SortDirection.ASC,
+                null_order=NullOrder.NULLS_FIRST,
+            )
+            for column in columns
+        )
+    )
+
+
+def _field_id(stream: Stream, schema: Schema, column: str) -> int:
+    for field in schema.fields:
+        if field.name == column:
+            return field.field_id
+    raise TargetMismatchError(
+        f"stream {stream.name}: the target {stream.target} has no column {column!r}",
+        remedy="correct timestamp_column or sequence_columns of the stream",
+    )
+
+
+def check_table(metadata: TableMetadata, stream: Stream, mapping: TableMapping) -> None:
+    """Compare an existing table with the stream.
+
+    The order of columns does not matter: files carry field ids.
+
+    Raises:
+        TargetMismatchError: naming the first difference, what is there, what is expected, and what to do.
+    """
+    if metadata.format_version != _FORMAT_VERSION:
+        raise _mismatch(stream, "format-version", str(metadata.format_version), str(_FORMAT_VERSION))
+    owner = metadata.properties.get(STREAM_PROPERTY)
+    if owner is not None and owner != stream.name:
+        raise TargetMismatchError(
+            f"stream {stream.name}: the target {stream.target} belongs to the stream {owner!r}",
+            remedy=f"give one of the two streams another target, or remove the table property {STREAM_PROPERTY}"
+            f" if the stream {owner!r} is gone",
+        )
+    expected = StructType(*mapping.iceberg_schema().fields)
+    difference = _struct_difference("", expected, metadata.schema().as_struct())
+    if difference is not None:
+        raise _mismatch(stream, *difference)
+    wanted = _describe_spec(partition_spec(stream, metadata.schema()), metadata.schema())
+    actual = _describe_spec(metadata.spec(), metadata.schema())
+    if wanted != actual:
+        raise _mismatch(stream, "partition spec", actual, wanted)
+
+
+def _mismatch(stream: Stream, field: str, actual: str, expected: str) -> TargetMismatchError:
+    return TargetMismatchError(
+        f"stream {stream.name}: the target {stream.target} differs from the stream at {field}:"
+        f" it is {actual}, expected is {expected}",
+        remedy=f"change the table with the engine that owns it so that {field} is {expected}, or change the stream,"
+        " or give the stream a new target",
+    )
+
+
+def _describe_spec(spec: PartitionSpec, schema: Schema) -> str:
+    if spec.is_unpartitioned():
+        return "unpartitioned"
+    return ", ".join(f"{field.transform}({schema.find_column_name(field.source_id)})" for field in spec.fields)
+
+
+_Difference = tuple[str, str, str]
+"""Field path, what is there, what is expected."""
+
+
+def _struct_difference(path: str, expected: StructType, actual: StructType) -> _Difference | None:
+    there = {field.name: field for field in actual.fields}
+    for field in expected.fields:
+        name = f"{path}{field.name}"
+        if field.name not in there:
+            return name, "missing", _describe_field(field)
+        difference = _field_difference(name, field, there.pop(field.name))
+        if difference is not None:
+            return difference
+    for field in there.values():
+        return f"{path}{field.name}", _describe_field(field), "no such column"
+    return None
+
+
+def _field_difference(name: str, expected: NestedField, actual: NestedField) -> _Difference | None:
+    if expected.required != actual.required:
+        return name, _describe_field(actual), _describe_field(expected)
+    return _type_difference(name, expected.field_type, actual.field_type)
+
+
+def _type_difference(name: str, expected: IcebergType, actual: IcebergType) -> _Difference | None:
+    match expected, actual:
+        case StructType(), StructType():
+            return _struct_difference(f"{name}.", expected, actual)
+        case ListType(), ListType():
+            return _field_difference(f"{name}.element", expected.element_field, actual.element_field)
+        case MapType(), MapType():
+            return _field_difference(f"{name}.key", expected.key_field, actual.key_field) or _field_difference(
+                f"{name}.value", expected.value_field, actual.value_field
+            )
+        case _:
+            return None if expected == actual else (name, str(actual), str(expected))
+
+
+def _describe_field(field: NestedField) -> str:
+    return f"{'required' if field.required else 'optional'} {field.field_type}"
