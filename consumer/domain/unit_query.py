@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -12,6 +13,11 @@ from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
 from consumer.domain.type_mapping import DIGEST_COLUMN
 from consumer.domain.window import Window
+
+TYPES_CHANGED = "icehaul: the columns' types have changed since the table was described"
+"""What the message of a query says that met columns of other types than the mapped ones."""
+
+_SPACE = re.compile(r"\s")
 
 READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
     {
@@ -52,7 +58,9 @@ def unit_query(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
     where = window_condition(stream, mapping, unit.window)
     if unit.sequence is not None:
         where += _sequence_condition(stream, mapping, unit.sequence)
-    rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {where} ORDER BY {order}")
+    rows = wire_rows(
+        mapping, f"{quote_table(stream.source)} WHERE {where} AND {types_unchanged(mapping)} ORDER BY {order}"
+    )
     names = ", ".join(quote_name(column.name) for column in mapping.columns)
     return f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
 
@@ -88,6 +96,18 @@ def window_condition(stream: Stream, mapping: TableMapping, window: Window) -> s
     """Return the condition that a source row lies in a window."""
     column = _column(mapping, stream.timestamp_column)
     return time_type(column.source_type).predicate(quote_name(column.name), window)
+
+
+def types_unchanged(mapping: TableMapping) -> str:
+    """Return a condition that is true, or fails the query because a column's type is no longer the mapped one.
+
+    Without it, a column that was widened after it was mapped would be cast to the narrower type, and wrap.
+    It does not depend on rows: ClickHouse computes it once for each block, and prunes as without it.
+    """
+    found = ", ".join(f"toTypeName({quote_name(column.name)})" for column in mapping.columns)
+    expected = _SPACE.sub("", ",".join(column.source_type for column in mapping.columns))
+    differs = f"replaceRegexpAll(concatWithSeparator(',', {found}), '\\\\s', '') != {quote_text(expected)}"
+    return f"throwIf({differs}, {quote_text(TYPES_CHANGED)}) = 0"
 
 
 def _sequence_condition(stream: Stream, mapping: TableMapping, sequence: SequenceRange) -> str:
