@@ -16,18 +16,19 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import IO, Any
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkConf, SparkContext
-from pyspark.errors import PySparkRuntimeError
+from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 
-from consumer.domain.errors import ConfigurationError, EngineFailedError
+from consumer.domain.errors import ConfigurationError, EngineFailedError, IcehaulError
 from spark.packages import zip_packages
 
 _APPLICATION = "icehaul"
 _LOOPBACK = "127.0.0.1"
 _STOP_GRACE_S = 10.0
 _LOG_TAIL_BYTES = 2000
+_UNKNOWN_MASTER = "Could not parse Master URL"
 _JVM_OPTIONS = (
     # The driver only schedules: the small collector and the quick compiler start sooner and stay small.
     "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss512k -XX:+ExitOnOutOfMemoryError"
@@ -61,17 +62,15 @@ class Session:
         """
         check_java(os.environ)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the JVM that writes to it
+        self._files = tempfile.TemporaryDirectory(prefix="icehaul-spark-")
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            with _own_interrupt_handler():
+            with _own_process_state():
                 self.context = self._start(settings)
-        except (Py4JError, PySparkRuntimeError, OSError) as error:
+        except (Py4JError, PySparkException, OSError) as error:
             tail = self.log_tail()
             self.stop()
-            raise EngineFailedError(
-                f"Spark did not start on {settings.master}: {_first_line(error)}; its last words: {tail}",
-                remedy="check spark.master and spark.conf, and that JAVA_HOME is a Java 17 or 21",
-            ) from error
+            raise _not_started(settings, error, tail) from error
 
     def _start(self, settings: SessionSettings) -> SparkContext:
         with as_file(files("spark") / "log4j2.properties") as log_configuration:
@@ -83,9 +82,11 @@ class Session:
             context = SparkContext(conf=conf, gateway=gateway)
         if settings.local:
             context.pythonExec = os.environ.get("PYSPARK_PYTHON", sys.executable)
+            # Starts the Python daemon with its imports, and proves that tasks run, before the first batch waits.
+            context.parallelize([None], 1).count()
         else:
-            with tempfile.TemporaryDirectory() as directory:
-                context.addPyFile(str(zip_packages(Path(directory))))
+            # Executors fetch it from here for as long as the context lives.
+            context.addPyFile(str(zip_packages(Path(self._files.name))))
         return context
 
     @property
@@ -105,9 +106,10 @@ class Session:
 
     def log_tail(self) -> str:
         """Return the last of what the JVM printed."""
-        end = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, end - _LOG_TAIL_BYTES))
-        return self._log.read().decode("utf-8", "replace").strip()
+        # Not by seeking: the JVM writes at the position that both share.
+        descriptor = self._log.fileno()
+        start = max(0, os.fstat(descriptor).st_size - _LOG_TAIL_BYTES)
+        return os.pread(descriptor, _LOG_TAIL_BYTES, start).decode("utf-8", "replace").strip()
 
     def stop(self) -> None:
         """Stop the context and the JVM, whatever state they are in; nothing is left running."""
@@ -122,6 +124,7 @@ class Session:
         _forget_gateway()
         if process is not None:
             _end(process)
+        self._files.cleanup()
         self._log.close()
 
 
@@ -166,16 +169,33 @@ def _properties(settings: SessionSettings, log_configuration: Path) -> dict[str,
 
 
 @contextlib.contextmanager
-def _own_interrupt_handler() -> Iterator[None]:
-    """Keep the process's own SIGINT handler: PySpark replaces it when started in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _own_process_state() -> Iterator[None]:
+    """Keep this process's SIGINT handler and import path: PySpark replaces the one and puts itself into the other."""
+    path = list(sys.path)
+    main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        sys.path[:] = path
+        if main:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _not_started(settings: SessionSettings, error: Exception, tail: str) -> IcehaulError:
+    if isinstance(error, Py4JJavaError):
+        text = str(error.java_exception.getMessage())
+        if _UNKNOWN_MASTER in text:
+            return ConfigurationError(
+                f"spark.master: Spark does not know {settings.master!r}",
+                remedy="use local[N], local[N,attempts], spark://host:port, k8s://… or yarn",
+            )
+    else:
+        text = str(error).strip().partition("\n")[0]
+    return EngineFailedError(
+        f"Spark did not start on {settings.master}: {text}; its last words: {tail}",
+        remedy="check spark.master, spark.driver_memory and spark.conf, and that JAVA_HOME is a Java 17 or 21",
+    )
 
 
 def _forget_gateway() -> None:
@@ -200,7 +220,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

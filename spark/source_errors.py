@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import re
 
-from consumer.domain.errors import AccessDeniedError, IcehaulError, SourceMissingError, SourceUnavailableError
+from consumer.domain.errors import (
+    AccessDeniedError,
+    IcehaulError,
+    SourceMissingError,
+    SourceUnavailableError,
+    UnsupportedTypeError,
+)
+from consumer.domain.wire_form import INVALID_TEXT
 
 _EXCEPTION = re.compile(rb"Code: (\d+)\. DB::[A-Za-z]*Exception: [^\n]*")
 _TEXT_LIMIT = 500
@@ -19,6 +26,11 @@ _READ_ONLY = 164
 def source_error(address: str, code: int | None, text: str) -> IcehaulError:
     """Return the error for an exception of ClickHouse, by its code."""
     message = f"ClickHouse at {address} answered: {text.strip()[:_TEXT_LIMIT] or 'nothing'}"
+    if INVALID_TEXT in text:
+        return UnsupportedTypeError(
+            message,
+            remedy="correct the rows in the source, or offload a view that encodes the column, as by base64Encode",
+        )
     if code in _DENIED:
         return AccessDeniedError(
             message, remedy="check clickhouse.user and clickhouse.password, and grant the user SELECT on the source"

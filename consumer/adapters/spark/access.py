@@ -8,7 +8,7 @@ from consumer.settings.connections import ClickHouseSettings, SparkSettings, Sto
 from spark.session import SessionSettings
 from spark.unit_task import FileLayout, SourceAccess, StoreAccess
 
-_ROW_GROUP_BYTES = 128 * 1024**2
+_ROW_GROUP_BYTES = 96 * 1024**2
 """Bound of a row group in Arrow memory: the larger part of what a task holds at once."""
 
 

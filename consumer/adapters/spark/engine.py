@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from py4j.protocol import Py4JError, Py4JJavaError
-from pyspark.errors import PySparkException
+from py4j.protocol import Py4JJavaError
 
 from consumer.adapters.spark.access import file_layout, session_settings, source_access, store_access
 from consumer.domain.batch import Batch
@@ -122,7 +121,7 @@ class SparkEngine:
             )
             try:
                 return run_job(session.context, label, context, tasks)
-            except (Py4JError, PySparkException, OSError, EOFError) as error:
+            except Exception as error:
                 raise self._failure(batch, job, error) from error
 
     def _failure(self, batch: Batch, job: _Running, error: Exception) -> EngineFailedError:
