@@ -22,6 +22,7 @@ from consumer.embedded.clickhouse.statement import Statement
 
 _PIPE_BYTES = 1024 * 1024
 _READ_BYTES = 1024 * 1024
+_HELD_BACK_BYTES = 64 * 1024
 _CANCEL_INTERVAL_S = 0.2
 _HANG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
@@ -140,17 +141,24 @@ class PipedRows:
     def rest(self, first: bytes) -> Iterator[bytes]:
         """``first`` and everything after it.
 
+        The end is held back until the statement has succeeded: a failing one still closes its output in good order,
+        and an Arrow stream that ends so looks whole.
+
         Raises:
             QueryError: what the statement failed with after it had begun to answer.
         """
-        yield first
+        held = bytearray(first)
         while True:
+            if len(held) > _HELD_BACK_BYTES:
+                yield bytes(memoryview(held)[:-_HELD_BACK_BYTES])
+                del held[:-_HELD_BACK_BYTES]
             wait_readable(self._fd, self._peer)
             data = os.read(self._fd, _READ_BYTES)
             if not data:
                 self._worker.outcome()
+                yield bytes(held)
                 return
-            yield data
+            held += data
 
     def close(self) -> None:
         """Stop the statement if it still runs; its next write finds nobody reading."""

@@ -142,9 +142,11 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "0")
         if length.isdecimal() and int(length) > self.server.limits.body_bytes_max:
             return True
-        return super().handle_expect_100()
+        proceed = super().handle_expect_100()
+        self.wfile.flush()
+        return proceed
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's signature
+    def log_message(self, format: str, *args: object) -> None:
         """Log protocol errors; requests log themselves without their query string, which may hold secrets."""
         log.debug(format, *args)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ class Spool:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o700, parents=True)
         self._directory = directory
+        self._mention = re.compile(rf"\(in file/uri {re.escape(str(directory))}/\d+\): ")
         self._numbers = itertools.count(1)
 
     @contextmanager
@@ -37,4 +39,4 @@ class Spool:
 
     def hide(self, text: str) -> str:
         """The text without this directory's paths, which mean nothing to a client."""
-        return text.replace(f"{self._directory}/", "")
+        return self._mention.sub("", text).replace(f"{self._directory}/", "")
