@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from consumer.settings.scalars import Duration
+from consumer.settings.scalars import Duration, Names
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -104,7 +104,7 @@ class SparkSettings(Section):
 
     master: str = "local[2]"
     driver_memory: str = "512m"
-    jars: tuple[str, ...] = ()
+    jars: Names = ()
     conf: dict[str, str] = Field(default_factory=dict)
     block_rows: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
     row_group_rows: Annotated[int, Field(ge=1024)] = 1_048_576

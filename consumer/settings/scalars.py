@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ByteSize, WithJsonSchema
+from pydantic_settings import NoDecode
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)\s*")
@@ -53,3 +54,11 @@ Duration = Annotated[
 
 Size = Annotated[ByteSize, WithJsonSchema({"type": ["string", "integer"], "examples": ["512MiB", "2GiB"]})]
 """A number of bytes, written with or without a unit: ``512MiB``."""
+
+
+def _split(value: Any) -> Any:  # noqa: ANN401 - whatever the file or the environment holds
+    return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list of names; in the environment separated by commas."""

@@ -1,0 +1,94 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need into .venv first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	if command -v $$p >/dev/null && $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
+	then echo $$p; break; fi; done)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+KEEP ?= 0
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "icehaul needs Python 3.11, 3.12 or 3.13 with the venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "==> making a virtual environment in $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "==> installing icehaul and the embedded stack into $(VENV) (about 1.5 GB, once)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/runtime.txt
+	@$(PIP_INSTALL) --require-hashes -r requirements/build.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo "==> installing the development tools into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.runtime ## Install icehaul and the embedded stack into .venv
+	@$(BIN)/icehaul --version
+
+.PHONY: dev
+dev: $(VENV)/.dev ## Install the development tools too
+
+.PHONY: demo
+demo: $(VENV)/.runtime ## Run the whole product on captured market data (KEEP=1 leaves the stack up)
+	@$(BIN)/python -m consumer.demo run $(if $(filter 1,$(KEEP)),--keep)
+
+.PHONY: demo-stop
+demo-stop: $(VENV)/.runtime ## End a demo that was kept
+	@$(BIN)/python -m consumer.demo stop
+
+.PHONY: test
+test: $(VENV)/.dev ## Run all tests on the embedded stack
+	@echo "==> running the tests; logs of the servers are in var/test"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: unit
+unit: $(VENV)/.dev ## Run the unit tests only (seconds, no servers)
+	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style, unused and missing dependencies
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/deptry .
+
+.PHONY: types
+types: $(VENV)/.dev ## Check types (mypy, strict)
+	@$(BIN)/mypy
+
+.PHONY: contracts
+contracts: $(VENV)/.dev ## Check that imports point inwards
+	@$(BIN)/lint-imports
+
+.PHONY: check
+check: lint types contracts ## All static checks
+
+.PHONY: schemas
+schemas: $(VENV)/.dev ## Write the JSON Schemas of events and configuration anew
+	@$(BIN)/python -m consumer.entrypoints.schemas
+
+.PHONY: lock
+lock: $(BIN)/python ## Lock the requirements with hashes, without index addresses
+	@$(PIP_INSTALL) uv
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra embedded --group dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra embedded pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+
+.PHONY: clean
+clean: ## Remove the virtual environment, caches and everything under var
+	@rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

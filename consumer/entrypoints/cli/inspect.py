@@ -1,0 +1,55 @@
+"""Commands that look and change nothing: `status`, `plan`, `verify`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from consumer.bootstrap import Application
+from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
+from consumer.entrypoints.cli.output import ExitCode, Format, emit
+from consumer.entrypoints.cli.plan_view import plan_data, plan_text
+from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.status_view import status_data, status_text
+from consumer.entrypoints.cli.verify_view import verify_data, verify_text
+from consumer.ports import StreamState
+from consumer.settings.load import load
+
+
+def status(
+    stream: Annotated[str | None, typer.Argument(help="One stream only, with more of its batches.")] = None,
+    batches: Annotated[int, typer.Option(min=1, max=1000, help="How many of the latest batches to show.")] = 5,
+    config: ConfigOption = None,
+    output: OutputOption = Format.TEXT,
+) -> None:
+    """Show watermark, lag and state of every stream; exit code 1 if one is halted."""
+    with Application(load(config)) as application:
+        chosen = application.streams if stream is None else {stream: find_stream(application, stream)}
+        now, found = application.statuses.read(chosen, batches=batches)
+    emit(output, text=status_text(now, found, detailed=stream is not None), data=status_data(now, found))
+    if any(one.record is not None and one.record.state is StreamState.HALTED for one in found):
+        raise typer.Exit(ExitCode.FINDING)
+
+
+def plan(stream: StreamArgument, config: ConfigOption = None, output: OutputOption = Format.TEXT) -> None:
+    """Show what the next event of a stream would do, by the run's own planner; writes nothing."""
+    with Application(load(config)) as application:
+        preview = application.previewer.preview(find_stream(application, stream))
+    emit(output, text=plan_text(preview), data=plan_data(preview))
+    if preview.obstacle is not None or preview.halted:
+        raise typer.Exit(ExitCode.FINDING)
+
+
+def verify(
+    streams: Annotated[list[str] | None, typer.Argument(help="Streams to verify; all if none is named.")] = None,
+    config: ConfigOption = None,
+    output: OutputOption = Format.TEXT,
+) -> None:
+    """Compare hot and cold tier by count and full-row digest; exit code 1 if they differ."""
+    with Application(load(config)) as application:
+        chosen = [find_stream(application, name) for name in streams or application.streams]
+        found = [application.verifier.verify(one) for one in chosen]
+    emit(output, text=verify_text(found), data=verify_data(found))
+    if not all(one.equal for one in found):
+        raise typer.Exit(ExitCode.FINDING)

@@ -1,0 +1,75 @@
+"""The command `icehaul`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from consumer import __version__
+from consumer.domain.errors import IcehaulError, Reaction
+from consumer.entrypoints.cli import emit, inspect, migrate, repair, run, stack, topics
+from consumer.entrypoints.cli.output import ExitCode, explain
+
+_EXIT_CODES = {
+    Reaction.STOP: ExitCode.USAGE,
+    Reaction.RETRY: ExitCode.UNAVAILABLE,
+    Reaction.READ_BACK: ExitCode.UNAVAILABLE,
+    Reaction.RESTAGE: ExitCode.UNAVAILABLE,
+    Reaction.ABANDON: ExitCode.REFUSED,
+    Reaction.HALT: ExitCode.REFUSED,
+    Reaction.DEAD_LETTER: ExitCode.USAGE,
+}
+
+app = typer.Typer(
+    name="icehaul",
+    help="Move data from ClickHouse into Apache Iceberg: event-driven, exactly once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(stack.app, name="stack")
+app.command("migrate")(migrate.migrate)
+app.command("topics")(topics.topics)
+app.command("emit")(emit.emit)
+app.command("run")(run.run)
+app.command("status")(inspect.status)
+app.command("plan")(inspect.plan)
+app.command("verify")(inspect.verify)
+app.command("resume")(repair.resume)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"icehaul {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Move data from ClickHouse into Apache Iceberg: event-driven, exactly once."""
+
+
+def main() -> None:
+    """Run the command line; errors go to standard error with their remedy, and set the exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except IcehaulError as error:
+        explain(error)
+        sys.exit(_EXIT_CODES[error.reaction])
+    except click.exceptions.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else ExitCode.OK)
+
+
+if __name__ == "__main__":
+    main()

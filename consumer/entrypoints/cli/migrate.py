@@ -1,0 +1,19 @@
+"""`icehaul migrate`: bring the ledger's database to this version."""
+
+from __future__ import annotations
+
+from consumer.bootstrap import Application
+from consumer.entrypoints.cli.options import ConfigOption, OutputOption
+from consumer.entrypoints.cli.output import Format, emit
+from consumer.settings.load import load
+
+
+def migrate(config: ConfigOption = None, output: OutputOption = Format.TEXT) -> None:
+    """Apply the migrations that the ledger's database lacks; safe to run by several processes at once."""
+    with Application(load(config)) as application:
+        applied = [migration.name for migration in application.migrate()]
+    emit(
+        output,
+        text=f"applied {len(applied)} migration(s): {', '.join(applied)}" if applied else "nothing to migrate",
+        data={"applied": applied},
+    )

@@ -1,0 +1,87 @@
+"""How `icehaul plan` looks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumer.domain.batch import Batch
+from consumer.domain.window import BEGINNING
+from consumer.entrypoints.cli.output import instant
+from consumer.service.preview import Preview
+
+
+def plan_text(preview: Preview) -> RenderableType:
+    """Return the cutoff with its reason, and the batches with their windows, units and rows."""
+    stream = preview.stream
+    parts: list[RenderableType] = [
+        Text(f"{stream.name}: {stream.source} → {stream.target}", style="bold"),
+        Text(f"watermark  {instant(_watermark(preview)) if _watermark(preview) else 'nothing has been read yet'}"),
+        Text(f"cutoff     {instant(preview.cutoff.instant)} ({preview.cutoff.reason}: {preview.cutoff.detail})"),
+    ]
+    if preview.creates_target:
+        parts.append(Text(f"target     {stream.target} does not exist yet"))
+    if preview.halted:
+        parts.append(Text(f"halted     events are parked until `icehaul resume {stream.name}`", style="red"))
+    if preview.obstacle is not None:
+        parts.append(Text(f"obstacle   {preview.obstacle}", style="red"))
+    if preview.batches:
+        parts.append(_table(preview))
+    else:
+        parts.append(Text("nothing to do: the watermark has reached the cutoff"))
+    if preview.queries:
+        parts.append(Text(f"\nfirst of {len(preview.queries)} reading queries of the first batch with rows:"))
+        parts.append(Text(preview.queries[0], style="dim"))
+    return Group(*parts)
+
+
+def _table(preview: Preview) -> Table:
+    table = Table(title=f"{len(preview.batches)} batch(es)", title_justify="left")
+    table.add_column("window (UTC)", overflow="fold")
+    table.add_column("units", justify="right")
+    table.add_column("rows", justify="right")
+    for batch in preview.batches:
+        lower = "beginning" if batch.window.lower == BEGINNING else instant(batch.window.lower)
+        table.add_row(f"{lower} → {instant(batch.window.upper)}", str(len(batch.units)), f"{_rows(batch):,}")
+    return table
+
+
+def _rows(batch: Batch) -> int:
+    return sum(unit.rows for unit in batch.units)
+
+
+def _watermark(preview: Preview) -> Any:  # noqa: ANN401 - an instant, or nothing
+    return None if preview.watermark == BEGINNING else preview.watermark
+
+
+def plan_data(preview: Preview) -> dict[str, Any]:
+    """Return the same as plain data."""
+    return {
+        "stream": preview.stream.name,
+        "source": str(preview.stream.source),
+        "target": str(preview.stream.target),
+        "watermark": _watermark(preview),
+        "cutoff": preview.cutoff.instant,
+        "cutoff_reason": preview.cutoff.reason,
+        "cutoff_detail": preview.cutoff.detail,
+        "creates_target": preview.creates_target,
+        "halted": preview.halted,
+        "obstacle": str(preview.obstacle) if preview.obstacle is not None else None,
+        "batches": [
+            {
+                "batch_id": None if preview.creates_target else batch.id,
+                "lower": batch.window.lower,
+                "upper": batch.window.upper,
+                "rows": _rows(batch),
+                "units": [
+                    {"index": unit.index, "lower": unit.window.lower, "upper": unit.window.upper, "rows": unit.rows}
+                    for unit in batch.units
+                ],
+            }
+            for batch in preview.batches
+        ],
+        "queries": list(preview.queries),
+    }

@@ -1,0 +1,123 @@
+"""How `icehaul status` looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumer.domain.window import BEGINNING
+from consumer.entrypoints.cli.output import human, instant, size
+from consumer.ports import BatchRecord, StreamState
+from consumer.service.status import StreamStatus
+
+
+def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool) -> RenderableType:
+    """Return the overview, the reasons of halted streams and, in detail, the latest batches."""
+    parts: list[RenderableType] = [_overview(now, found)]
+    for one in found:
+        if one.record is not None and one.record.state is StreamState.HALTED:
+            parts.append(Text(f"\n{one.stream.name} is halted: {one.record.halt_reason}", style="red"))
+            parts.append(Text(f"  remedy: {one.record.halt_remedy}"))
+        if detailed and one.batches:
+            parts.append(_batches(one.batches))
+    return Group(*parts)
+
+
+def _overview(now: datetime, found: Sequence[StreamStatus]) -> Table:
+    table = Table(title=f"{len(found)} stream(s) at {instant(now)} UTC", title_justify="left")
+    for heading in ("stream", "layer", "state", "watermark (UTC)"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("lag", "parked"):
+        table.add_column(heading, justify="right")
+    table.add_column("last batch", overflow="fold")
+    for one in found:
+        state = one.record.state if one.record is not None else "new"
+        table.add_row(
+            one.stream.name,
+            one.stream.layer,
+            Text(state, style="bold red" if state == StreamState.HALTED else "green"),
+            instant(_watermark(one)),
+            human(one.lag),
+            str(one.parked),
+            _brief(one.batches[0]) if one.batches else "-",
+        )
+    return table
+
+
+def _batches(batches: Sequence[BatchRecord]) -> Table:
+    table = Table(title="latest batches", title_justify="left")
+    for heading in ("window (UTC)", "status"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("rows", "size", "tries", "snapshot"):
+        table.add_column(heading, justify="right")
+    table.add_column("started (UTC)")
+    for batch in batches:
+        table.add_row(
+            f"{instant(batch.window.lower)} → {instant(batch.window.upper)}",
+            batch.status,
+            f"{batch.rows:,}",
+            size(batch.bytes),
+            str(batch.attempts),
+            str(batch.snapshot_id or "-"),
+            instant(batch.started.replace(microsecond=0)),
+        )
+    return table
+
+
+def _brief(batch: BatchRecord) -> str:
+    return f"{batch.status}, {batch.rows:,} rows"
+
+
+def _watermark(one: StreamStatus) -> datetime | None:
+    if one.record is None or one.record.watermark == BEGINNING:
+        return None
+    return one.record.watermark
+
+
+def status_data(now: datetime, found: Sequence[StreamStatus]) -> dict[str, Any]:
+    """Return the same as plain data."""
+    return {"server_time": now, "streams": [_stream_data(one) for one in found]}
+
+
+def _stream_data(one: StreamStatus) -> dict[str, Any]:
+    record = one.record
+    return {
+        "name": one.stream.name,
+        "source": str(one.stream.source),
+        "target": str(one.stream.target),
+        "layer": one.stream.layer,
+        "state": record.state if record is not None else "new",
+        "watermark": _watermark(one),
+        "lag_seconds": one.lag.total_seconds() if one.lag is not None else None,
+        "epoch": record.epoch if record is not None else None,
+        "generation": record.generation if record is not None else None,
+        "owner": record.owner if record is not None else None,
+        "halt_reason": record.halt_reason if record is not None else None,
+        "halt_remedy": record.halt_remedy if record is not None else None,
+        "parked_events": one.parked,
+        "batches": [_batch_data(batch) for batch in one.batches],
+    }
+
+
+def _batch_data(batch: BatchRecord) -> dict[str, Any]:
+    return {
+        "batch_id": batch.batch_id,
+        "lower": batch.window.lower,
+        "upper": batch.window.upper,
+        "generation": batch.generation,
+        "status": batch.status,
+        "rows": batch.rows,
+        "bytes": batch.bytes,
+        "digest": batch.digest,
+        "snapshot_id": batch.snapshot_id,
+        "attempts": batch.attempts,
+        "error": batch.error,
+        "trace_id": batch.trace_id,
+        "started": batch.started,
+        "ended": batch.ended,
+    }
