@@ -76,12 +76,17 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, *, lock_timeout: timedelta | None = None, limit: timedelta | None = None
+        self,
+        *,
+        repeatable: bool = False,
+        lock_timeout: timedelta | None = None,
+        limit: timedelta | None = None,
     ) -> Iterator[Connection]:
         """Run a block as one transaction: READ COMMITTED, durable, bounded; it is committed when the block ends.
 
-        ``lock_timeout`` bounds each wait for a lock (the setting, if not given), ``limit`` the whole transaction
-        (the lease, if not given).
+        With ``repeatable`` the block does no harm if it is run again after it has landed: nobody has to find out, and
+        an unknown outcome is raised as ``LedgerUnavailableError``. ``lock_timeout`` bounds each wait for a lock (the
+        setting, if not given), ``limit`` the whole transaction (the lease, if not given).
 
         Raises:
             UnknownCommitError: if the connection broke while COMMIT was under way.
@@ -101,11 +106,11 @@ class Database:
                     )
                     yield connection
                     _refuse_failed_transaction(connection)
-                self._commit(connection)
+                self._commit(connection, repeatable=repeatable)
         finally:
             self._give_back(connection)
 
-    def _commit(self, connection: Connection) -> None:
+    def _commit(self, connection: Connection, *, repeatable: bool) -> None:
         try:
             connection.commit()
         except psycopg.Error as error:
@@ -115,9 +120,13 @@ class Database:
             translated = statement_failure(error, user=self.user) if certain else None
             if translated is not None:
                 raise translated from error
+            message = f"the connection to Postgres at {self.target} broke during COMMIT: {text_of(error)}"
+            if repeatable:
+                raise LedgerUnavailableError(
+                    message, remedy="it is done again by itself, which does no harm"
+                ) from error
             raise UnknownCommitError(
-                f"the connection to Postgres at {self.target} broke during COMMIT: {text_of(error)}",
-                remedy="the ledger is read back before anything else; nothing has to be done by hand",
+                message, remedy="the ledger is read back before anything else; nothing has to be done by hand"
             ) from error
 
     @contextmanager

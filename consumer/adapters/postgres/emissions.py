@@ -31,7 +31,7 @@ class PostgresEmitterStore:
             LeaseHeldError: if another owner's lease has not expired.
         """
         parameters = {"name": self._name, "owner": owner, "ttl": ttl}
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             try:
                 row = connection.execute(self._sql["acquire"], parameters).fetchone()
             except psycopg.errors.LockNotAvailable as error:
@@ -47,18 +47,18 @@ class PostgresEmitterStore:
         Raises:
             FencedError: if the epoch has moved on.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             self._fence(connection, lease)
             connection.execute(self._sql["renew"], {**self._identity(lease), "ttl": ttl})
 
     def release(self, lease: EmitterLease) -> None:
         """Give the lease back; does nothing if the epoch has moved on."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             connection.execute(self._sql["release"], self._identity(lease))
 
     def last_tick(self) -> datetime | None:
         """Return the boundary of the last tick that was recorded, ``None`` before the first."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             row = connection.execute(self._sql["read"], {"name": self._name}).fetchone()
         if row is None or row["last_tick"] is None:
             return None
@@ -71,13 +71,13 @@ class PostgresEmitterStore:
         Raises:
             FencedError: if the epoch has moved on.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             self._fence(connection, lease)
             connection.execute(self._sql["tick"], {"name": self._name, "boundary": boundary})
 
     def emissions(self, streams: Sequence[str]) -> Sequence[Emission]:
         """Return the last recorded close of each partition of the streams."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["emissions"], {"streams": list(streams)}).fetchall()
         return [Emission(**{**row, "cutoff": row["cutoff"].astimezone(UTC)}) for row in rows]
 
@@ -87,7 +87,7 @@ class PostgresEmitterStore:
         Raises:
             FencedError: if the epoch has moved on.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             self._fence(connection, lease)
             for emission in emissions:
                 connection.execute(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import datetime
+import re
 from typing import Any
 
 from psycopg.types.json import Jsonb
+from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from consumer.domain.errors import InvalidEventError
-from consumer.domain.event import Coordinates, Event, EventType
+from consumer.domain.event import Event
 
-_INSTANTS = ("cutoff", "time")
+_EVENT = TypeAdapter(Event)
+# An escaped NUL, not an escaped backslash before "u0000".
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def event_to_row(event: Event) -> dict[str, Any]:
@@ -21,30 +23,21 @@ def event_to_row(event: Event) -> dict[str, Any]:
     Raises:
         InvalidEventError: if a text holds a NUL or half a surrogate pair, which no Postgres text can hold.
     """
-    fields = asdict(event)
-    for name, value in fields.items():
-        if isinstance(value, str) and ("\0" in value or _has_surrogate(value)):
-            raise InvalidEventError(
-                f"event field {name}: {value!r} holds a character that Postgres can't store",
-                remedy="correct the producer of the event",
-            )
-    for name in _INSTANTS:
-        fields[name] = fields[name].isoformat()
-    return {"stream": event.stream, "event_id": event.id, "event": Jsonb(fields)}
+    try:
+        text = _EVENT.dump_json(event)
+    except PydanticSerializationError as error:
+        raise _unstorable(event) from error
+    if _NUL.search(text):
+        raise _unstorable(event)
+    return {"stream": event.stream, "event_id": event.id, "event": Jsonb(_EVENT.dump_python(event, mode="json"))}
 
 
-def event_from_json(fields: Mapping[str, Any]) -> Event:
+def event_from_json(fields: object) -> Event:
     """Rebuild an event."""
-    coordinates = fields["coordinates"]
-    return Event(
-        **{
-            **fields,
-            "type": EventType(fields["type"]),
-            **{name: datetime.fromisoformat(fields[name]) for name in _INSTANTS},
-            "coordinates": None if coordinates is None else Coordinates(**coordinates),
-        }
+    return _EVENT.validate_python(fields, strict=False)
+
+
+def _unstorable(event: Event) -> InvalidEventError:
+    return InvalidEventError(
+        f"event {event.id!r} holds a character that Postgres can't store", remedy="correct the producer of the event"
     )
-
-
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)

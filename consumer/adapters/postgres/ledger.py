@@ -1,4 +1,7 @@
-"""The port ``Ledger`` on Postgres: each method is one short transaction."""
+"""The port ``Ledger`` on Postgres: each method is one short transaction.
+
+All but ``advance`` may be repeated after an unknown outcome, so only that one raises ``UnknownCommitError`` for it.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class PostgresLedger:
 
     def register(self, stream: str) -> StreamRecord:
         """Create the stream's row unless it exists, and return it."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             connection.execute(self._sql["register"], {"stream": stream})
             row = connection.execute(self._sql["read"], {"streams": [stream]}).fetchone()
         if row is None:
@@ -49,13 +52,13 @@ class PostgresLedger:
 
     def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
         """Return the records of the streams that have one."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["read"], {"streams": list(streams)}).fetchall()
         return {row["stream"]: stream_record(row) for row in rows}
 
     def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
         """Take the stream's lease and increment its epoch."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             try:
                 row = connection.execute(self._sql["claim"], {"stream": stream, "owner": owner, "ttl": ttl}).fetchone()
             except psycopg.errors.LockNotAvailable as error:
@@ -71,13 +74,13 @@ class PostgresLedger:
 
     def renew(self, claim: Claim, ttl: timedelta) -> None:
         """Extend a lease."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             if connection.execute(self._sql["renew"], {**_lease(claim), "ttl": ttl}).rowcount == 0:
                 lock_stream(connection, claim)
 
     def release(self, claim: Claim) -> None:
         """Give a lease back; does nothing if the epoch has moved on."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             connection.execute(self._sql["release"], _lease(claim))
 
     def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID) -> None:
@@ -87,7 +90,7 @@ class PostgresLedger:
             FencedError: if the epoch has moved on.
             SourceChangedError, DivergenceError: if it is bound to another source or target table already.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             known = lock_stream(connection, claim)
             check_binding(
                 stream=claim.stream,
@@ -108,7 +111,7 @@ class PostgresLedger:
             FencedError: if the epoch has moved on.
             UnknownCommitError, DivergenceError: if the batch is published or empty already.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             known = lock_stream(connection, claim)
             begun = connection.execute(self._sql["begin"], batch_parameters(claim, batch, trigger))
             if begun.rowcount == 0:
@@ -122,7 +125,7 @@ class PostgresLedger:
             DivergenceError: if the batch was not begun, or a path is recorded already with other content.
         """
         where = {"stream": claim.stream, "batch_id": batch_id, "prefix": prefix, "epoch": claim.epoch}
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             lock_stream(connection, claim)
             connection.execute(self._sql["stage_prefix"], where)
             if files:
@@ -146,7 +149,7 @@ class PostgresLedger:
 
     def fail(self, claim: Claim, batch_id: UUID, error: str) -> None:
         """Record that an attempt failed for certain; does nothing where a newer owner attempts the batch."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             connection.execute(
                 self._sql["fail"],
                 {"stream": claim.stream, "epoch": claim.epoch, "batch_id": batch_id, "error": _storable(error)},
@@ -154,7 +157,7 @@ class PostgresLedger:
 
     def resolve(self, stream: str, batch_id: UUID) -> BatchRecord | None:
         """Read a batch after locking the stream's row, so that a transaction still open is waited out."""
-        with self._database.transaction(lock_timeout=self._database.patience) as connection:
+        with self._database.transaction(repeatable=True, lock_timeout=self._database.patience) as connection:
             self._locked(connection, stream)
             # A statement of its own: its snapshot is taken after the lock was granted.
             row = connection.execute(self._sql["batch"], {"stream": stream, "batch_id": batch_id}).fetchone()
@@ -162,14 +165,14 @@ class PostgresLedger:
 
     def batches(self, stream: str, limit: int) -> Sequence[BatchRecord]:
         """Return the stream's latest batches, newest first."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["batches"], {"stream": stream, "limit": limit}).fetchall()
         return [batch_record(row) for row in rows]
 
     def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> None:
         """Halt a stream; with ``epoch`` only if it is still the stream's."""
         name = "halt" if epoch is None else "halt_at_epoch"
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             connection.execute(
                 self._sql[name],
                 {"stream": stream, "reason": _storable(reason), "remedy": _storable(remedy), "epoch": epoch},
@@ -181,7 +184,7 @@ class PostgresLedger:
         Raises:
             DivergenceError: if the ledger has no row for the stream.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             self._locked(connection, stream)
             connection.execute(self._sql["activate"], {"stream": stream})
             connection.execute(self._sql["unpark"], {"stream": stream})
@@ -197,7 +200,7 @@ class PostgresLedger:
             DivergenceError: if the ledger has no row for the stream.
         """
         row = event_to_row(event)
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             if self._locked(connection, event.stream).state is StreamState.HALTED:
                 connection.execute(self._sql["park"], row)
             else:
@@ -205,19 +208,19 @@ class PostgresLedger:
 
     def parked(self, stream: str) -> Sequence[Event]:
         """Return the events kept for a halted stream, oldest first."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["parked"], {"stream": stream}).fetchall()
         return [event_from_json(row["event"]) for row in rows]
 
     def outbox(self, limit: int) -> Sequence[OutboxMessage]:
         """Return events that are not relayed yet, oldest first, and keep them from other relays for a while."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["outbox"], {"limit": limit, "claim": self._relay_claim}).fetchall()
         return [OutboxMessage(number=row["number"], event=event_from_json(row["event"])) for row in rows]
 
     def relayed(self, numbers: Sequence[int]) -> None:
         """Remove outbox messages that Kafka has acknowledged."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             connection.execute(self._sql["relayed"], {"numbers": list(numbers)})
 
     def _locked(self, connection: Connection, stream: str) -> StreamRecord:

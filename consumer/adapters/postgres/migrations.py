@@ -68,7 +68,7 @@ def migrate(database: Database, migrations: Sequence[Migration] | None = None) -
     wanted = shipped() if migrations is None else migrations
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            with database.transaction(lock_timeout=_LOCK_WITHIN, limit=_LIMIT) as connection:
+            with database.transaction(repeatable=True, lock_timeout=_LOCK_WITHIN, limit=_LIMIT) as connection:
                 return _apply(connection, wanted)
         except _RacedError as race:
             # An Iceberg client that does not take our lock has created its catalog's tables at this moment.
@@ -87,7 +87,7 @@ def pending(database: Database, migrations: Sequence[Migration] | None = None) -
         ConfigurationError: if the database is newer than this program, or an applied file has changed.
     """
     sql = statements("migrations")
-    with database.transaction() as connection:
+    with database.transaction(repeatable=True) as connection:
         row = connection.execute(sql["exists"]).fetchone()
         known = _applied(connection) if row is not None and row["found"] else {}
     return _missing(shipped() if migrations is None else migrations, known)

@@ -69,7 +69,7 @@ WHERE batch.status IN ('writing', 'failed')
 -- name: stage_prefix
 INSERT INTO offload_attempts (prefix, stream, batch_id, epoch)
 VALUES (%(prefix)s, %(stream)s, %(batch_id)s, %(epoch)s)
-ON CONFLICT (prefix) DO NOTHING
+ON CONFLICT (prefix) DO UPDATE SET epoch = excluded.epoch
 
 -- name: stage_files
 -- A file that is known already is taken for the same one only if everything else agrees, too.

@@ -1,0 +1,513 @@
+"""What every ledger does, the one in Postgres and the one in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Protocol
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from consumer.adapters.postgres.database import Database
+from consumer.adapters.postgres.ledger import PostgresLedger
+from consumer.adapters.postgres.migrations import migrate
+from consumer.adapters.postgres.publishing import fence, record
+from consumer.domain.batch import BatchStatus
+from consumer.domain.errors import (
+    BaseMovedError,
+    DivergenceError,
+    FencedError,
+    LeaseHeldError,
+    SourceChangedError,
+    UnknownCommitError,
+)
+from consumer.domain.window import BEGINNING, Window
+from consumer.ports import Claim, Ledger, Publication, StreamRecord, StreamState
+from consumer.settings.connections import PostgresSettings
+from consumer.testing.ledger import MemoryLedger
+from tests.support.ledger_values import (
+    DAY,
+    SOURCE,
+    STREAM,
+    T0,
+    TARGET,
+    TTL,
+    batch,
+    event,
+    files,
+    publication,
+    trigger,
+    window,
+)
+from tests.support.postgres_server import PostgresServer, running_postgres
+
+SNAPSHOT = 4_711
+RELAY_CLAIM = timedelta(milliseconds=300)
+SHORT = timedelta(milliseconds=200)
+
+
+class Publish(Protocol):
+    def __call__(self, publication: Publication, swap: Callable[[StreamRecord], None] = ...) -> None: ...
+
+
+def no_swap(_: StreamRecord) -> None:
+    return None
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def database(server: PostgresServer) -> Iterator[Database]:
+    with Database(PostgresSettings(dsn=SecretStr(server.create_database()))) as opened:
+        migrate(opened)
+        yield opened
+
+
+@pytest.fixture(params=["postgres", "memory"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def ledger(kind: str, request: pytest.FixtureRequest) -> Ledger:
+    if kind == "memory":
+        return MemoryLedger(relay_claim=RELAY_CLAIM)
+    database: Database = request.getfixturevalue("database")
+    with database.transaction() as connection:
+        connection.execute(
+            b"TRUNCATE offload_watermarks, offload_batches, offload_attempts, offload_files, offload_parked,"
+            b" offload_outbox"
+        )
+    return PostgresLedger(database, relay_claim=RELAY_CLAIM)
+
+
+@pytest.fixture
+def publish(ledger: Ledger, request: pytest.FixtureRequest) -> Publish:
+    def through(publication: Publication, swap: Callable[[StreamRecord], None] = no_swap) -> None:
+        if isinstance(ledger, MemoryLedger):
+            ledger.publish(publication, SNAPSHOT, swap)
+            return
+        database: Database = request.getfixturevalue("database")
+        with database.transaction() as connection:
+            swap(fence(connection, publication))
+            record(connection, publication, SNAPSHOT)
+
+    return through
+
+
+@pytest.fixture
+def claim(ledger: Ledger) -> Claim:
+    ledger.register(STREAM)
+    return ledger.claim(STREAM, "first", TTL)
+
+
+def current(ledger: Ledger, stream: str = STREAM) -> StreamRecord:
+    return ledger.read([stream])[stream]
+
+
+def wait_for(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+# ------------------------------------------------------------------------------------------- streams
+
+
+def test_a_registered_stream_begins_at_the_beginning_of_time_and_is_active(ledger: Ledger) -> None:
+    fresh = ledger.register(STREAM)
+
+    assert (fresh.watermark, fresh.last_upper, fresh.generation, fresh.epoch) == (BEGINNING, None, 1, 0)
+    assert (fresh.state, fresh.owner, fresh.lease_expires) == (StreamState.ACTIVE, None, None)
+    assert fresh.watermark.utcoffset() == timedelta(0)
+
+
+def test_registering_again_changes_nothing(ledger: Ledger, claim: Claim) -> None:
+    assert ledger.register(STREAM).epoch == claim.epoch
+
+
+def test_reading_leaves_out_streams_that_have_no_record(ledger: Ledger, claim: Claim) -> None:
+    assert set(ledger.read([STREAM, "unheard_of"])) == {STREAM}
+    assert ledger.read([]) == {}
+
+
+# ------------------------------------------------------------------------------------------- leases
+
+
+def test_every_acquisition_increments_the_epoch(ledger: Ledger, claim: Claim) -> None:
+    again = ledger.claim(STREAM, "first", TTL)
+
+    assert (claim.epoch, again.epoch) == (1, 2)
+    assert again.record.owner == "first"
+
+
+def test_a_lease_that_has_not_expired_is_refused_to_another_owner(ledger: Ledger, claim: Claim) -> None:
+    with pytest.raises(LeaseHeldError, match=f"{STREAM}.*first"):
+        ledger.claim(STREAM, "second", TTL)
+
+    assert current(ledger).epoch == claim.epoch
+
+
+def test_an_expired_lease_is_taken_over(ledger: Ledger) -> None:
+    ledger.register(STREAM)
+    ledger.claim(STREAM, "first", SHORT)
+
+    def taken_over() -> bool:
+        try:
+            return ledger.claim(STREAM, "second", TTL).epoch == 2
+        except LeaseHeldError:
+            return False
+
+    wait_for(taken_over)
+
+
+def test_a_renewed_lease_outlives_its_first_term(ledger: Ledger) -> None:
+    ledger.register(STREAM)
+    claim = ledger.claim(STREAM, "first", SHORT)
+    first_end = claim.record.lease_expires
+    assert first_end is not None
+
+    ledger.renew(claim, TTL)
+
+    extended = current(ledger).lease_expires
+    assert extended is not None
+    assert extended > first_end + TTL / 2
+
+
+def test_a_released_lease_is_free(ledger: Ledger, claim: Claim) -> None:
+    ledger.release(claim)
+
+    assert ledger.claim(STREAM, "second", TTL).epoch == 2
+
+
+def test_a_lease_that_was_taken_over_can_not_be_released_by_its_old_owner(ledger: Ledger, claim: Claim) -> None:
+    newer = ledger.claim(STREAM, "first", TTL)
+    ledger.release(claim)
+
+    assert current(ledger).epoch == newer.epoch
+    assert current(ledger).owner == "first"
+
+
+def test_a_stream_without_a_row_can_not_be_claimed(ledger: Ledger) -> None:
+    with pytest.raises(DivergenceError, match="no row"):
+        ledger.claim("unheard_of", "first", TTL)
+
+
+# ------------------------------------------------------------------------------------------- fencing
+
+
+def test_an_old_epoch_can_do_nothing(ledger: Ledger, publish: Publish, claim: Claim) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger())
+    newer = ledger.claim(STREAM, "first", TTL)
+    ledger.begin(newer, planned, trigger())
+
+    attempts: list[Callable[[], object]] = [
+        lambda: ledger.renew(claim, TTL),
+        lambda: ledger.bind(claim, source_uuid=SOURCE, target_uuid=TARGET),
+        lambda: ledger.begin(claim, planned, trigger()),
+        lambda: ledger.stage(claim, planned.id, "s3://icehaul/zombie", files("s3://icehaul/zombie")),
+        lambda: ledger.advance(claim, batch(rows=0), trigger(), []),
+        lambda: publish(publication(claim, planned)),
+    ]
+    for attempt in attempts:
+        with pytest.raises(FencedError, match=r"epoch 1.*epoch 2"):
+            attempt()
+    ledger.fail(claim, planned.id, "the zombie's failure")
+    ledger.halt(STREAM, reason="the zombie's", remedy="none", epoch=claim.epoch)
+
+    found = current(ledger)
+    assert (found.watermark, found.source_uuid, found.state) == (BEGINNING, None, StreamState.ACTIVE)
+    resolved = ledger.resolve(STREAM, planned.id)
+    assert resolved is not None
+    assert (resolved.status, resolved.attempts) == (BatchStatus.WRITING, 2)
+
+
+def test_a_released_lease_fences_what_its_owner_still_tries(ledger: Ledger, publish: Publish, claim: Claim) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger())
+    ledger.release(claim)
+
+    with pytest.raises(FencedError, match="nobody"):
+        publish(publication(claim, planned))
+
+
+def test_the_same_epoch_of_another_owner_is_fenced(ledger: Ledger, publish: Publish, claim: Claim) -> None:
+    impostor = replace(claim, owner="second")
+
+    with pytest.raises(FencedError):
+        publish(publication(impostor, batch()))
+
+
+# ------------------------------------------------------------------------------------------- binding
+
+
+def test_tables_are_bound_once(ledger: Ledger, claim: Claim) -> None:
+    ledger.bind(claim, source_uuid=SOURCE, target_uuid=TARGET)
+    ledger.bind(claim, source_uuid=SOURCE, target_uuid=TARGET)
+
+    assert (current(ledger).source_uuid, current(ledger).target_uuid) == (SOURCE, TARGET)
+    with pytest.raises(SourceChangedError, match=str(SOURCE)):
+        ledger.bind(claim, source_uuid=uuid4(), target_uuid=TARGET)
+    with pytest.raises(DivergenceError, match=str(TARGET)):
+        ledger.bind(claim, source_uuid=SOURCE, target_uuid=uuid4())
+
+
+# ------------------------------------------------------------------------------------------- batches
+
+
+def test_attempts_at_a_batch_are_counted(ledger: Ledger, claim: Claim) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger("one"))
+    ledger.fail(claim, planned.id, "the store was away")
+    failed = ledger.resolve(STREAM, planned.id)
+    ledger.begin(claim, planned, trigger("two"))
+    writing = ledger.resolve(STREAM, planned.id)
+
+    assert failed is not None
+    assert (failed.status, failed.error, failed.attempts) == (BatchStatus.FAILED, "the store was away", 1)
+    assert failed.ended is not None
+    assert writing is not None
+    assert (writing.status, writing.error, writing.attempts) == (BatchStatus.WRITING, None, 2)
+    assert writing.ended is None
+
+
+def test_a_published_batch_moves_the_watermark_and_is_recorded_as_read(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger())
+    published = publication(claim, planned, outbox=[event("wake", "bars")])
+
+    publish(published)
+
+    stream = current(ledger)
+    assert (stream.watermark, stream.last_upper) == (T0, T0)
+    found = ledger.resolve(STREAM, planned.id)
+    assert found is not None
+    assert (found.status, found.rows, found.bytes) == (BatchStatus.PUBLISHED, 10, 200)
+    assert (found.digest, found.snapshot_id) == (published.fingerprint.hex, SNAPSHOT)
+    assert (found.window, found.generation, found.trace_id) == (planned.window, 1, trigger().trace_id)
+    assert found.started.utcoffset() == timedelta(0)
+    assert [message.event for message in ledger.outbox(10)] == [event("wake", "bars")]
+
+
+def test_a_failure_after_the_fence_leaves_everything_as_it_was(ledger: Ledger, publish: Publish, claim: Claim) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger())
+
+    def moved(_: StreamRecord) -> None:
+        raise BaseMovedError("the table has moved", remedy="stage again")
+
+    with pytest.raises(BaseMovedError):
+        publish(publication(claim, planned, outbox=[event()]), moved)
+
+    assert current(ledger).watermark == BEGINNING
+    assert ledger.outbox(10) == []
+    publish(publication(claim, planned))
+    assert current(ledger).watermark == T0
+
+
+def test_a_batch_is_published_once_and_whoever_repeats_it_is_sent_to_read_back(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger())
+    publish(publication(claim, planned))
+
+    with pytest.raises(UnknownCommitError, match=str(planned.id)):
+        publish(publication(claim, planned))
+    with pytest.raises(UnknownCommitError, match=str(planned.id)):
+        ledger.begin(claim, planned, trigger())
+    with pytest.raises(UnknownCommitError, match=str(planned.id)):
+        ledger.advance(claim, replace(planned, units=()), trigger(), [])
+
+
+@pytest.mark.parametrize("lower", [BEGINNING + DAY, T0 - DAY, T0 + DAY], ids=["before", "overlapping", "gap"])
+def test_a_window_that_does_not_continue_the_watermark_is_refused(
+    ledger: Ledger, publish: Publish, claim: Claim, lower: object
+) -> None:
+    publish(publication(claim, batch()))
+    stray = batch(window(lower, T0 + 2 * DAY))  # type: ignore[arg-type]
+
+    with pytest.raises(DivergenceError, match="not the lower bound"):
+        publish(publication(claim, stray))
+    with pytest.raises(DivergenceError, match="not the lower bound"):
+        ledger.advance(claim, replace(stray, units=()), trigger(), [])
+    assert current(ledger).watermark == T0
+
+
+def test_a_batch_of_another_generation_is_refused(ledger: Ledger, publish: Publish, claim: Claim) -> None:
+    with pytest.raises(DivergenceError, match="generation 2"):
+        publish(publication(claim, batch(generation=2)))
+
+
+def test_batches_come_newest_first_and_of_one_stream(ledger: Ledger, publish: Publish, claim: Claim) -> None:
+    uppers = [T0, T0 + DAY, T0 + 2 * DAY]
+    for lower, upper in zip([BEGINNING, *uppers], uppers, strict=False):
+        publish(publication(claim, batch(window(lower, upper))))
+
+    found = ledger.batches(STREAM, 2)
+
+    assert [each.window.upper for each in found] == [T0 + 2 * DAY, T0 + DAY]
+    assert ledger.batches("unheard_of", 2) == []
+
+
+# ------------------------------------------------------------------------------------------- attempts
+
+
+def test_files_are_staged_after_their_prefix_and_again_without_harm(ledger: Ledger, claim: Claim) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger())
+    prefix = "s3://icehaul/attempt"
+
+    for written in ([], files(prefix), files(prefix)):
+        ledger.stage(claim, planned.id, prefix, written)
+
+
+def test_a_path_is_staged_with_one_content_only(ledger: Ledger, claim: Claim) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger())
+    prefix = "s3://icehaul/attempt"
+    ledger.stage(claim, planned.id, prefix, files(prefix))
+
+    with pytest.raises(DivergenceError):
+        ledger.stage(claim, planned.id, prefix, [replace(files(prefix)[0], bytes=101)])
+
+
+def test_nothing_is_staged_for_a_batch_that_was_not_begun(ledger: Ledger, claim: Claim) -> None:
+    with pytest.raises(DivergenceError):
+        ledger.stage(claim, uuid4(), "s3://icehaul/attempt", [])
+
+
+# ------------------------------------------------------------------------------------------- empty windows
+
+
+def test_an_empty_window_advances_the_watermark_but_not_the_last_upper(ledger: Ledger, claim: Claim) -> None:
+    ledger.advance(claim, batch(rows=0), trigger(), [event("wake", "bars")])
+
+    stream = current(ledger)
+    assert (stream.watermark, stream.last_upper) == (T0, None)
+    assert [message.event.id for message in ledger.outbox(10)] == ["wake"]
+
+
+def test_a_thousand_idle_ticks_leave_one_row_and_no_gap(
+    ledger: Ledger, publish: Publish, claim: Claim, kind: str
+) -> None:
+    publish(publication(claim, batch()))
+    ticks = 1000 if kind == "memory" else 100
+    minute = timedelta(minutes=1)
+    for number in range(ticks):
+        idle = Window(lower=T0 + number * minute, upper=T0 + (number + 1) * minute)
+        ledger.advance(claim, batch(idle, rows=0), trigger(), [])
+
+    newest, first = ledger.batches(STREAM, 10)
+    assert (newest.status, newest.window) == (BatchStatus.EMPTY, Window(lower=T0, upper=T0 + ticks * minute))
+    assert (newest.rows, first.status) == (0, BatchStatus.PUBLISHED)
+    last = ledger.resolve(STREAM, batch(idle, rows=0).id)
+    assert last is not None
+    assert last.status is BatchStatus.EMPTY
+
+
+def test_empty_windows_on_both_sides_of_rows_stay_apart(ledger: Ledger, publish: Publish, claim: Claim) -> None:
+    ledger.advance(claim, batch(rows=0), trigger(), [])
+    publish(publication(claim, batch(window(T0, T0 + DAY))))
+    ledger.advance(claim, batch(window(T0 + DAY, T0 + 2 * DAY), rows=0), trigger(), [])
+
+    found = ledger.batches(STREAM, 10)
+    assert [each.status for each in found] == [BatchStatus.EMPTY, BatchStatus.PUBLISHED, BatchStatus.EMPTY]
+    assert current(ledger).last_upper == T0 + DAY
+
+
+def test_a_batch_whose_rows_have_gone_since_it_was_begun_becomes_empty(ledger: Ledger, claim: Claim) -> None:
+    planned = batch()
+    ledger.begin(claim, planned, trigger())
+    ledger.stage(claim, planned.id, "s3://icehaul/attempt", [])
+
+    ledger.advance(claim, replace(planned, units=()), trigger(), [])
+
+    found = ledger.resolve(STREAM, planned.id)
+    assert found is not None
+    assert (found.status, found.window) == (BatchStatus.EMPTY, planned.window)
+
+
+# ------------------------------------------------------------------------------------------- halting
+
+
+def test_a_halted_stream_tells_reason_and_remedy_and_keeps_its_events_until_it_is_resumed(
+    ledger: Ledger, claim: Claim
+) -> None:
+    ledger.halt(STREAM, reason="the table is gone", remedy="restore it", epoch=claim.epoch)
+    for number in (1, 2, 2, 3):
+        ledger.park(event(f"tick-{number}"))
+
+    halted = current(ledger)
+    assert (halted.state, halted.halt_reason, halted.halt_remedy) == (
+        StreamState.HALTED,
+        "the table is gone",
+        "restore it",
+    )
+    assert ledger.parked(STREAM) == [event(f"tick-{number}") for number in (1, 2, 3)]
+    assert ledger.outbox(10) == []
+
+    ledger.resume(STREAM)
+
+    active = current(ledger)
+    assert (active.state, active.halt_reason, active.halt_remedy) == (StreamState.ACTIVE, None, None)
+    assert ledger.parked(STREAM) == []
+    assert [message.event.id for message in ledger.outbox(10)] == ["tick-1", "tick-2", "tick-3"]
+
+
+def test_an_event_that_is_parked_after_the_resume_is_not_lost(ledger: Ledger, claim: Claim) -> None:
+    ledger.halt(STREAM, reason="r", remedy="m", epoch=None)
+    ledger.resume(STREAM)
+
+    ledger.park(event("too-late"))
+
+    assert ledger.parked(STREAM) == []
+    assert [message.event.id for message in ledger.outbox(10)] == ["too-late"]
+
+
+def test_halting_needs_no_epoch_and_no_record(ledger: Ledger) -> None:
+    ledger.halt("unheard_of", reason="r", remedy="m", epoch=None)
+
+    assert current(ledger, "unheard_of").state is StreamState.HALTED
+
+
+# ------------------------------------------------------------------------------------------- outbox
+
+
+def test_messages_are_relayed_oldest_first_and_removed_when_acknowledged(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    publish(publication(claim, batch(), outbox=[event(f"wake-{number}") for number in range(3)]))
+
+    first = ledger.outbox(2)
+    ledger.relayed([message.number for message in first])
+    second = ledger.outbox(2)
+    ledger.relayed([message.number for message in second])
+
+    assert [message.event.id for message in first] == ["wake-0", "wake-1"]
+    assert [message.event.id for message in second] == ["wake-2"]
+    ledger.relayed([message.number for message in second])
+    assert ledger.outbox(2) == []
+
+
+def test_a_message_is_kept_from_other_relays_and_comes_back_if_its_relay_died(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    publish(publication(claim, batch(), outbox=[event("wake")]))
+    taken = ledger.outbox(10)
+
+    assert len(taken) == 1
+    assert ledger.outbox(10) == []
+    wait_for(lambda: ledger.outbox(10) == taken)

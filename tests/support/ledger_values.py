@@ -1,0 +1,91 @@
+"""Batches, triggers, events and publications for tests of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from consumer.domain.batch import Batch, BatchKind, Unit, WrittenFile, batch_id
+from consumer.domain.event import Coordinates, Event, EventType
+from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.window import BEGINNING, Window
+from consumer.ports import Claim, Publication, Trigger
+
+STREAM = "ticks"
+SOURCE = UUID("11111111-1111-4111-8111-111111111111")
+TARGET = UUID("22222222-2222-4222-8222-222222222222")
+DAY = timedelta(days=1)
+T0 = datetime(2026, 3, 2, tzinfo=UTC)
+TTL = timedelta(seconds=30)
+
+
+def window(lower: datetime = BEGINNING, upper: datetime = T0) -> Window:
+    return Window(lower=lower, upper=upper)
+
+
+def batch(span: Window | None = None, *, rows: int = 10, generation: int = 1, stream: str = STREAM) -> Batch:
+    span = span or window()
+    return Batch(
+        id=batch_id(source_uuid=SOURCE, target_uuid=TARGET, kind=BatchKind.WINDOW, window=span, generation=generation),
+        stream=stream,
+        kind=BatchKind.WINDOW,
+        window=span,
+        generation=generation,
+        units=(Unit(index=0, window=span, rows=rows),) if rows else (),
+    )
+
+
+def trigger(event_id: str = "tick-1", offset: int = 7) -> Trigger:
+    return Trigger(
+        event_id=event_id,
+        coordinates=Coordinates(topic="icehaul.events", partition=3, offset=offset),
+        trace_id="0af7651916cd43dd8448eb211c80319c",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+
+
+def event(event_id: str = "tick-1", stream: str = STREAM) -> Event:
+    return Event(
+        id=event_id,
+        type=EventType.PARTITION_CLOSED,
+        stream=stream,
+        cutoff=T0 + timedelta(microseconds=1),
+        source="/tests",
+        time=T0,
+        partition_id="20260301",
+        content_id="abc",
+        upstream="bars",
+        batch_id="b",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        coordinates=Coordinates(topic="icehaul.events", partition=3, offset=7),
+    )
+
+
+def files(prefix: str, count: int = 2) -> list[WrittenFile]:
+    return [
+        WrittenFile(
+            unit=number,
+            path=f"{prefix}/{number}.parquet",
+            bytes=100,
+            fingerprint=Fingerprint(rows=5, digest=(1 << 63) + number),
+        )
+        for number in range(count)
+    ]
+
+
+def publication(claim: Claim, planned: Batch, *, outbox: Sequence[Event] = ()) -> Publication:
+    return Publication(
+        claim=claim,
+        stream=Stream(
+            name=planned.stream,
+            source=TableName.parse("market.ticks"),
+            target=TableName.parse("bronze.ticks"),
+            timestamp_column="ts",
+        ),
+        batch=planned,
+        trigger=trigger(),
+        files=files(f"s3://icehaul/{uuid4()}"),
+        outbox=outbox,
+    )
