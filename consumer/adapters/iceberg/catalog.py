@@ -14,7 +14,7 @@ from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.live_files import live_files
 from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rows import CatalogRows
-from consumer.adapters.iceberg.store import file_io, store_errors
+from consumer.adapters.iceberg.store import StoreFileIO, store_errors
 from consumer.adapters.iceberg.tables import check_table, new_metadata
 from consumer.adapters.iceberg.target import Base, Bases
 from consumer.adapters.postgres.database import Database
@@ -32,7 +32,7 @@ class IcebergCatalog:
 
     def __init__(self, *, database: Database, catalog: CatalogSettings, store: StoreSettings) -> None:
         self._store = store
-        self._io = file_io(store)
+        self._io = StoreFileIO(store)
         self._rows = CatalogRows(database, catalog.name)
         self._bases = Bases(self._rows, self._io, store)
         self._footers = Footers(self._io, store)

@@ -9,25 +9,26 @@ from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import ancestors_of
 
 
-def expired_snapshots(metadata: TableMetadata, retain: int) -> list[int]:
-    """Return the ids of the snapshots to remove, oldest first.
+def expired_snapshots(base: TableMetadata, retain: int) -> list[int]:
+    """Return the ids of the snapshots of ``base`` that go when one more is added to its main branch, oldest first.
 
-    Kept are the newest ``retain`` snapshots of every branch, every tagged snapshot, and whatever is as new as the
-    oldest one kept on the main branch (a snapshot that somebody has rolled back or staged, and may come back to).
+    Kept are the newest ``retain`` snapshots of every branch (on the main branch, the new one is one of them), every
+    tagged snapshot, and whatever is newer than the oldest one kept on the main branch: a snapshot that somebody has
+    rolled back or staged, and may come back to.
     """
     kept: set[int] = set()
-    oldest_main = 0
-    for name, ref in metadata.refs.items():
-        head = metadata.snapshot_by_id(ref.snapshot_id)
+    oldest_main = base.next_sequence_number()
+    for name, ref in base.refs.items():
         if ref.snapshot_ref_type == SnapshotRefType.TAG:
             kept.add(ref.snapshot_id)
             continue
-        ancestry = list(islice(ancestors_of(head, metadata), max(retain, 1)))
+        room = max(retain, 1) - (name == MAIN_BRANCH)
+        ancestry = list(islice(ancestors_of(base.snapshot_by_id(ref.snapshot_id), base), room))
         kept.update(snapshot.snapshot_id for snapshot in ancestry)
         if name == MAIN_BRANCH and ancestry:
             oldest_main = ancestry[-1].sequence_number or 0
     return [
         snapshot.snapshot_id
-        for snapshot in metadata.snapshots
+        for snapshot in base.snapshots
         if snapshot.snapshot_id not in kept and (snapshot.sequence_number or 0) < oldest_main
     ]

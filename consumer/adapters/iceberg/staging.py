@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table, Transaction
+from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import RemoveSnapshotsUpdate, update_table_metadata
 
@@ -20,18 +20,10 @@ class StagedCommit(Transaction):
     whenever it is looked at, which makes the cost of a commit grow with the number of snapshots.
     """
 
-    def __init__(self, table: Table) -> None:
-        super().__init__(table)
-        self._applied = 0
-        self._seen = table.metadata
-
     @property
     def table_metadata(self) -> TableMetadata:
-        """The base's metadata with the updates so far."""
-        if self._applied != len(self._updates):
-            self._seen = update_table_metadata(self._seen, self._updates[self._applied :])
-            self._applied = len(self._updates)
-        return self._seen
+        """The base's metadata: nothing that is staged here builds on what was staged before."""
+        return self._table.metadata
 
     def append_files(self, files: Sequence[DataFile], summary: Mapping[str, str]) -> int:
         """Write the manifest and the manifest list of a new snapshot, and return its id."""
@@ -42,8 +34,8 @@ class StagedCommit(Transaction):
         return producer.snapshot_id
 
     def expire(self, retain: int) -> None:
-        """Remove the snapshots beyond the newest ``retain``."""
-        expired = expired_snapshots(self.table_metadata, retain)
+        """Remove the snapshots beyond the newest ``retain``, the appended one among them."""
+        expired = expired_snapshots(self._table.metadata, retain)
         if expired:
             self._stage((RemoveSnapshotsUpdate(snapshot_ids=expired),))
 

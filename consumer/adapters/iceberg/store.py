@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyiceberg.io import FileIO, InputFile, OutputFile
+from pyarrow.fs import S3FileSystem
+from pyiceberg.io import S3_ENDPOINT, S3_FORCE_VIRTUAL_ADDRESSING, S3_REGION, FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from consumer.domain.errors import AccessDeniedError, StoreUnavailableError
@@ -24,24 +25,44 @@ _DENIED = (
 )
 """What pyarrow's S3 errors say when the store refuses us: waiting does not help."""
 
+_CONNECT_S = 5.0
+_REQUEST_S = 30.0
+
 _NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket")
 
 
-def file_io(settings: StoreSettings) -> PyArrowFileIO:
-    """Build the FileIO; it is thread-safe, pools its connections, and is meant to be shared."""
+class StoreFileIO(PyArrowFileIO):
+    """PyIceberg's FileIO over one S3 client; thread-safe, pools its connections, meant to be shared."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        super().__init__(_properties(settings))
+
+    def _initialize_s3_fs(self, netloc: str | None) -> S3FileSystem:  # noqa: ARG002 - one store holds all buckets
+        settings = self._settings
+        secret = settings.secret_key
+        return S3FileSystem(
+            endpoint_override=settings.endpoint,
+            access_key=settings.access_key,
+            secret_key=None if secret is None else secret.get_secret_value(),
+            region=settings.region,
+            force_virtual_addressing=not settings.path_style,
+            connect_timeout=_CONNECT_S,
+            request_timeout=_REQUEST_S,
+            # A metadata file is small: one request instead of the three of a multipart upload.
+            allow_delayed_open=True,
+        )
+
+
+def _properties(settings: StoreSettings) -> dict[str, str]:
+    """Return the settings as PyIceberg's properties, for what looks at them instead of the client."""
     properties = {
-        "s3.region": settings.region,
-        "s3.force-virtual-addressing": str(not settings.path_style).lower(),
-        "s3.connect-timeout": "5",
-        "s3.request-timeout": "30",
+        S3_REGION: settings.region,
+        S3_FORCE_VIRTUAL_ADDRESSING: str(not settings.path_style).lower(),
     }
     if settings.endpoint is not None:
-        properties["s3.endpoint"] = settings.endpoint
-    if settings.access_key is not None:
-        properties["s3.access-key-id"] = settings.access_key
-    if settings.secret_key is not None:
-        properties["s3.secret-access-key"] = settings.secret_key.get_secret_value()
-    return PyArrowFileIO(properties)
+        properties[S3_ENDPOINT] = settings.endpoint
+    return properties
 
 
 @contextmanager

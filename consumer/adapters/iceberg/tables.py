@@ -49,7 +49,7 @@ _DEFAULTS = {
     # Merging rewrites up to one target size of manifest entries in Python: small and often is cheaper than the
     # defaults' rare 8 MiB, and keeps both the number of manifests and the longest commit bounded.
     TableProperties.MANIFEST_MIN_MERGE_COUNT: "20",
-    TableProperties.MANIFEST_TARGET_SIZE_BYTES: str(512 * 1024),
+    TableProperties.MANIFEST_TARGET_SIZE_BYTES: str(256 * 1024),
     # For other engines only: our own commits never retry by themselves. A table that is published to every few
     # seconds needs more than the default of 4, or a compaction by hand never gets through.
     TableProperties.COMMIT_NUM_RETRIES: "20",
