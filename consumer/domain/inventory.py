@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from consumer.domain.clickhouse_type import parse_type
 from consumer.domain.stream import TableName
 from consumer.domain.window import PartitionBy
 
@@ -83,7 +84,11 @@ _PERIODS = {
     "toStartOfHour": PartitionBy.HOUR,
 }
 _FINE_TO_COARSE = (PartitionBy.HOUR, PartitionBy.DAY, PartitionBy.MONTH, PartitionBy.YEAR)
-_CALL = re.compile(r"\b(\w+)\(`?(\w+)`?\)")
+_DATES = frozenset({"Date", "Date32"})
+_UTC = frozenset({"UTC", "Etc/UTC"})
+_ELEMENT = re.compile(r"(?:(\w+)\()?`?(\w+)`?(\))?")
+# Commas that no parenthesis encloses; the keys that matter here have calls of one level only.
+_BETWEEN = re.compile(r",\s*(?![^()]*\))")
 
 
 def find_period(*, partition_key: str, time_column: str, time_type: str, server_zone: str) -> PartitionBy | None:
@@ -92,40 +97,24 @@ def find_period(*, partition_key: str, time_column: str, time_type: str, server_
     The finest span wins where the key has several. ``None`` where the key has no such span, or its calendar
     is not UTC: a day that begins at another zone's midnight is no UTC day.
     """
-    base = bare_type(time_type)
-    if base not in {"Date", "Date32"} and time_zone(time_type, server_zone) not in {"UTC", "Etc/UTC"}:
+    parsed = parse_type(time_type)
+    is_date = parsed.name in _DATES
+    zone = next((argument for argument in parsed.arguments if isinstance(argument, str)), server_zone)
+    if not is_date and zone not in _UTC:
         return None
-    found = {_PERIODS.get(call.group(1)) for call in _CALL.finditer(partition_key) if call.group(2) == time_column}
-    if base in {"Date", "Date32"} and time_column in re.split(r"[\s(),`]+", partition_key):
-        found.add(PartitionBy.DAY)
+    found = set()
+    for element in _elements(partition_key):
+        match = _ELEMENT.fullmatch(element)
+        if match is None or match.group(2) != time_column:
+            continue
+        function = match.group(1)
+        found.add(_PERIODS.get(function) if function else PartitionBy.DAY if is_date else None)
     return next((period for period in _FINE_TO_COARSE if period in found), None)
 
 
-def find_precision(time_type: str) -> timedelta | None:
-    """Return the smallest step of a time type, never below a microsecond; ``None`` if it is no time type."""
-    base = bare_type(time_type)
-    if base in {"Date", "Date32"}:
-        return timedelta(days=1)
-    if base == "DateTime":
-        return timedelta(seconds=1)
-    if base == "DateTime64":
-        digits = int(arguments(time_type)[0])
-        return max(timedelta(microseconds=1), timedelta(microseconds=10 ** (6 - min(digits, 6))))
-    return None
-
-
-def bare_type(time_type: str) -> str:
-    """Return a ClickHouse type's name without its arguments."""
-    return time_type.partition("(")[0]
-
-
-def arguments(time_type: str) -> tuple[str, ...]:
-    """Return the arguments of a time type, quotes removed."""
-    inner = time_type.partition("(")[2].rstrip(")")
-    return tuple(part.strip().strip("'") for part in inner.split(",")) if inner else ()
-
-
-def time_zone(time_type: str, server_zone: str) -> str:
-    """Return the time zone in which ClickHouse's calendar functions read a column of this type."""
-    given = arguments(time_type)[1 if bare_type(time_type) == "DateTime64" else 0 :]
-    return given[0] if given else server_zone
+def _elements(partition_key: str) -> list[str]:
+    """Split a partition key, which is one expression or a tuple of them as in ``(exchange, toDate(time))``."""
+    key = partition_key.strip().removeprefix("tuple")
+    if key.startswith("(") and key.endswith(")"):
+        key = key[1:-1]
+    return [element.strip() for element in _BETWEEN.split(key)]
