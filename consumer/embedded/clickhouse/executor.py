@@ -60,7 +60,7 @@ class Executor:
         peer: socket.socket,
         resources: ExitStack,
     ) -> Reply:
-        """Run the request; ``resources`` must stay open until the reply has been sent.
+        """Run the request; a reply that is a stream needs ``resources`` until its end, any other no longer.
 
         Raises:
             QueryError: what a ClickHouse server would answer with an exception.
@@ -180,7 +180,7 @@ class Executor:
 
         if waits:
             outcome = run_to_file(run, cancel, job.cancel_peer)
-            written = path if path.exists() else b""
+            written = path.open("rb") if path.exists() else b""
             return Reply(body=written, format=result_format, outcome=outcome, coding=coding)
         piped = PipedRows(path, run, cancel, job.cancel_peer)
         resources.callback(piped.close)

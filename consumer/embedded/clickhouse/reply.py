@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
+from io import BufferedReader
 
 from consumer.embedded.clickhouse.engine import Outcome
 
@@ -61,9 +61,9 @@ def summary(outcome: Outcome | None) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Reply:
-    """A successful answer: its body is bytes, a file or a stream that may still fail."""
+    """A successful answer: its body is bytes, a file (to be closed) or a stream that may still fail."""
 
-    body: bytes | Path | Iterator[bytes]
+    body: bytes | BufferedReader | Iterator[bytes]
     format: str | None
     outcome: Outcome | None
     coding: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import os
 import secrets
 import socket
 import sys
@@ -14,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedReader
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -40,6 +42,7 @@ from consumer.embedded.clickhouse.spool import Spool
 
 log = logging.getLogger(__name__)
 
+_PIECE_BYTES = 1024 * 1024
 _QUERY_PATHS = frozenset({"/", "/query", "/play"})
 
 
@@ -210,7 +213,7 @@ class Handler(BaseHTTPRequestHandler):
             plain, tables = self._unpack_form(request, PlainBody(chunks, server.limits.body_bytes_max))
             reply = server.executor.execute(request, running, plain, tables, peer=self.connection, resources=resources)
             body.drain()
-            self._send_reply(request, reply)
+            self._send_reply(request, reply, resources)
 
     def _authenticate(self, fields: dict[str, str]) -> None:
         credentials = read_credentials(self.headers, fields)
@@ -240,18 +243,26 @@ class Handler(BaseHTTPRequestHandler):
         query = PlainBody([form.fields.get("query", b"")], limit)
         return query, external_tables(form.files, described)
 
-    def _send_reply(self, request: QueryRequest, reply: Reply) -> None:
-        headers = reply.headers()
-        if isinstance(reply.body, Path):
-            if request.native_compression:
-                self._send_stream(reply.status, headers, compress(_file_chunks(reply.body)))
-            else:
-                self._send_file(reply.status, headers, reply.body)
-        elif isinstance(reply.body, bytes):
-            body = b"".join(compress([reply.body])) if request.native_compression else reply.body
-            self._send(reply.status, headers, body)
+    def _send_reply(self, request: QueryRequest, reply: Reply, resources: ExitStack) -> None:
+        """Send a reply.
+
+        Session and query id are given back before its last byte leaves, since the client's next request may be here
+        before that byte has been dealt with.
+        """
+        headers, body = reply.headers(), reply.body
+        if isinstance(body, BufferedReader):
+            with body:
+                resources.close()
+                if request.native_compression:
+                    self._send_stream(reply.status, headers, compress(_pieces(body)))
+                else:
+                    self._send_file(reply.status, headers, body)
+        elif isinstance(body, bytes):
+            resources.close()
+            self._send(reply.status, headers, b"".join(compress([body])) if request.native_compression else body)
         else:
-            self._send_stream(reply.status, headers, compress(reply.body) if request.native_compression else reply.body)
+            chunks = _then_close(body, resources)
+            self._send_stream(reply.status, headers, compress(chunks) if request.native_compression else chunks)
 
     def _refuse(self, error: QueryError, body: BodyReader | None) -> None:
         """Answer with an exception, after reading what the client still sends."""
@@ -292,14 +303,13 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         self._flush()
 
-    def _send_file(self, status: HTTPStatus, headers: dict[str, str], path: Path) -> None:
-        with path.open("rb") as file:
-            self._send_head(status, headers)
-            self.send_header("Content-Length", str(path.stat().st_size))
-            self.end_headers()
-            self.wfile.flush()
-            if self.command != "HEAD":
-                self.connection.sendfile(file)
+    def _send_file(self, status: HTTPStatus, headers: dict[str, str], file: BufferedReader) -> None:
+        self._send_head(status, headers)
+        self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+        self.end_headers()
+        self.wfile.flush()
+        if self.command != "HEAD":
+            self.connection.sendfile(file)
         self._flush()
 
     def _send_stream(self, status: HTTPStatus, headers: dict[str, str], chunks: Iterator[bytes]) -> None:
@@ -347,7 +357,11 @@ def _exception_block(error: QueryError, version: str, tag: str) -> bytes:
     return head + text + b"%d " % len(text) + tag.encode() + b"\r\n__exception__\r\n"
 
 
-def _file_chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(1024 * 1024):
-            yield data
+def _pieces(file: BufferedReader) -> Iterator[bytes]:
+    while data := file.read(_PIECE_BYTES):
+        yield data
+
+
+def _then_close(chunks: Iterator[bytes], resources: ExitStack) -> Iterator[bytes]:
+    yield from chunks
+    resources.close()
