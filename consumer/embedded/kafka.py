@@ -20,7 +20,8 @@ _PROBE_TIMEOUT_S = 5.0
 _PROBE_TOPIC = "__icehaul_probe"
 _PROBE_RETENTION_MS = "60000"
 _SILENT = {"log_level": 0, "socket.timeout.ms": 5000, "socket.connection.setup.timeout.ms": 2000}
-# Short session timeouts let a test see a dead consumer's partitions move within seconds.
+# Short session timeouts: a dead consumer's partitions move within seconds, and a killed broker may register again
+# 1.5 s after its death instead of 9 s.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -51,6 +52,8 @@ group.consumer.assignment.interval.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 log.initial.task.delay.ms=1000
 controlled.shutdown.enable=false
+broker.heartbeat.interval.ms=300
+broker.session.timeout.ms=1500
 """
 _LOGGING = """\
 rootLogger.level = INFO

@@ -87,6 +87,8 @@ class ObjectStore(Component):
             *("-filer", f"-filer.port={ports.filer}", f"-filer.port.grpc={ports.filer_grpc}"),
             *("-s3", f"-s3.port={ports.s3}", f"-s3.port.grpc={ports.s3_grpc}", f"-s3.port.iceberg={ports.iceberg}"),
             *("-s3.port.lance=0", "-s3.config=s3.json", "-s3.autoCreateBucket=false"),
+            # A lone master still holds an election when it comes back: by default it waits 10 to 20 s before that.
+            *("-master.electionTimeout=500ms", "-master.heartbeatInterval=100ms"),
             # Relative, because paths to Unix sockets are limited to 107 bytes.
             *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
             # Automatic volume numbers leave a small disk without any volume.
