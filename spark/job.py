@@ -8,6 +8,7 @@ from functools import partial
 
 from pyspark import SparkContext
 
+from spark.results import collect
 from spark.unit_offload import offload_unit
 from spark.unit_task import JobContext, UnitOutcome, UnitTask
 
@@ -31,10 +32,7 @@ def run_job(
     """
     spark_context.setLocalProperty("spark.scheduler.pool", label.pool)
     spark_context.setJobGroup(label.group, label.description, interruptOnCancel=True)
-    outcomes: list[UnitOutcome] = (
-        spark_context.parallelize(tasks, len(tasks)).mapPartitions(partial(_offload, context)).collect()
-    )
-    return outcomes
+    return collect(spark_context.parallelize(tasks, len(tasks)).mapPartitions(partial(_offload, context)))
 
 
 def _offload(context: JobContext, tasks: Iterable[UnitTask]) -> Iterator[UnitOutcome]:

@@ -23,6 +23,7 @@ from pyspark.java_gateway import launch_gateway
 
 from consumer.domain.errors import ConfigurationError, EngineFailedError, IcehaulError
 from spark.packages import zip_packages
+from spark.results import collect
 
 _APPLICATION = "icehaul"
 _LOOPBACK = "127.0.0.1"
@@ -83,8 +84,9 @@ class Session:
         if settings.local:
             context.pythonExec = os.environ.get("PYSPARK_PYTHON", sys.executable)
             # Starts the Python daemon with its imports, and proves that tasks run, before the first batch waits.
-            context.parallelize([None], 1).count()
+            collect(context.parallelize([None], 1).map(repr))
         else:
+            context.pythonExec = settings.conf.get("spark.pyspark.python", context.pythonExec)
             # Executors fetch it from here for as long as the context lives.
             context.addPyFile(str(zip_packages(Path(self._files.name))))
         return context
