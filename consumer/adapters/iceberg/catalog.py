@@ -24,20 +24,34 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Publication, TargetTable
+from consumer.service.failpoints import Failpoints
 from consumer.settings.connections import CatalogSettings, StoreSettings
 
 
 class IcebergCatalog:
     """Loads, creates, compares and publishes; one for the process, for all threads and streams."""
 
-    def __init__(self, *, database: Database, catalog: CatalogSettings, store: StoreSettings) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalog: CatalogSettings,
+        store: StoreSettings,
+        failpoints: Failpoints | None = None,
+    ) -> None:
         self._store = store
         self._io = StoreFileIO(store)
         self._rows = CatalogRows(database, catalog.name)
         self._bases = Bases(self._rows, self._io, store)
         self._footers = Footers(self._io, store)
         self._publisher = Publisher(
-            database=database, rows=self._rows, bases=self._bases, footers=self._footers, io=self._io, store=store
+            database=database,
+            rows=self._rows,
+            bases=self._bases,
+            footers=self._footers,
+            io=self._io,
+            store=store,
+            failpoints=failpoints or Failpoints(),
         )
 
     def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:

@@ -33,6 +33,7 @@ from consumer.domain.batch import Evidence
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import DivergenceError, IcehaulError, StoreUnavailableError
 from consumer.ports import Publication, StreamRecord
+from consumer.service.failpoints import Failpoints
 from consumer.settings.connections import StoreSettings
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,15 @@ class Publisher:
     """Publishes batches; several streams may do so at once."""
 
     def __init__(
-        self, *, database: Database, rows: CatalogRows, bases: Bases, footers: Footers, io: FileIO, store: StoreSettings
+        self,
+        *,
+        database: Database,
+        rows: CatalogRows,
+        bases: Bases,
+        footers: Footers,
+        io: FileIO,
+        store: StoreSettings,
+        failpoints: Failpoints,
     ) -> None:
         self._database = database
         self._rows = rows
@@ -50,6 +59,7 @@ class Publisher:
         self._footers = footers
         self._io = io
         self._store = store
+        self._failpoints = failpoints
 
     def publish(self, publication: Publication) -> int:
         """Publish a batch, and return its snapshot id; see :meth:`consumer.ports.Catalog.publish`."""
@@ -64,7 +74,9 @@ class Publisher:
         except BaseException:
             self._remove(attempt.written)
             raise
+        self._failpoints.hit("publish.staged")
         self._commit(base, staged, snapshot_id, publication, attempt)
+        self._failpoints.hit("publish.after-commit")
         self._bases.keep(staged)
         self._remove(_retired(base.metadata, staged.metadata))
         return snapshot_id
@@ -129,6 +141,7 @@ class Publisher:
                 # Only now is the base known to be current, and the ledger's record to stand still.
                 _check_evidence(publication, record, evidence, ancestry.batch_ids)
                 publishing.record(connection, publication, snapshot_id)
+                self._failpoints.hit("publish.before-commit")
                 certain = False
         except IcehaulError:
             if certain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyarrow.fs import S3FileSystem
+from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 from pyiceberg.io import S3_ENDPOINT, S3_FORCE_VIRTUAL_ADDRESSING, S3_REGION, FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
@@ -27,6 +27,7 @@ _DENIED = (
 
 _CONNECT_S = 5.0
 _REQUEST_S = 30.0
+_ATTEMPTS = 4
 
 _NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket")
 
@@ -47,6 +48,7 @@ class StoreFileIO(PyArrowFileIO):
             secret_key=None if secret is None else secret.get_secret_value(),
             region=settings.region,
             force_virtual_addressing=not settings.path_style,
+            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
             connect_timeout=_CONNECT_S,
             request_timeout=_REQUEST_S,
             # A metadata file is small: one request instead of the three of a multipart upload.

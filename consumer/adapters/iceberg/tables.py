@@ -18,11 +18,11 @@ from pyiceberg.transforms import (
     Transform,
     YearTransform,
 )
-from pyiceberg.types import IcebergType, ListType, MapType, NestedField, StructType
 
 from consumer.domain.errors import TargetMismatchError
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
+from consumer.domain.target_schema import check_columns, mismatch
 from consumer.domain.window import PartitionBy
 
 STREAM_PROPERTY = "icehaul.stream"
@@ -146,7 +146,7 @@ def check_table(metadata: TableMetadata, stream: Stream, mapping: TableMapping) 
         TargetMismatchError: naming the first difference, what is there, what is expected, and what to do.
     """
     if metadata.format_version != _FORMAT_VERSION:
-        raise _mismatch(stream, "format-version", str(metadata.format_version), str(_FORMAT_VERSION))
+        raise mismatch(stream, "format-version", str(metadata.format_version), str(_FORMAT_VERSION))
     owner = metadata.properties.get(STREAM_PROPERTY)
     if owner is not None and owner != stream.name:
         raise TargetMismatchError(
@@ -154,68 +154,14 @@ def check_table(metadata: TableMetadata, stream: Stream, mapping: TableMapping) 
             remedy=f"give one of the two streams another target, or remove the table property {STREAM_PROPERTY}"
             f" if the stream {owner!r} is gone",
         )
-    expected = StructType(*mapping.iceberg_schema().fields)
-    difference = _struct_difference("", expected, metadata.schema().as_struct())
-    if difference is not None:
-        raise _mismatch(stream, *difference)
+    check_columns(stream, mapping.iceberg_schema(), metadata.schema())
     wanted = _describe_spec(partition_spec(stream, metadata.schema()), metadata.schema())
     actual = _describe_spec(metadata.spec(), metadata.schema())
     if wanted != actual:
-        raise _mismatch(stream, "partition spec", actual, wanted)
-
-
-def _mismatch(stream: Stream, field: str, actual: str, expected: str) -> TargetMismatchError:
-    return TargetMismatchError(
-        f"stream {stream.name}: the target {stream.target} differs from the stream at {field}:"
-        f" it is {actual}, expected is {expected}",
-        remedy=f"change the table with the engine that owns it so that {field} is {expected}, or change the stream,"
-        " or give the stream a new target",
-    )
+        raise mismatch(stream, "partition spec", actual, wanted)
 
 
 def _describe_spec(spec: PartitionSpec, schema: Schema) -> str:
     if spec.is_unpartitioned():
         return "unpartitioned"
     return ", ".join(f"{field.transform}({schema.find_column_name(field.source_id)})" for field in spec.fields)
-
-
-_Difference = tuple[str, str, str]
-"""Field path, what is there, what is expected."""
-
-
-def _struct_difference(path: str, expected: StructType, actual: StructType) -> _Difference | None:
-    there = {field.name: field for field in actual.fields}
-    for field in expected.fields:
-        name = f"{path}{field.name}"
-        if field.name not in there:
-            return name, "missing", _describe_field(field)
-        difference = _field_difference(name, field, there.pop(field.name))
-        if difference is not None:
-            return difference
-    for field in there.values():
-        return f"{path}{field.name}", _describe_field(field), "no such column"
-    return None
-
-
-def _field_difference(name: str, expected: NestedField, actual: NestedField) -> _Difference | None:
-    if expected.required != actual.required:
-        return name, _describe_field(actual), _describe_field(expected)
-    return _type_difference(name, expected.field_type, actual.field_type)
-
-
-def _type_difference(name: str, expected: IcebergType, actual: IcebergType) -> _Difference | None:
-    match expected, actual:
-        case StructType(), StructType():
-            return _struct_difference(f"{name}.", expected, actual)
-        case ListType(), ListType():
-            return _field_difference(f"{name}.element", expected.element_field, actual.element_field)
-        case MapType(), MapType():
-            return _field_difference(f"{name}.key", expected.key_field, actual.key_field) or _field_difference(
-                f"{name}.value", expected.value_field, actual.value_field
-            )
-        case _:
-            return None if expected == actual else (name, str(actual), str(expected))
-
-
-def _describe_field(field: NestedField) -> str:
-    return f"{'required' if field.required else 'optional'} {field.field_type}"

@@ -1,0 +1,266 @@
+"""The port ``Catalog`` in memory, with the rules of the real one, and the mishaps that befall a table."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
+
+from consumer.domain.batch import Evidence, WrittenFile
+from consumer.domain.divergence import check_divergence
+from consumer.domain.errors import (
+    BaseMovedError,
+    CheckFailedError,
+    DivergenceError,
+    TargetMismatchError,
+    TargetMissingError,
+)
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.target_schema import check_columns, mismatch
+from consumer.domain.window import PartitionBy, Window
+from consumer.ports import Publication, StreamRecord, TargetTable
+from consumer.testing.ledger import MemoryLedger
+
+_Live = tuple[WrittenFile, Window]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySnapshot:
+    """A snapshot: its live files with the windows of their rows, and the evidence that it carries, if any."""
+
+    id: int
+    parent: int | None
+    files: tuple[_Live, ...]
+    evidence: Evidence | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class MemoryTable:
+    """A table; ``snapshots`` holds those that are not expired, ``repeated`` what its properties say."""
+
+    name: TableName
+    owner: str
+    uuid: UUID
+    schema: Schema
+    partition_by: PartitionBy
+    snapshots: dict[int, MemorySnapshot] = field(default_factory=dict)
+    current: int | None = None
+    version: int = 0
+    repeated: tuple[Evidence, Window] | None = None
+
+    def ancestry(self) -> Iterator[MemorySnapshot]:
+        """Yield the current snapshot and its ancestors, down to where expiry has been."""
+        known = None if self.current is None else self.snapshots.get(self.current)
+        while known is not None:
+            yield known
+            known = None if known.parent is None else self.snapshots.get(known.parent)
+
+    def evidence(self) -> Evidence | None:
+        """Return the newest evidence on the ancestry; the properties' where expiry hides it and rows are alive."""
+        oldest = None
+        for snapshot in self.ancestry():
+            if snapshot.evidence is not None:
+                return snapshot.evidence
+            oldest = snapshot
+        if oldest is None or oldest.parent is None or self.repeated is None:
+            return None
+        evidence, window = self.repeated
+        return evidence if any(_overlap(live, window) for _, live in self.live()) else None
+
+    def live(self) -> tuple[_Live, ...]:
+        """Return the live files of the current snapshot."""
+        return () if self.current is None else self.snapshots[self.current].files
+
+
+class MemoryCatalog:
+    """What :class:`~consumer.adapters.iceberg.catalog.IcebergCatalog` is, without files.
+
+    ``files`` is what a fake engine has put on the store, by path. ``hit`` is called at the failpoints
+    ``publish.staged``, ``publish.before-commit`` and ``publish.after-commit``; what it raises is raised there.
+    """
+
+    def __init__(
+        self,
+        ledger: MemoryLedger,
+        files: Mapping[str, WrittenFile],
+        *,
+        hit: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._ledger = ledger
+        self._files = files
+        self._hit = hit
+        self._lock = threading.RLock()
+        self._ids = itertools.count(1)
+        self.tables: dict[TableName, MemoryTable] = {}
+
+    def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
+        """Load or create the target and compare it with the stream."""
+        with self._lock:
+            table = self.tables.get(stream.target)
+            if expected_uuid is not None and (table is None or table.uuid != expected_uuid):
+                raise _replaced(stream, table)
+            if table is None:
+                table = self._create(stream, mapping)
+            if table.owner != stream.name:
+                raise TargetMismatchError(
+                    f"stream {stream.name}: the target {stream.target} belongs to the stream {table.owner!r}",
+                    remedy="give one of the two streams another target",
+                )
+            check_columns(stream, mapping.iceberg_schema(), table.schema)
+            if table.partition_by is not stream.partition_by:
+                raise mismatch(stream, "partition spec", table.partition_by, stream.partition_by)
+            return _target(table)
+
+    def inspect(self, table: TableName) -> TargetTable | None:
+        """Load a target with its evidence."""
+        with self._lock:
+            known = self.tables.get(table)
+            return None if known is None else _target(known)
+
+    def check(self, target: TargetTable, stream: Stream, files: Sequence[WrittenFile]) -> None:  # noqa: ARG002
+        """Compare each file on the store with what its task reported."""
+        for file in files:
+            stored = self._files.get(file.path)
+            if stored is None or (stored.bytes, stored.fingerprint) != (file.bytes, file.fingerprint):
+                raise CheckFailedError(
+                    f"{file.path}: on the store is {stored}, reported was {file}", remedy="the batch is written again"
+                )
+
+    def publish(self, publication: Publication) -> int:
+        """Publish a batch together with its part of the ledger, and return the snapshot id."""
+        stream, batch = publication.stream, publication.batch
+        with self._lock:
+            table = self.tables.get(stream.target)
+            expected = publication.claim.record.target_uuid
+            if table is None or (expected is not None and table.uuid != expected):
+                raise _replaced(stream, table)
+            base = table.version
+            evidence, batch_ids = table.evidence(), {s.evidence.batch_id for s in table.ancestry() if s.evidence}
+            snapshot_id = next(self._ids)
+        self._hit("publish.staged")
+
+        def swap(record: StreamRecord) -> None:
+            if self.tables.get(stream.target) is not table or table.version != base:
+                raise BaseMovedError(
+                    f"the table {stream.target} has moved on since the batch was staged",
+                    remedy="the batch is staged again on the table's new state",
+                )
+            if batch.id in batch_ids:
+                raise DivergenceError(
+                    f"stream {stream.name}: batch {batch.id} is in the table already, and the ledger does not know",
+                    remedy=f"see `icehaul status {stream.name}`",
+                )
+            check_divergence(
+                stream=stream.name, last_upper=record.last_upper, generation=record.generation, evidence=evidence
+            )
+            self._hit("publish.before-commit")
+            self._append(table, publication, snapshot_id)
+
+        with self._lock:
+            self._ledger.publish(publication, snapshot_id, swap)
+        self._hit("publish.after-commit")
+        return snapshot_id
+
+    def data_files(
+        self,
+        table: TableName,
+        partition_by: PartitionBy,  # noqa: ARG002 - files know their windows here
+        window: Window | None,
+    ) -> Sequence[str]:
+        """Return the live data files of the current snapshot."""
+        with self._lock:
+            known = self.tables.get(table)
+            if known is None:
+                raise TargetMissingError(f"the table {table} does not exist", remedy="correct its name")
+            return [file.path for file, live in known.live() if window is None or _overlap(live, window)]
+
+    # ---------------------------------------------------------------------------------------- mishaps
+
+    def drop(self, name: TableName) -> None:
+        """Drop a table, as somebody might."""
+        with self._lock:
+            del self.tables[name]
+
+    def roll_back(self, name: TableName, snapshot_id: int) -> None:
+        """Make an earlier snapshot the current one; properties stay as they are."""
+        with self._lock:
+            table = self.tables[name]
+            table.current = table.snapshots[snapshot_id].id
+            table.version += 1
+
+    def add_foreign(self, name: TableName) -> int:
+        """Commit a snapshot of another engine, without evidence, on top of the current one."""
+        with self._lock:
+            table = self.tables[name]
+            return self._commit(table, MemorySnapshot(id=next(self._ids), parent=table.current, files=table.live()))
+
+    def expire(self, name: TableName, keep: int) -> None:
+        """Remove all but the newest ``keep`` snapshots of the current ancestry."""
+        with self._lock:
+            table = self.tables[name]
+            kept = list(itertools.islice(table.ancestry(), keep))
+            table.snapshots = {snapshot.id: snapshot for snapshot in kept}
+            table.version += 1
+
+    def _create(self, stream: Stream, mapping: TableMapping) -> MemoryTable:
+        if not stream.create_target:
+            raise TargetMissingError(
+                f"stream {stream.name}: the target {stream.target} does not exist, and create_target is off",
+                remedy=f"create the table {stream.target}, or set create_target: true",
+            )
+        table = MemoryTable(
+            name=stream.target,
+            owner=stream.name,
+            uuid=uuid4(),
+            schema=assign_fresh_schema_ids(mapping.iceberg_schema()),
+            partition_by=stream.partition_by,
+        )
+        self.tables[stream.target] = table
+        return table
+
+    def _append(self, table: MemoryTable, publication: Publication, snapshot_id: int) -> None:
+        batch = publication.batch
+        windows = {unit.index: unit.window for unit in batch.units}
+        added = tuple((file, windows[file.unit]) for file in publication.files)
+        evidence = Evidence(
+            upper=batch.window.upper, generation=batch.generation, batch_id=batch.id, snapshot_id=snapshot_id
+        )
+        snapshot = MemorySnapshot(id=snapshot_id, parent=table.current, files=table.live() + added, evidence=evidence)
+        self._commit(table, snapshot)
+        table.repeated = (evidence, batch.window)
+        kept = {known.id for known in itertools.islice(table.ancestry(), publication.stream.retain_snapshots)}
+        table.snapshots = {number: known for number, known in table.snapshots.items() if number in kept}
+
+    def _commit(self, table: MemoryTable, snapshot: MemorySnapshot) -> int:
+        table.snapshots[snapshot.id] = snapshot
+        table.current = snapshot.id
+        table.version += 1
+        return snapshot.id
+
+
+def _target(table: MemoryTable) -> TargetTable:
+    return TargetTable(
+        name=table.name,
+        uuid=table.uuid,
+        location=f"memory://{table.name.database}/{table.name.table}",
+        schema=table.schema,
+        snapshot_id=table.current,
+        evidence=table.evidence(),
+    )
+
+
+def _replaced(stream: Stream, table: MemoryTable | None) -> DivergenceError:
+    what = "is not in the catalog any more" if table is None else f"is another one now (UUID {table.uuid})"
+    return DivergenceError(
+        f"stream {stream.name}: the target {stream.target}, which the ledger has recorded rows in, {what}",
+        remedy=f"put the old table back, then run `icehaul resume {stream.name}`",
+    )
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return one.lower < other.upper and other.lower < one.upper
