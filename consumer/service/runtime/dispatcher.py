@@ -1,0 +1,195 @@
+"""Runs tasks on a bounded pool of threads: one lane in order, several lanes at once, all lanes in turn."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+from consumer.service.runtime.deadline import Deadline
+from consumer.service.runtime.failures import Verdict
+from consumer.service.runtime.ports import M
+from consumer.service.runtime.work import Assignment, Task
+
+
+@dataclass(slots=True)
+class _Lane(Generic[M]):
+    tasks: deque[Task[M]] = field(default_factory=deque)
+    running: tuple[Task[M], ...] = ()
+    attempts: int = 0
+    waiting: bool = False
+
+
+class Dispatcher(Generic[M]):
+    """Bounded workers over many lanes.
+
+    A worker takes the first task of the lane whose turn it is, with all queued tasks that it covers, and runs
+    them as one. If that raises, they go back to the head of their lane, which rests for the verdict's delay
+    without holding a worker. Tasks of a closing assignment are dropped.
+
+    Args:
+        workers: how many tasks run at the same time.
+        run: does the work of a task and of the tasks it covers.
+        finished: told of tasks that are done, from a worker's thread.
+        failed: told of tasks that failed (error, attempt), from a worker's thread; says when to try again.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        run: Callable[[Sequence[Task[M]]], None],
+        finished: Callable[[Sequence[Task[M]]], None],
+        failed: Callable[[Sequence[Task[M]], Exception, int], Verdict],
+    ) -> None:
+        self._run = run
+        self._finished = finished
+        self._failed = failed
+        self._changed = threading.Condition()
+        self._lanes: dict[Hashable, _Lane[M]] = {}
+        self._ready: deque[Hashable] = deque()
+        self._resting: list[tuple[float, int, Hashable]] = []
+        self._rests = 0
+        self._stopped = False
+        self._threads = [
+            # Daemons: a handler that hangs must not keep the process from ending.
+            threading.Thread(target=self._work, name=f"icehaul-worker-{number}", daemon=True)
+            for number in range(workers)
+        ]
+
+    def start(self) -> None:
+        """Start the workers."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, deadline: Deadline) -> bool:
+        """Start no further task, wait for the running ones; tell whether all workers ended in time."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(deadline.remaining)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def submit(self, task: Task[M]) -> None:
+        """Queue a task at the end of its lane."""
+        with self._changed:
+            lane = self._lanes.get(task.lane)
+            if lane is None:
+                lane = self._lanes[task.lane] = _Lane()
+            lane.tasks.append(task)
+            if not lane.running and not lane.waiting:
+                self._make_ready(task.lane, lane)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task is queued, resting or running."""
+        with self._changed:
+            return bool(self._lanes)
+
+    def running(self, assignments: Collection[Assignment]) -> int:
+        """Count the running tasks that belong to any of the assignments."""
+        with self._changed:
+            return self._running(assignments)
+
+    def close(self, assignments: Collection[Assignment]) -> None:
+        """Start no further task of these assignments, and forget those that are queued."""
+        with self._changed:
+            for assignment in assignments:
+                assignment.closing = True
+            for lane in self._lanes.values():
+                lane.tasks = deque(task for task in lane.tasks if not task.assignment.closing)
+            for key in [key for key, lane in self._lanes.items() if not lane.tasks and not lane.running]:
+                del self._lanes[key]
+
+    def wait(self, assignments: Collection[Assignment], deadline: Deadline) -> bool:
+        """Wait until no task of these assignments runs; ``False`` if the deadline came first."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._running(assignments) == 0, deadline.remaining)
+
+    # ------------------------------------------------------------------------------- under the lock
+
+    def _running(self, assignments: Collection[Assignment]) -> int:
+        return sum(task.assignment in assignments for lane in self._lanes.values() for task in lane.running)
+
+    def _make_ready(self, key: Hashable, lane: _Lane[M]) -> None:
+        lane.waiting = True
+        self._ready.append(key)
+        self._changed.notify_all()
+
+    def _rest(self, key: Hashable, lane: _Lane[M], delay: float) -> None:
+        lane.waiting = True
+        self._rests += 1
+        heapq.heappush(self._resting, (time.monotonic() + delay, self._rests, key))
+        self._changed.notify_all()
+
+    def _wake_rested(self) -> float | None:
+        """Put lanes that have rested into the queue; return the seconds until the next one has."""
+        now = time.monotonic()
+        while self._resting and self._resting[0][0] <= now:
+            self._ready.append(heapq.heappop(self._resting)[2])
+        return self._resting[0][0] - now if self._resting else None
+
+    def _take(self) -> tuple[_Lane[M], tuple[Task[M], ...]] | None:
+        """Wait for a task; ``None`` when the dispatcher stops."""
+        while not self._stopped:
+            pause = self._wake_rested()
+            while self._ready:
+                lane = self._lanes.get(self._ready.popleft())
+                # A lane that was closed while it waited, and maybe opened again and made ready twice.
+                if lane is None or lane.running or not lane.tasks:
+                    continue
+                lane.waiting = False
+                head = lane.tasks.popleft()
+                covered = [task for task in lane.tasks if head.covers(task)]
+                if covered:
+                    superfluous = set(map(id, covered))
+                    lane.tasks = deque(task for task in lane.tasks if id(task) not in superfluous)
+                lane.running = (head, *covered)
+                return lane, lane.running
+            self._changed.wait(pause)
+        return None
+
+    def _settle(self, lane: _Lane[M], tasks: Sequence[Task[M]], delay: float | None) -> None:
+        """Free a lane after an attempt; with a delay, its tasks are to be tried again."""
+        key = tasks[0].lane
+        lane.running = ()
+        if delay is not None:
+            kept = [task for task in tasks if not task.assignment.closing]
+            lane.tasks = deque(sorted((*kept, *lane.tasks), key=lambda task: task.number))
+        if not lane.tasks:
+            del self._lanes[key]
+        elif delay is None:
+            self._make_ready(key, lane)
+        else:
+            self._rest(key, lane, delay)
+        self._changed.notify_all()
+
+    # ---------------------------------------------------------------------------- in the workers
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                taken = self._take()
+            if taken is None:
+                return
+            lane, tasks = taken
+            delay = self._attempt(lane, tasks)
+            with self._changed:
+                self._settle(lane, tasks, delay)
+
+    def _attempt(self, lane: _Lane[M], tasks: Sequence[Task[M]]) -> float | None:
+        """Run tasks; return ``None`` if they are done, else the seconds until the next attempt."""
+        lane.attempts += 1
+        try:
+            self._run(tasks)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, its event is held, never lost
+            return self._failed(tasks, error, lane.attempts).delay
+        lane.attempts = 0
+        self._finished(tasks)
+        return None

@@ -1,0 +1,268 @@
+"""The poll loop: the one thread that talks to the consumer group."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from queue import SimpleQueue
+from typing import Generic
+
+import structlog
+from opentelemetry.trace import Tracer
+
+from consumer.domain.event import Event
+from consumer.service.runtime.acknowledge import Acknowledger
+from consumer.service.runtime.deadline import Deadline
+from consumer.service.runtime.dispatcher import Dispatcher
+from consumer.service.runtime.handling import Handling
+from consumer.service.runtime.ports import DeadLetters, EventSource, Handler, M, Partition, RuntimeMetrics
+from consumer.service.runtime.spans import MessagingSpans
+from consumer.service.runtime.work import Assignment, Task
+from consumer.settings.connections import ConsumerSettings
+
+_IDLE_SECONDS = 0.2
+"""Longest wait in a poll: how late the loop may notice that it should stop."""
+_BUSY_SECONDS = 0.025
+"""Wait in a poll while work is in flight: how late a finished event may be acknowledged."""
+_ABANDON_SECONDS = 2.0
+"""How long handlers that were told to give up may take before they are left behind."""
+
+_log = structlog.get_logger(__name__)
+
+
+class EventLoop(Generic[M]):
+    """Polls events, hands them to the workers, and acknowledges those that are done.
+
+    The thread that calls :meth:`run` is the only one that uses the source; partitions with enough work in
+    flight are paused, while polling goes on, so that the group never expels a busy member.
+
+    Args:
+        source: the consumer group member.
+        decode: turns a message into an event; raises InvalidEventError where it can't.
+        handler: handles an event; when it returns, the event is done.
+        dead_letters: takes the messages that can never be handled.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: ConsumerSettings,
+        group: str,
+        source: EventSource[M],
+        decode: Callable[[M], Event],
+        handler: Handler,
+        dead_letters: DeadLetters[M],
+        metrics: RuntimeMetrics,
+        tracer: Tracer,
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._metrics = metrics
+        self._spans = MessagingSpans(tracer, group=group)
+        self._acknowledger = Acknowledger(source, metrics, self._spans)
+        self._handling = Handling[M](
+            decode=decode, handler=handler, dead_letters=dead_letters, metrics=metrics, spans=self._spans
+        )
+        self._completed: SimpleQueue[Sequence[Task[M]]] = SimpleQueue()
+        self._dispatcher = Dispatcher[M](
+            workers=settings.workers,
+            run=self._handling.execute,
+            finished=self._completed.put,
+            failed=self._handling.failed,
+        )
+        self._assignments: dict[Partition, Assignment] = {}
+        self._stop = threading.Event()
+        self._stop_now = threading.Event()
+        self._shutdown: Deadline | None = None
+        self._beat = time.monotonic()
+        self._received = 0
+
+    # -------------------------------------------------------------------------------- any thread
+
+    def stop(self) -> None:
+        """Ask the loop to finish running work within its deadline, and to leave the group."""
+        self._stop.set()
+
+    def stop_now(self) -> None:
+        """Ask the loop to leave the group at once, without waiting for running work."""
+        self._stop_now.set()
+        self._stop.set()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the loop turned last."""
+        return time.monotonic() - self._beat
+
+    @property
+    def partitions(self) -> Collection[Partition]:
+        """The partitions that this member owns now."""
+        return tuple(self._assignments)
+
+    # ------------------------------------------------------------------------------- poll thread
+
+    def run(self) -> None:
+        """Work until :meth:`stop` is called.
+
+        Raises:
+            BrokerUnavailableError: if no broker answered at the start.
+            ConfigurationError: if the topic is missing, or the group refuses this member.
+        """
+        self._dispatcher.start()
+        try:
+            self._source.start(self)
+            while not self._stop.is_set():
+                self._turn()
+            self._finish_running()
+        finally:
+            self._leave()
+
+    def _turn(self) -> None:
+        busy = self._dispatcher.busy or self._acknowledger.waiting
+        started_ns = time.time_ns()
+        messages = self._source.poll(_BUSY_SECONDS if busy else _IDLE_SECONDS, self._settings.events_per_partition)
+        self._beat = time.monotonic()
+        self._metrics.heartbeat()
+        if messages:
+            self._accept(messages, started_ns)
+        self._acknowledge()
+        self._regulate()
+
+    def _accept(self, messages: Sequence[M], started_ns: int) -> None:
+        tasks = [task for message in messages if (task := self._task(message)) is not None]
+        by_topic: dict[str, list[Task[M]]] = {}
+        for task in tasks:
+            by_topic.setdefault(task.assignment.partition.topic, []).append(task)
+        for topic, received in by_topic.items():
+            self._metrics.polled(topic, len(received))
+            self._spans.polled(topic, [task.event for task in received], len(received), started_ns)
+        for task in tasks:
+            self._dispatcher.submit(task)
+
+    def _task(self, message: M) -> Task[M] | None:
+        topic, number, offset = message.topic(), message.partition(), message.offset()
+        assignment = self._assignments.get(Partition(topic or "", -1 if number is None else number))
+        if assignment is None or assignment.closing or offset is None:
+            return None  # revoked in the same poll, after this message was fetched
+        if not assignment.tracker.received(offset):
+            return None
+        self._received += 1
+        event, error = self._handling.decode(message)
+        lane = ("stream", event.stream) if event else ("dead letters", assignment.partition)
+        return Task(
+            number=self._received,
+            lane=lane,
+            assignment=assignment,
+            offset=offset,
+            message=message,
+            event=event,
+            error=error,
+        )
+
+    def _acknowledge(self, *, last_chance: bool = False) -> None:
+        while not self._completed.empty():
+            for task in self._completed.get_nowait():
+                if self._assignments.get(task.assignment.partition) is task.assignment:
+                    task.assignment.tracker.done(task.offset)
+                    self._acknowledger.handled(task)
+        self._acknowledger.commit(self._assignments.values(), last_chance=last_chance)
+
+    def _regulate(self) -> None:
+        """Pause partitions with enough work in flight, resume those that are half done."""
+        limit = self._settings.events_per_partition
+        in_flight = 0
+        for partition, assignment in self._assignments.items():
+            pending = assignment.tracker.pending
+            in_flight += pending
+            if not assignment.paused and pending >= limit:
+                self._source.pause([partition])
+                assignment.paused = True
+            elif assignment.paused and pending <= limit // 2 and not assignment.closing:
+                self._source.resume([partition])
+                assignment.paused = False
+        self._metrics.in_flight(in_flight)
+
+    # ----------------------------------------------------------------------------------- the end
+
+    def _finish_running(self) -> None:
+        """Let running work finish within the deadline, without starting more, while polling goes on."""
+        self._shutdown = Deadline.after(self._settings.shutdown_deadline_seconds)
+        assignments = list(self._assignments.values())
+        self._dispatcher.close(assignments)
+        _log.info("consumer.stopping", running=self._dispatcher.running(assignments))
+        while self._dispatcher.running(assignments) and not self._stop_now.is_set():
+            if self._shutdown.expired:
+                _log.warning("consumer.work_abandoned", running=self._dispatcher.running(assignments))
+                break
+            for assignment in self._assignments.values():
+                if not assignment.paused:
+                    self._source.pause([assignment.partition])
+                    assignment.paused = True
+            self._source.poll(_BUSY_SECONDS, 1)
+            self._beat = time.monotonic()
+            self._acknowledge()
+        self._abandon(assignments)
+        self._acknowledge(last_chance=True)
+
+    def _leave(self) -> None:
+        self._shutdown = self._shutdown or Deadline.after(0)
+        self._dispatcher.close(list(self._assignments.values()))
+        self._source.close()
+        # Closing normally revokes everything; after a fatal error it may not.
+        self.lost(list(self._assignments))
+        self._dispatcher.stop(Deadline.after(0 if self._stop_now.is_set() else _ABANDON_SECONDS))
+
+    def _abandon(self, assignments: Collection[Assignment]) -> None:
+        for assignment in assignments:
+            assignment.abandon.set()
+        grace = Deadline.after(0 if self._stop_now.is_set() else _ABANDON_SECONDS)
+        if not self._dispatcher.wait(assignments, grace):
+            _log.warning("consumer.work_left_behind", running=self._dispatcher.running(assignments))
+
+    # -------------------------------------------------------- rebalance listener, in the poll thread
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Take over partitions; one that is assigned again (after a jump of its offset) starts afresh."""
+        self._metrics.rebalance("assigned")
+        again = [self._assignments.pop(partition) for partition in partitions if partition in self._assignments]
+        self._dispatcher.close(again)
+        for partition in partitions:
+            self._assignments[partition] = Assignment(partition, closing=self._stop.is_set())
+        self._report_assignment()
+        _log.info("consumer.assigned", partitions=[str(partition) for partition in partitions])
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Finish running work within the deadline or abandon it, commit what is done, forget the rest."""
+        self._metrics.rebalance("revoked")
+        assignments = [self._assignments[partition] for partition in partitions if partition in self._assignments]
+        self._dispatcher.close(assignments)
+        deadline = Deadline.after(0 if self._stop_now.is_set() else self._settings.revoke_deadline_seconds)
+        if self._shutdown is not None:
+            deadline = deadline.earlier(self._shutdown)
+        finished = self._dispatcher.wait(assignments, deadline)
+        if not finished:
+            self._abandon(assignments)
+        self._acknowledge(last_chance=True)
+        self._forget(partitions)
+        _log.info("consumer.revoked", partitions=[str(partition) for partition in partitions], finished=finished)
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Abandon everything of these partitions; nothing of it may be committed by this member."""
+        if not partitions:
+            return
+        self._metrics.rebalance("lost")
+        assignments = [self._assignments[partition] for partition in partitions if partition in self._assignments]
+        self._dispatcher.close(assignments)
+        for assignment in assignments:
+            assignment.abandon.set()
+        self._forget(partitions)
+        _log.warning("consumer.lost", partitions=[str(partition) for partition in partitions])
+
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._assignments.pop(partition, None)
+            self._acknowledger.forget(partition)
+        self._report_assignment()
+
+    def _report_assignment(self) -> None:
+        self._metrics.assigned(len(self._assignments))

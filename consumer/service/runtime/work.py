@@ -1,0 +1,73 @@
+"""What the dispatcher carries: assignments, and the tasks that belong to them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Generic
+
+from opentelemetry.trace import SpanContext
+
+from consumer.domain.errors import IcehaulError
+from consumer.domain.event import Event, EventType
+from consumer.service.runtime.offsets import OffsetTracker
+from consumer.service.runtime.ports import M, Partition
+
+
+@dataclass(eq=False, slots=True)
+class Assignment:
+    """One partition from its assignment to its revocation; assigned again, it is another assignment.
+
+    Attributes:
+        closing: no task of it is started any more.
+        abandon: tasks that still run should give up.
+    """
+
+    partition: Partition
+    tracker: OffsetTracker = field(default_factory=OffsetTracker)
+    paused: bool = False
+    closing: bool = False
+    abandon: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Task(Generic[M]):
+    """A message to be handled, or to be moved to the dead letters.
+
+    Attributes:
+        lane: tasks of one lane run one after the other, in the order of ``number``.
+        event: the decoded event; ``None`` if the message is no valid event.
+        error: why the message can never be handled; set, the task is to send a dead letter.
+        span: span under which the event was handled last.
+    """
+
+    number: int
+    lane: Hashable
+    assignment: Assignment
+    offset: int
+    message: M
+    event: Event | None = None
+    error: IcehaulError | None = None
+    span: SpanContext | None = None
+
+    @property
+    def stream(self) -> str:
+        """Name of the event's stream; empty where there is no valid event."""
+        return self.event.stream if self.event else ""
+
+    def covers(self, other: Task[M]) -> bool:
+        """Tell whether handling this task makes handling the ``other`` one superfluous.
+
+        Events are hints to offload up to a cutoff. A trigger that was queued before this task starts and asks
+        for no more than it does will find nothing left to do; a partition close also names a partition to
+        reconcile, so there only the same close is covered.
+        """
+        mine, theirs = self.event, other.event
+        if mine is None or theirs is None or self.error or other.error:
+            return False
+        if mine.stream != theirs.stream or theirs.cutoff > mine.cutoff:
+            return False
+        if theirs.type is not EventType.PARTITION_CLOSED:
+            return True
+        return (mine.type, mine.partition_id, mine.content_id) == (theirs.type, theirs.partition_id, theirs.content_id)
