@@ -13,7 +13,7 @@ import psycopg
 from psycopg import IsolationLevel, conninfo, errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from consumer.adapters.postgres.failures import connection_failure, statement_failure, text_of
 from consumer.adapters.postgres.statements import statements
@@ -23,7 +23,10 @@ from consumer.settings.connections import PostgresSettings
 
 Connection = psycopg.Connection[DictRow]
 
+_Pool = ConnectionPool[Connection]
+
 _LEASE = timedelta(seconds=30)
+_POOLS_TO_TRY = 3
 _MAX_LIFETIME_S = 1800.0
 _MAX_IDLE_S = 300.0
 
@@ -43,7 +46,7 @@ class Database:
         self._lease = lease
         self._parameters = _parameters(settings, lease=lease, application_name=application_name)
         self._opening = threading.Lock()
-        self._pool: ConnectionPool[Connection] | None = None
+        self._pool: _Pool | None = None
 
     @property
     def user(self) -> str:
@@ -96,7 +99,7 @@ class Database:
         lock = lock_timeout or timedelta(seconds=self._settings.lock_timeout_seconds)
         bound = limit or self._lease
         statement = bound if limit else min(bound, timedelta(seconds=self._settings.statement_timeout_seconds))
-        connection = self._take()
+        pool, connection = self._take()
         try:
             with Watchdog(connection, bound):
                 with self._rolled_back_on_error(connection):
@@ -108,7 +111,7 @@ class Database:
                     _refuse_failed_transaction(connection)
                 self._commit(connection, repeatable=repeatable)
         finally:
-            self._give_back(connection)
+            pool.putconn(connection)
 
     def _commit(self, connection: Connection, *, repeatable: bool) -> None:
         try:
@@ -142,26 +145,42 @@ class Database:
                     raise translated from error
             raise
 
-    def _take(self) -> Connection:
-        pool = self._opened()
-        try:
-            return pool.getconn()
-        except PoolTimeout as error:
-            raise self._why_no_connection(error) from error
+    def _take(self) -> tuple[_Pool, Connection]:
+        for _ in range(_POOLS_TO_TRY):
+            pool = self._opened()
+            try:
+                connection = pool.getconn()
+            except PoolClosed:
+                continue  # another thread has retired it while this one waited
+            except PoolTimeout as error:
+                raise self._why_no_connection(error) from error
+            try:
+                self._check(connection)
+            except psycopg.Error:
+                # One that died idle seldom dies alone. The pool's own check would try the others one after the
+                # other, with growing pauses in between, so all of them go at once.
+                connection.close()
+                pool.putconn(connection)
+                self._retire(pool)
+            else:
+                return pool, connection
+        raise LedgerUnavailableError(
+            f"connections to Postgres at {self.target} break as soon as they are made",
+            remedy="look at the server's log, and at what stands between (a pooler, a firewall)",
+        )
 
-    def _give_back(self, connection: Connection) -> None:
-        pool = self._pool
-        if pool is None:
-            connection.close()
-        else:
-            pool.putconn(connection)
+    def _retire(self, pool: _Pool) -> None:
+        with self._opening:
+            if self._pool is pool:
+                self._pool = None
+        # Connections that are in use are closed when they are given back; nobody waits for that here.
+        pool.close(timeout=0)
 
-    def _opened(self) -> ConnectionPool[Connection]:
+    def _opened(self) -> _Pool:
         with self._opening:
             if self._pool is None:
                 # A pool only ever says that time ran out; a first connection of our own says why.
-                first = self._connect()
-                first.close()
+                self._connect().close()
                 wait = self._settings.connect_timeout_seconds
                 self._pool = ConnectionPool(
                     "",
@@ -171,7 +190,6 @@ class Database:
                     max_size=self._settings.pool_size,
                     open=True,
                     configure=_configure,
-                    check=self._check,
                     timeout=wait,
                     reconnect_timeout=wait,
                     max_idle=_MAX_IDLE_S,
