@@ -246,7 +246,7 @@ class BatchRunner:
             files=len(files),
             snapshot=snapshot_id,
             seconds=round(seconds, 3),
-            event=context.trigger.event_id,
+            trigger=context.trigger.event_id,
         )
 
     def _failed(self, context: BatchContext, claim: Claim, batch: Batch, error: IcehaulError, seconds: float) -> None:

@@ -45,7 +45,8 @@ CREATE TABLE IF NOT EXISTS market.bronze_book_kraken
     received_at        DateTime64(6, 'UTC')
 )
 ENGINE = MergeTree
-PARTITION BY toDate(exchange_timestamp)
+-- Snapshots hold levels that were set years ago: days would make hundreds of partitions.
+PARTITION BY toYYYYMM(exchange_timestamp)
 ORDER BY (pair, exchange_timestamp, sequence_number)
 
 -- block
@@ -74,5 +75,5 @@ SELECT
     if(buyer_maker, 'sell', 'buy') AS taker_side,
     price,
     quantity,
-    price * quantity AS notional
+    toDecimal128(price, 8) * quantity AS notional
 FROM market.bronze_trades_binance

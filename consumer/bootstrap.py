@@ -1,0 +1,141 @@
+"""The composition root: the one place where configuration becomes objects.
+
+Nothing connects before it is used, so a command that needs the ledger alone talks to Postgres alone.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from consumer.adapters.clickhouse.source import ClickHouseSource
+from consumer.adapters.iceberg.catalog import IcebergCatalog
+from consumer.adapters.postgres.database import Database
+from consumer.adapters.postgres.ledger import PostgresLedger
+from consumer.adapters.postgres.migrations import Migration, migrate
+from consumer.adapters.spark.engine import SparkEngine
+from consumer.adapters.telemetry.metrics import PrometheusMetrics
+from consumer.domain.stream import Stream
+from consumer.service.failpoints import Failpoints
+from consumer.service.offload import Offload
+from consumer.service.preview import Previewer
+from consumer.service.status import Statuses
+from consumer.service.verify import Verifier
+from consumer.settings.model import Configuration
+
+FAILPOINTS_VARIABLE = "ICEHAUL_FAILPOINTS"
+
+
+class Application:
+    """Everything that one process needs, built when it is first asked for, and closed together."""
+
+    def __init__(self, configuration: Configuration, *, environment: Mapping[str, str] | None = None) -> None:
+        self.configuration = configuration
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._environment = os.environ if environment is None else environment
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+    @cached_property
+    def streams(self) -> Mapping[str, Stream]:
+        """The configured streams by name."""
+        return self.configuration.by_name()
+
+    @cached_property
+    def lease(self) -> timedelta:
+        """How long a consumer's lease on a stream lasts."""
+        return timedelta(seconds=self.configuration.consumer.lease_seconds)
+
+    @cached_property
+    def failpoints(self) -> Failpoints:
+        """The failpoints that the environment arms (none, outside of tests)."""
+        return Failpoints(self._environment.get(FAILPOINTS_VARIABLE, ""))
+
+    @cached_property
+    def metrics(self) -> PrometheusMetrics:
+        """The metrics of this process."""
+        return PrometheusMetrics()
+
+    @cached_property
+    def source(self) -> ClickHouseSource:
+        """The hot tier."""
+        source = ClickHouseSource(self.configuration.clickhouse, self.configuration.store)
+        self._closing.callback(source.close)
+        return source
+
+    @cached_property
+    def database(self) -> Database:
+        """The ledger's database."""
+        database = Database(self.configuration.postgres, lease=self.lease)
+        self._closing.callback(database.close)
+        return database
+
+    @cached_property
+    def ledger(self) -> PostgresLedger:
+        """The ledger."""
+        return PostgresLedger(self.database)
+
+    @cached_property
+    def catalog(self) -> IcebergCatalog:
+        """The cold tier."""
+        return IcebergCatalog(
+            database=self.database,
+            catalog=self.configuration.catalog,
+            store=self.configuration.store,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def engine(self) -> SparkEngine:
+        """The batch engine; its session starts with the first batch, or by ``start``."""
+        engine = SparkEngine(self.configuration.spark, self.configuration.clickhouse, self.configuration.store)
+        self._closing.callback(engine.stop)
+        return engine
+
+    @cached_property
+    def offload(self) -> Offload:
+        """The handler of events."""
+        return Offload(
+            streams=self.streams,
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            engine=self.engine,
+            metrics=self.metrics,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def statuses(self) -> Statuses:
+        """Reads where streams stand."""
+        return Statuses(source=self.source, ledger=self.ledger)
+
+    @cached_property
+    def previewer(self) -> Previewer:
+        """Plans without doing."""
+        return Previewer(source=self.source, ledger=self.ledger, catalog=self.catalog)
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Compares both tiers."""
+        return Verifier(source=self.source, ledger=self.ledger, catalog=self.catalog)
+
+    def migrate(self) -> Sequence[Migration]:
+        """Bring the ledger's database to this version, and return what was applied."""
+        return migrate(self.database)
