@@ -171,9 +171,10 @@ class Engine:
     def _make_default_atomic(self, data_dir: Path) -> None:
         """Put the Atomic database of the first start back into place, or create it.
 
-        chdb lays its local kind of database over it at every start, and with that the tables' UUIDs are gone.
+        chdb lays its local kind of database over it at every start, and with that the tables' UUIDs are gone. A
+        database that never held a table has no directory yet, and cannot be attached: it is made anew.
         """
-        if (data_dir / "metadata" / "default.sql").exists():
+        if (data_dir / "metadata" / "default").exists():
             self._root.run("DETACH DATABASE default")
             self._root.run("ATTACH DATABASE default")
         else:
