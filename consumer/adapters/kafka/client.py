@@ -1,0 +1,139 @@
+"""Configuration of a consumer client, and what its errors mean."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from consumer.domain.errors import BrokerUnavailableError, ConfigurationError, IcehaulError
+from consumer.settings.connections import ConsumerSettings, KafkaSettings
+
+_OURS = frozenset(
+    {
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "partition.assignment.strategy",
+    }
+)
+"""Options that the guarantees rest on, or that have a field of their own."""
+
+_DEFAULT_MAX_POLL_MS = 300_000
+_CREDENTIALS = "check kafka.options and kafka.secret_options (security.protocol, sasl.*, ssl.*)"
+_DENIED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this user READ and DESCRIBE on the topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "grant this user READ on the consumer group",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant this user the right that the broker's log names",
+}
+_UNKNOWN_CLIENT = {
+    KafkaError.SASL_AUTHENTICATION_FAILED: _CREDENTIALS,
+    KafkaError._AUTHENTICATION: _CREDENTIALS,  # noqa: SLF001 - librdkafka's local errors have these names
+    KafkaError._SSL: _CREDENTIALS,  # noqa: SLF001
+}
+_DUPLICATE_INSTANCE = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID})
+
+
+def consumer_config(
+    kafka: KafkaSettings, consumer: ConsumerSettings, on_error: Callable[[KafkaError], None]
+) -> dict[str, Any]:
+    """Return librdkafka's configuration of a group member.
+
+    Raises:
+        ConfigurationError: if an option would break a guarantee.
+    """
+    given = {**kafka.options, **{key: value.get_secret_value() for key, value in kafka.secret_options.items()}}
+    if forbidden := sorted(_OURS & given.keys()):
+        raise ConfigurationError(
+            f"kafka.options: {forbidden[0]!r} may not be set there",
+            remedy="remove it; the fields of the section kafka set what may be chosen",
+        )
+    _check_deadlines(given, consumer)
+    config: dict[str, Any] = {
+        "client.id": f"icehaul-{socket.gethostname()}-{os.getpid()}",
+        "isolation.level": "read_committed",
+        # Bounds the memory of fetched messages that wait for a worker; a larger one still comes through.
+        "queued.max.messages.kbytes": 16_384,
+        "reconnect.backoff.max.ms": 2_000,
+        "log.connection.close": False,
+        **given,
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "group.id": kafka.group,
+        "group.protocol": kafka.group_protocol,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # Never jump silently: an offset that can't be used comes up as an error, and is handled as an incident.
+        "auto.offset.reset": "error",
+        "allow.auto.create.topics": False,
+        "error_cb": on_error,
+        "logger": logging.getLogger("confluent_kafka"),
+    }
+    if kafka.group_protocol == "classic":
+        config["partition.assignment.strategy"] = kafka.assignment_strategy
+    if kafka.group_instance_id is not None:
+        config["group.instance.id"] = kafka.group_instance_id
+    return config
+
+
+def _check_deadlines(options: dict[str, str], consumer: ConsumerSettings) -> None:
+    text = options.get("max.poll.interval.ms", str(_DEFAULT_MAX_POLL_MS))
+    if not text.isdecimal():
+        raise ConfigurationError(
+            f"kafka.options: max.poll.interval.ms is {text!r}", remedy="give a number of milliseconds"
+        )
+    if consumer.revoke_deadline_seconds * 1000 >= int(text):
+        raise ConfigurationError(
+            f"consumer.revoke_deadline_seconds is {consumer.revoke_deadline_seconds}, not below the"
+            f" {int(text) / 1000} s after which the group expels a silent member",
+            remedy="lower it, or raise kafka.options max.poll.interval.ms",
+        )
+
+
+def error_of(error: KafkaException) -> KafkaError:
+    """Return the error that a client's exception carries."""
+    found = error.args[0]
+    return found if isinstance(found, KafkaError) else KafkaError(KafkaError._FAIL, str(error))  # noqa: SLF001
+
+
+def explain_fatal(error: KafkaError, kafka: KafkaSettings, *, starting: bool) -> IcehaulError | None:
+    """Return what to raise for an error after which this client can't go on; ``None`` where it can.
+
+    Wrong credentials end the process only while it starts: later they may be a broker on its way up.
+    """
+    code = error.code()
+    if code in _DUPLICATE_INSTANCE or (error.fatal() and "instance" in error.str().lower()):
+        return ConfigurationError(
+            f"kafka.group_instance_id: {kafka.group_instance_id!r} is in use by another member of the group"
+            f" {kafka.group!r} ({error.str()})",
+            remedy="give every consumer process an instance id of its own, or none",
+        )
+    remedy = _DENIED.get(code) or (_UNKNOWN_CLIENT.get(code) if starting else None)
+    if remedy is not None:
+        return ConfigurationError(f"Kafka at {kafka.bootstrap_servers} refused access: {error.str()}", remedy=remedy)
+    if code == KafkaError.UNSUPPORTED_VERSION and kafka.group_protocol == "consumer":
+        return ConfigurationError(
+            f"kafka.group_protocol: the broker at {kafka.bootstrap_servers} does not know 'consumer' ({error.str()})",
+            remedy="set kafka.group_protocol to classic, or use Kafka 4.0 or newer",
+        )
+    if error.fatal():
+        return ConfigurationError(
+            f"the Kafka client can't go on: {error.str()}", remedy="the broker's log tells more; start again"
+        )
+    return None
+
+
+def unreachable(kafka: KafkaSettings, why: str) -> BrokerUnavailableError:
+    """Return the error of a broker that does not answer."""
+    return BrokerUnavailableError(
+        f"no Kafka broker answers at kafka.bootstrap_servers {kafka.bootstrap_servers!r} ({why})",
+        remedy="start the broker, or correct the address, the security protocol or the firewall",
+    )
