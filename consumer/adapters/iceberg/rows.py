@@ -27,7 +27,7 @@ class CatalogRows:
         Raises:
             TargetMismatchError: if the name is a view's.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(repeatable=True) as connection:
             row = connection.execute(_sql("location"), self._key(table)).fetchone()
         if row is None:
             return None
