@@ -10,7 +10,8 @@ from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 from consumer.domain.errors import AccessDeniedError, ConfigurationError, IcehaulError, StoreUnavailableError
 from spark.unit_task import StoreAccess
 
-_ATTEMPTS_MAX = 5
+_ATTEMPTS_MAX = 3
+"""Few: the batch as a whole is tried again, with longer pauses."""
 _CONNECT_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUT_S = 30.0
 _TEXT_LIMIT = 500

@@ -115,5 +115,4 @@ class UnitWriter:
             self._parquet.is_open = False
         with contextlib.suppress(OSError):
             self._sink.close()
-        with contextlib.suppress(OSError):
             self._store.delete_file(key_of(self.uri))

@@ -27,8 +27,8 @@ EVERY_TYPE = """
     f32 Float32, f64 Float64, d9 Decimal(9, 2), d18 Decimal(18, 8), d38 Decimal(38, 18), text String, flag Bool,
     day Date, old Date32, second DateTime('UTC'), milli DateTime64(3, 'UTC'), id UUID,
     side Enum8('buy' = 1, 'sell' = 2), symbol LowCardinality(String), maybe Nullable(Int64),
-    note LowCardinality(Nullable(String)), tags Array(String), prices Array(Nullable(Decimal(18, 8))), attributes Map(String, UInt64),
-    pair Tuple(left Int32, right String), deep Array(Array(Int64))
+    note LowCardinality(Nullable(String)), tags Array(String), prices Array(Nullable(Decimal(18, 8))),
+    attributes Map(String, UInt64), pair Tuple(left Int32, right String), deep Array(Array(Int64))
 """
 
 
