@@ -27,6 +27,4 @@ def build_component(name: ComponentName, plan: Plan, layout: Layout, toolchain: 
             return Postgres(home, log_file, plan.postgres)
         case ComponentName.STORE:
             bucket = plan.rest_catalog.warehouse.removeprefix("s3://")
-            return ObjectStore(
-                home, log_file, endpoint=plan.store, ports=plan.store_ports, table_bucket=bucket
-            )
+            return ObjectStore(home, log_file, endpoint=plan.store, ports=plan.store_ports, table_bucket=bucket)

@@ -66,5 +66,5 @@ class Component(ABC):
             NotReadyError: if the server does not do its work (yet).
         """
 
-    def clean_up(self) -> None:
+    def clean_up(self) -> None:  # noqa: B027 - most components leave nothing outside
         """Remove what the server leaves outside its directory; called after it has ended."""

@@ -94,9 +94,7 @@ class Progress(_Message):
         return f"{self.component.value}: {self.text}" if self.component else self.text
 
 
-def ask(
-    control_file: Path, operation: Operation, component: ComponentName | None, *, deadline_s: float
-) -> Response:
+def ask(control_file: Path, operation: Operation, component: ComponentName | None, *, deadline_s: float) -> Response:
     """Send one request and wait for its answer.
 
     Raises:

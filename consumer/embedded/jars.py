@@ -38,9 +38,7 @@ _IVY_FILE = """\
   </dependencies>
 </ivy-module>
 """
-_DEPENDENCY = (
-    '    <dependency org="{}" name="{}" rev="{}" transitive="{}" conf="default->default"/>'  # organisation, …
-)
+_DEPENDENCY = '    <dependency org="{}" name="{}" rev="{}" transitive="{}" conf="default->default"/>'  # organisation, …
 
 
 @dataclass(frozen=True, slots=True)

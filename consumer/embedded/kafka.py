@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from consumer.embedded.component import Component, ComponentName, NotReadyError
 from consumer.embedded.ports import LOOPBACK
@@ -19,7 +21,7 @@ _FORMAT_DEADLINE_S = 60.0
 _PROBE_TIMEOUT_S = 5.0
 _PROBE_TOPIC = "__icehaul_probe"
 _PROBE_RETENTION_MS = "60000"
-_SILENT = {"log_level": 0, "socket.timeout.ms": 5000, "socket.connection.setup.timeout.ms": 2000}
+_SILENT: dict[str, str | int] = {"log_level": 0, "socket.timeout.ms": 5000, "socket.connection.setup.timeout.ms": 2000}
 # Short session timeouts: a dead consumer's partitions move within seconds, and a killed broker may register again
 # 1.5 s after its death instead of 9 s.
 _PROPERTIES = """\
@@ -115,7 +117,7 @@ class Kafka(Component):
 
     def probe(self) -> None:
         """Write a record, read it back, commit its offset: partition leader and group coordinator both work."""
-        bootstrap = {"bootstrap.servers": f"{LOOPBACK}:{self._port}", **_SILENT}
+        bootstrap: dict[str, str | int] = {"bootstrap.servers": f"{LOOPBACK}:{self._port}", **_SILENT}
         try:
             _create_probe_topic(bootstrap)
             _round_trip(bootstrap, uuid.uuid4().bytes)
@@ -129,11 +131,9 @@ class Kafka(Component):
         return Launch(argv=argv, cwd=self.home)
 
 
-def _create_probe_topic(bootstrap: dict[str, object]) -> None:
-    admin = AdminClient(bootstrap)
-    topic = NewTopic(
-        _PROBE_TOPIC, num_partitions=1, replication_factor=1, config={"retention.ms": _PROBE_RETENTION_MS}
-    )
+def _create_probe_topic(bootstrap: Mapping[str, str | int]) -> None:
+    admin = AdminClient({**bootstrap})
+    topic = NewTopic(_PROBE_TOPIC, num_partitions=1, replication_factor=1, config={"retention.ms": _PROBE_RETENTION_MS})
     try:
         admin.create_topics([topic], operation_timeout=_PROBE_TIMEOUT_S)[_PROBE_TOPIC].result(_PROBE_TIMEOUT_S)
     except KafkaException as error:
@@ -143,7 +143,7 @@ def _create_probe_topic(bootstrap: dict[str, object]) -> None:
         raise NotReadyError(f"no answer to the creation of topic {_PROBE_TOPIC}") from error
 
 
-def _round_trip(bootstrap: dict[str, object], value: bytes) -> None:
+def _round_trip(bootstrap: Mapping[str, str | int], value: bytes) -> None:
     delivered: list[tuple[KafkaError | None, int | None]] = []
     producer = Producer({**bootstrap, "acks": "all", "message.timeout.ms": int(_PROBE_TIMEOUT_S * 1000)})
     producer.produce(
@@ -158,6 +158,6 @@ def _round_trip(bootstrap: dict[str, object], value: bytes) -> None:
         record = consumer.poll(_PROBE_TIMEOUT_S)
         if record is None or record.error() is not None or record.value() != value:
             raise NotReadyError("a record was acknowledged but could not be read back")
-        consumer.commit(record, asynchronous=False)
+        consumer.commit(message=record, asynchronous=False)
     finally:
         consumer.close()

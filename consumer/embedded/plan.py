@@ -58,9 +58,7 @@ class Plan(BaseModel):
     def with_new_ports(self, name: ComponentName) -> Plan:
         """The same plan with other ports for one component."""
         taken = {port for ports in self.ports.values() for port in ports}
-        return self.model_copy(
-            update={"ports": {**self.ports, name: free_ports(_PORT_COUNT[name], avoiding=taken)}}
-        )
+        return self.model_copy(update={"ports": {**self.ports, name: free_ports(_PORT_COUNT[name], avoiding=taken)}})
 
     def with_free_ports(self) -> Plan:
         """The same plan, with other ports for components one of whose ports is in use."""
@@ -111,7 +109,9 @@ class Plan(BaseModel):
     @property
     def rest_catalog(self) -> RestCatalogEndpoint:
         """Where the object store serves its Iceberg REST catalog."""
-        return RestCatalogEndpoint(uri=f"http://{LOOPBACK}:{self.store_ports.iceberg}", warehouse=f"s3://{_TABLE_BUCKET}")
+        return RestCatalogEndpoint(
+            uri=f"http://{LOOPBACK}:{self.store_ports.iceberg}", warehouse=f"s3://{_TABLE_BUCKET}"
+        )
 
 
 def load_or_create(path: Path) -> Plan:

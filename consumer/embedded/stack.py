@@ -176,9 +176,7 @@ class EmbeddedStack:
         """
         end_supervisor(self._layout)
 
-    def _ask(
-        self, operation: Operation, name: ComponentName | None = None
-    ) -> dict[ComponentName, ComponentStatus]:
+    def _ask(self, operation: Operation, name: ComponentName | None = None) -> dict[ComponentName, ComponentStatus]:
         answer = ask(self._layout.control, operation, name, deadline_s=_REQUEST_DEADLINE_S)
         return {status.name: status for status in answer.components}
 

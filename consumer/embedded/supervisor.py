@@ -269,9 +269,7 @@ def main() -> int:
     try:
         return asyncio.run(supervise(layout, arguments, progress))
     except IcehaulError as error:
-        progress.send(
-            Progress(text="the start failed", error=error.message, remedy=error.remedy, finished=True)
-        )
+        progress.send(Progress(text="the start failed", error=error.message, remedy=error.remedy, finished=True))
         return 1
     finally:
         progress.close()

@@ -1,0 +1,37 @@
+"""Fixtures of all tests: the embedded stack and names that no two tests share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from consumer.embedded.stack import EmbeddedStack
+from tests.support import shared_stack
+
+
+@pytest.fixture(scope="session")
+def stack(pytestconfig: pytest.Config) -> EmbeddedStack:
+    """Real servers, shared by the whole run: use names of your own, and never stop or kill one."""
+    return shared_stack.acquire(pytestconfig)
+
+
+@pytest.fixture(scope="module")
+def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
+    """Real servers of this module's own, to be killed, paused and restarted at will."""
+    with EmbeddedStack.start(tmp_path_factory.mktemp("stack")) as started:
+        yield started
+
+
+@pytest.fixture
+def unique_name() -> str:
+    """A name that is valid for a database, a topic, a namespace and a consumer group, and used by nobody else."""
+    return f"t_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the shared stack once the whole run is over."""
+    if not shared_stack.is_worker(session.config):
+        shared_stack.release(session.config)
