@@ -23,16 +23,17 @@ from consumer.domain.batch import Batch, BatchStatus
 from consumer.domain.errors import (
     AccessDeniedError,
     ConfigurationError,
+    DivergenceError,
     FencedError,
     IcehaulError,
     LeaseHeldError,
     LedgerUnavailableError,
     UnknownCommitError,
 )
-from consumer.domain.window import BEGINNING
+from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Claim
 from consumer.settings.connections import PostgresSettings
-from tests.support.ledger_values import STREAM, T0, TTL, batch, publication, trigger
+from tests.support.ledger_values import DAY, STREAM, T0, TTL, batch, publication, trigger
 from tests.support.postgres_server import PostgresServer, running_postgres
 from tests.support.tcp_proxy import CommitFault, PostgresProxy
 
@@ -528,3 +529,66 @@ def test_a_pool_whose_connections_are_all_in_use_says_so(dsn: str) -> None:
             ledger.read([STREAM])
 
         assert ledger.read([STREAM]) == {}
+
+
+# ----------------------------------------------------------------------------- hands in the ledger
+
+
+def edit(dsn: str, statement: str) -> None:
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statement.encode())
+
+
+def test_a_watermark_that_was_edited_back_is_found_before_anything_is_published(
+    database: Database, ledger: PostgresLedger, dsn: str
+) -> None:
+    claim, planned = begun(ledger)
+    publish(database, claim, planned)
+    edit(dsn, "UPDATE offload_watermarks SET last_upper = NULL, watermark = '1900-01-01Z'")
+
+    with pytest.raises(DivergenceError, match="is published, though the watermark is only"):
+        publish(database, claim, planned)
+    with pytest.raises(DivergenceError, match="is published, though"):
+        ledger.begin(claim, planned, trigger())
+
+
+def test_a_watermark_that_was_edited_into_a_published_window_is_found_by_the_overlap(
+    database: Database, ledger: PostgresLedger, dsn: str
+) -> None:
+    claim, planned = begun(ledger)
+    publish(database, claim, planned)
+    edit(dsn, "UPDATE offload_watermarks SET last_upper = NULL, watermark = '2026-03-01Z'")
+    inside = batch(Window(lower=T0 - DAY, upper=T0 + DAY))
+
+    with pytest.raises(DivergenceError, match="overlaps"):
+        publish(database, claim, inside)
+
+
+def test_a_row_that_was_deleted_is_found_by_whoever_works_on_the_stream(
+    database: Database, ledger: PostgresLedger, dsn: str
+) -> None:
+    claim, planned = begun(ledger)
+    edit(dsn, "DELETE FROM offload_batches")
+    edit(dsn, "DELETE FROM offload_watermarks")
+
+    attempts: list[Callable[[], None]] = [
+        lambda: ledger.renew(claim, TTL),
+        lambda: ledger.begin(claim, planned, trigger()),
+        lambda: publish(database, claim, planned),
+    ]
+    for attempt in attempts:
+        with pytest.raises(DivergenceError, match=f"{STREAM}.*no row"):
+            attempt()
+
+
+def test_an_epoch_that_was_reset_with_its_row_does_not_let_a_zombie_in(
+    database: Database, ledger: PostgresLedger, dsn: str
+) -> None:
+    claim, planned = begun(ledger)
+    edit(dsn, "DELETE FROM offload_batches")
+    edit(dsn, "DELETE FROM offload_watermarks")
+    ledger.register(STREAM)
+    assert ledger.claim(STREAM, "second", TTL).epoch == claim.epoch
+
+    with pytest.raises(FencedError, match="second"):
+        publish(database, claim, planned)
