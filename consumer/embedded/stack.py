@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -76,23 +76,23 @@ class EmbeddedStack:
         finally:
             os.close(writing)
         with os.fdopen(reading, encoding="utf-8") as steps:
-            for line in steps:
-                step = Progress.model_validate_json(line)
-                if progress is not None and not step.finished:
-                    progress(step.line())
-                if step.finished and step.error is None:
-                    return cls.attach(layout.directory)
-                if step.finished:
-                    _reap(supervisor)
-                    already = is_locked(layout.lock)
-                    kind = StackAlreadyRunningError if already else EmbeddedStackError
-                    raise kind(step.error or step.text, remedy=step.remedy)
+            try:
+                last = _follow(steps, progress)
+            except BaseException:  # Ctrl-C, or a progress callback that fails
+                os.kill(supervisor, signal.SIGTERM)
+                _reap(supervisor)
+                raise
+        if last is not None and last.error is None:
+            return cls.attach(layout.directory)
         _reap(supervisor)
-        raise EmbeddedStackError(
-            f"the supervisor ended without a word; last lines of {layout.supervisor_log}:\n"
-            f"{tail(layout.supervisor_log, lines=15)}",
-            remedy="the lines above name the cause",
-        )
+        if last is None:
+            raise EmbeddedStackError(
+                f"the supervisor ended without a word; last lines of {layout.supervisor_log}:\n"
+                f"{tail(layout.supervisor_log, lines=15)}",
+                remedy="the lines above name the cause",
+            )
+        kind = StackAlreadyRunningError if is_locked(layout.lock) else EmbeddedStackError
+        raise kind(last.error or last.text, remedy=last.remedy)
 
     @classmethod
     def attach(cls, directory: Path) -> Self:
@@ -223,6 +223,17 @@ def end_supervisor(layout: Layout) -> bool:
     layout.endpoints.unlink(missing_ok=True)
     layout.control.unlink(missing_ok=True)
     return True
+
+
+def _follow(steps: Iterable[str], progress: Callable[[str], None] | None) -> Progress | None:
+    """Pass the supervisor's steps on; the last one, or None if the supervisor ended before it."""
+    for line in steps:
+        step = Progress.model_validate_json(line)
+        if step.finished:
+            return step
+        if progress is not None:
+            progress(step.line())
+    return None
 
 
 def _ownership(owner: int) -> list[str]:

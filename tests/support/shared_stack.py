@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -54,10 +55,8 @@ def release(config: pytest.Config) -> None:
     """End the run's stack, keeping its logs; called once, by the leader."""
     directory = _directory(config, os.getpid())
     if directory.exists():
-        try:
+        with contextlib.suppress(StackNotRunningError):
             EmbeddedStack.attach(directory).down()
-        except StackNotRunningError:
-            pass  # it never became ready
         for entry in directory.iterdir():
             if entry.is_dir() and entry.name != "logs":
                 shutil.rmtree(entry)
