@@ -1,27 +1,18 @@
-"""Waiting for a condition, with a deadline, instead of sleeping."""
+"""Waiting for a condition, with a deadline."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
-_POLL_S = 0.05
-
-T = TypeVar("T")
+_PAUSE = threading.Event()
 
 
-def wait_for(condition: Callable[[], T], deadline_s: float, what: str) -> T:
-    """Call ``condition`` until it returns something true, and return that.
-
-    Raises:
-        AssertionError: after ``deadline_s`` seconds; it names ``what`` was waited for and the last answer.
-    """
-    give_up = time.monotonic() + deadline_s
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        if time.monotonic() >= give_up:
-            raise AssertionError(f"waited {deadline_s:g} s in vain for {what}; the last answer was {answer!r}")
-        time.sleep(_POLL_S)
+def wait_until(condition: Callable[[], object], *, seconds: float = 10.0, what: str = "") -> None:
+    """Return as soon as the condition holds; fail once the time is over."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition}")
+        _PAUSE.wait(0.01)

@@ -7,7 +7,7 @@ from typing import Generic
 
 import structlog
 
-from consumer.domain.errors import IcehaulError, InvalidEventError, Reaction
+from consumer.domain.errors import IcehaulError, InvalidEventError, InvalidReason, Reaction
 from consumer.domain.event import Event
 from consumer.service.runtime.failures import Verdict, judge
 from consumer.service.runtime.ports import DeadLetters, Handler, M, RuntimeMetrics
@@ -100,4 +100,6 @@ class Handling(Generic[M]):
 
     def _bury(self, task: Task[M], error: IcehaulError) -> None:
         self._dead_letters.send(task.message, error)
-        _log.warning("event.dead_lettered", offset=task.offset, reason=error.message, remedy=error.remedy)
+        reason = error.reason if isinstance(error, InvalidEventError) else InvalidReason.OTHER
+        self._metrics.dead_letter(reason)
+        _log.warning("event.dead_lettered", offset=task.offset, reason=reason, error=error.message, remedy=error.remedy)

@@ -113,7 +113,7 @@ class DeadLetters(Protocol[M_contra]):
 class Handler(Protocol):
     """Handles one event: when it returns, the event counts as done."""
 
-    def __call__(self, event: Event, abandon: threading.Event) -> None:
+    def __call__(self, event: Event, abandon: threading.Event, /) -> None:
         """Handle an event; give up soon, by any error, once ``abandon`` is set.
 
         Raises:

@@ -1,0 +1,133 @@
+"""Telemetry that is kept in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Tracer
+
+from consumer.service.runtime.ports import Partition
+
+
+class MemoryTracing:
+    """A tracer whose finished spans can be looked at."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self._provider = TracerProvider(shutdown_on_exit=False)
+        self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer: Tracer = self._provider.get_tracer("icehaul")
+
+    @property
+    def spans(self) -> Sequence[ReadableSpan]:
+        """All spans that have ended, in the order of their ends."""
+        return self._exporter.get_finished_spans()
+
+    def named(self, name: str) -> Sequence[ReadableSpan]:
+        """The spans of one name."""
+        return [span for span in self.spans if span.name == name]
+
+
+class MemoryMetrics:
+    """All metrics as counts and last values, by name and labels joined by blanks; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.values: dict[str, float] = {}
+
+    def _count(self, *name: str, by: int = 1) -> None:
+        with self._lock:
+            self.counts[" ".join(name)] += by
+
+    def _set(self, value: float, *name: str) -> None:
+        with self._lock:
+            self.values[" ".join(name)] = value
+
+    def event_handled(self, stream: str, type_: str, outcome: str) -> None:
+        """Count an event by how its handling ended."""
+        self._count("event", stream, type_, outcome)
+
+    def step(self, stream: str, step: str, seconds: float) -> None:
+        """Record how long a step of a batch took."""
+        self._count("step", stream, step)
+        self._set(seconds, "step", stream, step)
+
+    def batch(self, stream: str, kind: str, outcome: str, *, rows: int, bytes: int, seconds: float) -> None:
+        """Count a batch, its rows and its bytes."""
+        self._count("batch", stream, kind, outcome)
+        self._count("rows", stream, kind, outcome, by=rows)
+        self._count("bytes", stream, kind, outcome, by=bytes)
+        self._set(seconds, "batch", stream, kind, outcome)
+
+    def watermark(self, stream: str, watermark: datetime, lag: timedelta) -> None:
+        """Record a stream's watermark and lag."""
+        self._set(watermark.timestamp(), "watermark", stream)
+        self._set(lag.total_seconds(), "lag", stream)
+
+    def state(self, stream: str, *, halted: bool) -> None:
+        """Record whether a stream is halted."""
+        self._set(halted, "halted", stream)
+
+    def unknown_commit(self, stream: str, outcome: str) -> None:
+        """Count an unknown commit."""
+        self._count("unknown_commit", stream, outcome)
+
+    def conflict(self, stream: str) -> None:
+        """Count a restaged publish."""
+        self._count("conflict", stream)
+
+    def lease(self, stream: str) -> None:
+        """Count a lease epoch."""
+        self._count("lease", stream)
+
+    def dead_letter(self, reason: str) -> None:
+        """Count a dead letter."""
+        self._count("dead_letter", reason)
+
+    def polled(self, topic: str, messages: int) -> None:
+        """Count messages received."""
+        self._count("polled", topic, by=messages)
+
+    def heartbeat(self) -> None:
+        """Count a turn of the poll loop."""
+        self._count("heartbeat")
+
+    def retry(self, stream: str, cause: str) -> None:
+        """Count a failed attempt."""
+        self._count("retry", stream, cause)
+
+    def in_flight(self, events: int) -> None:
+        """Record how many events are received and not done."""
+        self._set(events, "in_flight")
+
+    def assigned(self, partitions: int) -> None:
+        """Record how many partitions are owned."""
+        self._set(partitions, "assigned")
+
+    def rebalance(self, kind: str) -> None:
+        """Count a change of the assignment."""
+        self._count("rebalance", kind)
+
+    def consumer_lag(self, partition: Partition, messages: int | None) -> None:
+        """Record a partition's lag."""
+        if messages is not None:
+            self._set(messages, "consumer_lag", str(partition))
+
+    def commit_error(self, reason: str) -> None:
+        """Count a refused commit."""
+        self._count("commit_error", reason)
+
+    def broker_error(self, reason: str) -> None:
+        """Count a client's error."""
+        self._count("broker_error", reason)
+
+    def offset_incident(self, kind: str) -> None:
+        """Count an unusable offset."""
+        self._count("offset_incident", kind)

@@ -1,0 +1,279 @@
+"""One lane in order, several lanes at once, none at the cost of the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.support.waiting import wait_until
+
+from consumer.domain.errors import LeaseHeldError
+from consumer.domain.event import Event, EventType
+from consumer.service.runtime.deadline import Deadline
+from consumer.service.runtime.dispatcher import Dispatcher
+from consumer.service.runtime.failures import Verdict, judge
+from consumer.service.runtime.ports import Partition
+from consumer.service.runtime.work import Assignment, Task
+from consumer.testing.runtime import MemoryMessage
+
+HOME = Partition("events", 0)
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+Tasks = Sequence[Task[MemoryMessage]]
+
+
+class Bench:
+    """A dispatcher under test: what ran, what finished, what failed."""
+
+    def __init__(self, run: Callable[[Tasks], None], workers: int, delay: float = 0.01) -> None:
+        self.finished: list[int] = []
+        self.failures: Counter[str] = Counter()
+        self.assignment = Assignment(HOME)
+        self._lock = threading.Lock()
+        self._delay = delay
+        self._sent = 0
+        self.dispatcher = Dispatcher[MemoryMessage](
+            workers=workers, run=run, finished=self._note, failed=self._failed
+        )
+
+    def send(
+        self,
+        stream: str,
+        minutes: int = 0,
+        type_: EventType = EventType.TICK,
+        partition_id: str | None = None,
+        assignment: Assignment | None = None,
+    ) -> Task[MemoryMessage]:
+        self._sent += 1
+        event = Event(
+            id=f"e{self._sent}",
+            type=type_,
+            stream=stream,
+            cutoff=NOON + timedelta(minutes=minutes),
+            source="test",
+            time=NOON,
+            partition_id=partition_id,
+            content_id=partition_id,
+        )
+        task = Task(
+            number=self._sent,
+            lane=stream,
+            assignment=assignment or self.assignment,
+            offset=self._sent,
+            message=MemoryMessage(at=HOME, number=self._sent, value=""),
+            event=event,
+        )
+        self.dispatcher.submit(task)
+        return task
+
+    def _note(self, tasks: Tasks) -> None:
+        with self._lock:
+            self.finished.extend(task.number for task in tasks)
+
+    def _failed(self, tasks: Tasks, _error: Exception, _attempt: int) -> Verdict:
+        with self._lock:
+            self.failures[tasks[0].stream] += 1
+        return Verdict(delay=self._delay, outcome="failed", unexpected=False)
+
+
+Start = Callable[..., Bench]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        @contextmanager
+        def running(bench: Bench) -> Iterator[Bench]:
+            bench.dispatcher.start()
+            yield bench
+            assert bench.dispatcher.stop(Deadline.after(5)), "a worker hangs"
+
+        def make(run: Callable[[Tasks], None], *, workers: int = 4, delay: float = 0.01) -> Bench:
+            return stack.enter_context(running(Bench(run, workers, delay)))
+
+        yield make
+
+
+def test_events_of_a_stream_run_one_after_the_other_in_order(start: Start) -> None:
+    running: Counter[str] = Counter()
+    order: dict[str, list[int]] = {"a": [], "b": [], "c": []}
+    overlaps: list[str] = []
+
+    def run(tasks: Tasks) -> None:
+        stream = tasks[0].stream
+        running[stream] += 1
+        if running[stream] > 1:
+            overlaps.append(stream)
+        order[stream].append(tasks[0].number)
+        time.sleep(0.001)
+        running[stream] -= 1
+
+    bench = start(run)
+    for number in range(90):
+        bench.send("abc"[number % 3], minutes=number)
+    wait_until(lambda: len(bench.finished) == 90)
+    assert not overlaps
+    assert all(numbers == sorted(numbers) and len(numbers) == 30 for numbers in order.values())
+    assert not bench.dispatcher.busy
+
+
+def test_streams_run_at_the_same_time_up_to_the_number_of_workers(start: Start) -> None:
+    meeting = threading.Barrier(3, timeout=5)
+    bench = start(lambda _tasks: (meeting.wait(), None)[1], workers=3)
+    for stream in "abc":
+        bench.send(stream)
+    wait_until(lambda: len(bench.finished) == 3)
+
+
+def test_no_more_than_the_workers_run(start: Start) -> None:
+    gate = threading.Event()
+    running: list[str] = []
+
+    def run(tasks: Tasks) -> None:
+        running.append(tasks[0].stream)
+        gate.wait(5)
+
+    bench = start(run, workers=2)
+    for stream in "abcdef":
+        bench.send(stream)
+    wait_until(lambda: len(running) == 2)
+    assert bench.dispatcher.running([bench.assignment]) == 2
+    gate.set()
+    wait_until(lambda: len(bench.finished) == 6)
+
+
+def test_streams_take_turns_so_that_a_long_queue_delays_nobody(start: Start) -> None:
+    gate = threading.Event()
+    order: list[str] = []
+
+    def run(tasks: Tasks) -> None:
+        gate.wait(5)
+        order.append(tasks[0].stream)
+
+    bench = start(run, workers=1)
+    for number in range(20):
+        bench.send("greedy", minutes=number)
+    bench.send("modest")
+    gate.set()
+    wait_until(lambda: len(bench.finished) == 21)
+    assert order.index("modest") <= 2
+
+
+def test_a_poisoned_stream_does_not_slow_the_others(start: Start) -> None:
+    def run(tasks: Tasks) -> None:
+        if tasks[0].stream == "poisoned":
+            raise LeaseHeldError("held", remedy="wait")
+
+    bench = start(run, workers=1, delay=0.2)
+    for number in range(50):
+        bench.send("poisoned", minutes=number)
+    for number in range(50):
+        for stream in "abcdefgh":
+            bench.send(stream, minutes=number)
+    started = time.monotonic()
+    wait_until(lambda: len(bench.finished) == 400)
+    assert time.monotonic() - started < 2
+    assert bench.failures["poisoned"] >= 1
+    bench.dispatcher.close([bench.assignment])
+
+
+def test_a_failed_event_is_held_at_the_head_of_its_stream_until_it_succeeds(start: Start) -> None:
+    attempts: Counter[int] = Counter()
+
+    def run(tasks: Tasks) -> None:
+        number = tasks[0].number
+        attempts[number] += 1
+        if number == 1 and attempts[number] < 4:
+            raise LeaseHeldError("held", remedy="wait")
+
+    bench = start(run)
+    for number in range(3):
+        bench.send("a", minutes=number)
+    wait_until(lambda: len(bench.finished) == 3)
+    assert bench.finished == [1, 2, 3]
+    assert attempts == {1: 4, 2: 1, 3: 1}
+
+
+def test_a_thousand_duplicate_triggers_run_twice_at_most(start: Start) -> None:
+    gate = threading.Event()
+    runs: list[int] = []
+
+    def run(tasks: Tasks) -> None:
+        runs.append(len(tasks))
+        gate.wait(5)
+
+    bench = start(run)
+    for _ in range(1000):
+        bench.send("a")
+    gate.set()
+    wait_until(lambda: len(bench.finished) == 1000)
+    assert len(runs) <= 2
+
+
+def test_a_partition_close_is_covered_by_the_same_close_only(start: Start) -> None:
+    gate = threading.Event()
+    handled: list[tuple[EventType, str | None, int]] = []
+
+    def run(tasks: Tasks) -> None:
+        gate.wait(5)
+        event = tasks[0].event
+        assert event is not None
+        handled.append((event.type, event.partition_id, len(tasks)))
+
+    bench = start(run, workers=1)
+    bench.send("other")  # keeps the worker until all are queued
+    wait_until(lambda: bench.dispatcher.running([bench.assignment]))
+    bench.send("a", minutes=9)
+    for partition_id in ("202501", "202502", "202501", "202502"):
+        bench.send("a", minutes=5, type_=EventType.PARTITION_CLOSED, partition_id=partition_id)
+    bench.send("a", minutes=8)
+    gate.set()
+    wait_until(lambda: len(bench.finished) == 7)
+    closed = EventType.PARTITION_CLOSED
+    assert handled[1:] == [(EventType.TICK, None, 2), (closed, "202501", 2), (closed, "202502", 2)]
+
+
+def test_a_closed_assignment_starts_nothing_more_and_is_idle_once_its_running_work_ends(start: Start) -> None:
+    gate = threading.Event()
+    bench = start(lambda _tasks: (gate.wait(5), None)[1], workers=1)
+    other = Assignment(Partition("events", 1))
+    first = bench.send("a")
+    wait_until(lambda: bench.dispatcher.running([bench.assignment]))
+    bench.send("a", minutes=1)
+    kept = bench.send("b", assignment=other)
+    bench.dispatcher.close([bench.assignment])
+    assert not bench.dispatcher.wait([bench.assignment], Deadline.after(0.05))
+    gate.set()
+    assert bench.dispatcher.wait([bench.assignment], Deadline.after(5))
+    wait_until(lambda: not bench.dispatcher.busy)
+    assert bench.finished == [first.number, kept.number]
+
+
+def test_an_attempt_that_fails_while_its_assignment_closes_is_forgotten(start: Start) -> None:
+    gate = threading.Event()
+
+    def run(_tasks: Tasks) -> None:
+        gate.wait(5)
+        raise LeaseHeldError("held", remedy="wait")
+
+    bench = start(run)
+    bench.send("a")
+    wait_until(lambda: bench.dispatcher.running([bench.assignment]))
+    bench.dispatcher.close([bench.assignment])
+    gate.set()
+    wait_until(lambda: not bench.dispatcher.busy)
+    assert bench.finished == []
+
+
+def test_waiting_times_grow_to_a_cap_and_vary() -> None:
+    held = LeaseHeldError("held", remedy="wait")
+    assert all(0.1 <= judge(held, attempt).delay <= 3 for attempt in range(1, 200))
+    assert all(0.2 <= judge(ValueError(), attempt).delay <= 60 for attempt in range(1, 200))
+    assert len({judge(held, 10).delay for _ in range(20)}) > 10
+    assert judge(ValueError(), 1).unexpected
+    assert not judge(held, 1).unexpected
