@@ -60,7 +60,7 @@ def retrying(stream: Stream, abandoned: threading.Event, work: Callable[[], Resu
         retry=retry_if_exception_type(TransientError),
         stop=stop_after_attempt(policy.attempts) | stop_when_event_set(abandoned),
         wait=wait_exponential_jitter(
-            initial=policy.initial.total_seconds(),
+            multiplier=policy.initial.total_seconds(),
             max=policy.maximum.total_seconds(),
             jitter=policy.initial.total_seconds(),
         ),

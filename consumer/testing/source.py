@@ -135,6 +135,7 @@ class MemoryEngine:
         self._lock = threading.Lock()
         self.failures: list[IcehaulError] = []
         self.cancelled: list[UUID] = []
+        self.written: dict[str, WrittenFile] = {}
         self.jobs = 0
 
     def write(
@@ -161,9 +162,8 @@ class MemoryEngine:
             return []
         path = f"{prefix}/{unit.index}-{uuid4()}.parquet"
         self._source.files[path] = rows
-        file = WrittenFile(
-            unit=unit.index, path=path, bytes=len(rows) * ROW_BYTES, fingerprint=fingerprint_of(rows)
-        )
+        file = WrittenFile(unit=unit.index, path=path, bytes=len(rows) * ROW_BYTES, fingerprint=fingerprint_of(rows))
+        self.written[path] = file
         return [UnitReport(file=file, started_ns=0, ended_ns=1)]
 
     def cancel(self, batch_id: UUID) -> None:

@@ -98,6 +98,11 @@ class IcebergCatalog:
         with store_errors(self._store, f"reading the manifests of {table}"):
             return list(live_files(base.table(self._io), window))
 
+    def snapshots(self, table: TableName) -> int:
+        """Return how many snapshots the table's metadata lists; 0 where there is no table."""
+        base = self._bases.load(table)
+        return 0 if base is None else len(base.metadata.snapshots)
+
     def _target(self, base: Base) -> TargetTable:
         metadata = base.metadata
         snapshot: Snapshot | None = metadata.current_snapshot()
