@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -16,6 +17,9 @@ from pyarrow import parquet
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
+from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.snapshots import Operation, Snapshot, Summary
+from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
 from pyiceberg.types import IcebergType, ListType, LongType, StringType, TimestamptzType
 
 from consumer.adapters.iceberg.catalog import IcebergCatalog
@@ -143,13 +147,14 @@ class ColdTier(ABC):
     def expire(self, keep: int) -> None:
         """Expire all but the newest snapshots of the current ancestry."""
 
-    def begin(self, *, owner: str = "one") -> Claim:
-        """Create the target, bind the stream to it, and start at ``START``."""
+    def begin(self, *, owner: str = "one", at: datetime = START) -> Claim:
+        """Create the target, bind the stream to it, and skip to where the rows begin."""
         target = self.catalog.ensure(self.stream, self.mapping, expected_uuid=None)
         self.ledger.register(self.stream.name)
         claim = self.ledger.claim(self.stream.name, owner, TTL)
         self.ledger.bind(claim, source_uuid=SOURCE, target_uuid=target.uuid)
-        self.skip(claim, START)
+        if self.ledger.read([self.stream.name])[self.stream.name].watermark < at:
+            self.skip(claim, at)
         return self.ledger.claim(self.stream.name, owner, TTL)
 
     def skip(self, claim: Claim, to: datetime) -> None:
@@ -274,6 +279,12 @@ class IcebergColdTier(ColdTier):
             },
         )
 
+    def sibling(self, stream: Stream) -> IcebergColdTier:
+        """The same servers and the same catalog, for another stream."""
+        other = copy(self)
+        other.stream = stream
+        return other
+
     def close(self) -> None:
         self.other.close()
         self.database.close()
@@ -323,6 +334,32 @@ class IcebergColdTier(ColdTier):
             snapshot = None if parent is None else table.snapshot_by_id(parent)
         gone = [each.snapshot_id for each in table.snapshots() if each.snapshot_id not in ancestors[:keep]]
         table.maintenance.expire_snapshots().by_ids(gone).commit()
+
+    def compact(self, *, carry: bool) -> int:
+        """Commit a ``replace`` snapshot over the same files, as a compaction does."""
+        table = self.table()
+        current = table.current_snapshot()
+        assert current is not None
+        assert current.summary is not None
+        old = current.summary.additional_properties
+        kept = {k: v for k, v in old.items() if k.startswith("total-") or (carry and k.startswith("icehaul."))}
+        snapshot = Snapshot(
+            snapshot_id=table.metadata.new_snapshot_id(),
+            parent_snapshot_id=current.snapshot_id,
+            sequence_number=table.metadata.next_sequence_number(),
+            manifest_list=current.manifest_list,
+            summary=Summary(Operation.REPLACE, **kept),
+            schema_id=current.schema_id,
+        )
+        self.other.commit_table(
+            table,
+            (),
+            (
+                AddSnapshotUpdate(snapshot=snapshot),
+                SetSnapshotRefUpdate(ref_name="main", type=SnapshotRefType.BRANCH, snapshot_id=snapshot.snapshot_id),
+            ),
+        )
+        return snapshot.snapshot_id
 
     def execute(self, statement: str, *values: object) -> None:
         """Edit the database by hand."""

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.waiting import wait_until
 
 from consumer.domain.errors import LeaseHeldError
 from consumer.domain.event import Event, EventType
@@ -20,6 +19,7 @@ from consumer.service.runtime.failures import Verdict, judge
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.work import Assignment, Task
 from consumer.testing.runtime import MemoryMessage
+from tests.support.waiting import wait_until
 
 HOME = Partition("events", 0)
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)

@@ -1,0 +1,192 @@
+"""Members of a real consumer group, as threads of the test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
+from consumer.domain.errors import IcehaulError, InvalidEventError
+from consumer.domain.event import Coordinates, Event, EventType
+from consumer.service.runtime.loop import EventLoop
+from consumer.service.runtime.ports import Handler
+from consumer.settings.connections import ConsumerSettings, KafkaSettings
+from consumer.testing.telemetry import MemoryMetrics, MemoryTracing
+from tests.support.waiting import wait_until
+
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+
+
+def decode(message: KafkaMessage) -> Event:
+    """Read ``stream minutes``; anything else is no valid event."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    stream, _, minutes = (message.value() or b"").decode().partition(" ")
+    if not minutes.isdecimal():
+        raise InvalidEventError(f"event is {message.value()!r}", remedy="send another")
+    headers = dict(message.headers() or [])
+    traceparent = headers.get("traceparent")
+    return Event(
+        id=str(uuid4()),
+        type=EventType.TICK,
+        stream=stream,
+        cutoff=NOON + timedelta(minutes=int(minutes)),
+        source="test",
+        time=NOON,
+        traceparent=traceparent.decode() if isinstance(traceparent, bytes) else None,
+        coordinates=Coordinates(topic=topic, partition=partition, offset=offset),
+    )
+
+
+@dataclass
+class Letters:
+    """A dead-letter sink that fails as often as it is told."""
+
+    failures: list[IcehaulError] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+
+    def send(self, message: KafkaMessage, _error: IcehaulError) -> None:
+        if self.failures:
+            raise self.failures[0]
+        self.offsets.append(message.offset() or 0)
+
+
+class Topic:
+    """A topic of its own for one test, with its dead letters and its group."""
+
+    def __init__(self, bootstrap_servers: str, *, partitions: int = 1) -> None:
+        name = f"events-{uuid4().hex[:8]}"
+        self.settings = KafkaSettings(
+            bootstrap_servers=bootstrap_servers,
+            topic=name,
+            dead_letter_topic=f"{name}.dead",
+            group=f"group-{name}",
+            partitions=partitions,
+        )
+        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self.create()
+        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0})
+
+    def create(self) -> None:
+        """Create both topics and wait until they are there."""
+        topics = [
+            NewTopic(self.settings.topic, self.settings.partitions, 1),
+            NewTopic(self.settings.dead_letter_topic, 1, 1),
+        ]
+        for future in self.admin.create_topics(topics).values():
+            future.result(20)
+        wait_until(lambda: set(self._leaders()) >= {self.settings.topic, self.settings.dead_letter_topic})
+
+    def _leaders(self) -> list[str]:
+        found = self.admin.list_topics(timeout=10).topics
+        return [
+            name
+            for name, topic in found.items()
+            if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
+        ]
+
+    def send(self, *values: str, partition: int = 0, traceparent: str | None = None) -> None:
+        """Send values and wait until they are acknowledged."""
+        for value in values:
+            self._producer.produce(
+                self.settings.topic,
+                value=value.encode(),
+                partition=partition,
+                headers={"traceparent": traceparent} if traceparent else None,
+            )
+        assert self._producer.flush(20) == 0
+
+    def committed(self, partition: int = 0) -> int:
+        """Return the group's committed offset (negative if there is none), by Kafka's own means."""
+        client = Consumer({"bootstrap.servers": self.settings.bootstrap_servers, "group.id": self.settings.group})
+        try:
+            return client.committed([TopicPartition(self.settings.topic, partition)], timeout=20)[0].offset
+        finally:
+            client.close()
+
+
+class Member:
+    """One consumer: its loop runs in a thread."""
+
+    def __init__(self, kafka: KafkaSettings, handler: Handler, consumer: ConsumerSettings | None = None) -> None:
+        self.metrics = MemoryMetrics()
+        self.tracing = MemoryTracing()
+        self.letters = Letters()
+        self.error: BaseException | None = None
+        consumer = consumer or ConsumerSettings()
+        self.loop = EventLoop[KafkaMessage](
+            settings=consumer,
+            group=kafka.group,
+            source=KafkaEventSource(kafka, consumer, self.metrics, start_seconds=10),
+            decode=decode,
+            handler=handler,
+            dead_letters=self.letters,
+            metrics=self.metrics,
+            tracer=self.tracing.tracer,
+        )
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self.loop.run()
+        except IcehaulError as error:
+            self.error = error
+
+    def start(self) -> None:
+        """Start the loop."""
+        self.thread.start()
+
+    def owns(self, count: int, *, seconds: float = 30) -> None:
+        """Wait until the member owns so many partitions."""
+        wait_until(
+            lambda: len(self.loop.partitions) == count, seconds=seconds, what=f"member owns {self.loop.partitions}"
+        )
+
+    def stop(self, seconds: float = 30) -> None:
+        """Stop in an orderly way."""
+        self.loop.stop()
+        self.thread.join(seconds)
+        assert not self.thread.is_alive(), "the loop did not end"
+
+
+class Handled:
+    """A handler that records what it handled, and does what a test asks for in between."""
+
+    def __init__(self, act: Callable[[Event, threading.Event], None] | None = None) -> None:
+        self.started: list[Event] = []
+        self.done: list[Event] = []
+        self._act = act
+
+    def __call__(self, event: Event, abandon: threading.Event, /) -> None:
+        self.started.append(event)
+        if self._act is not None:
+            self._act(event, abandon)
+        self.done.append(event)
+
+    @property
+    def offsets(self) -> list[int]:
+        """Offsets of the events that are done, in the order they were."""
+        return [event.coordinates.offset for event in self.done if event.coordinates is not None]
+
+
+@contextmanager
+def running(*members: Member) -> Iterator[None]:
+    """Start members, and stop them at the end."""
+    for member in members:
+        member.start()
+    try:
+        yield
+    finally:
+        for member in members:
+            member.loop.stop_now()
+        for member in members:
+            member.thread.join(30)
