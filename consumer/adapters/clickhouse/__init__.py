@@ -1,0 +1,1 @@
+"""The hot tier: ClickHouse over its HTTP interface."""

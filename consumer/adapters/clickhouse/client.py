@@ -1,0 +1,108 @@
+"""One connection pool to the ClickHouse server, shared by all threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from string import Template
+from threading import Lock
+from typing import Any
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ProgrammingError
+
+from consumer.adapters.clickhouse.errors import Meaning, translated
+from consumer.domain.clickhouse_error import source_error
+from consumer.domain.errors import AccessDeniedError
+from consumer.settings.connections import ClickHouseSettings
+
+Row = tuple[Any, ...]
+
+
+def load_sql(name: str, **parts: str) -> str:
+    """Return the statement ``sql/<name>.sql`` with its ``$parts`` put in."""
+    text = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+    return Template(text).substitute(parts)
+
+
+class ClickHouseConnection:
+    """Runs queries; connects at the first one, and again after a failure to connect.
+
+    The client carries no session, so that threads may use it at once.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, query_settings: Mapping[str, str | int]) -> None:
+        self._settings = settings
+        self._query_settings = query_settings
+        self._lock = Lock()
+        self._client: Client | None = None
+        self.address = f"{settings.host}:{settings.port}"
+
+    def rows(
+        self,
+        query: str,
+        *,
+        parameters: Mapping[str, str | int] | None = None,
+        settings: Mapping[str, str | int] | None = None,
+        secrets: Sequence[str] = (),
+        meaning: Meaning = source_error,
+    ) -> Sequence[Row]:
+        """Run a query and return its rows.
+
+        ``secrets`` are kept out of error messages; ``meaning`` turns the server's exceptions into errors.
+
+        Raises:
+            SourceUnavailableError, AccessDeniedError, SourceMissingError, UnsupportedTypeError, ConfigurationError
+        """
+        with translated(self.address, (*secrets, self._settings.password.get_secret_value()), meaning):
+            client = self._connected()
+            known = {name: value for name, value in (settings or {}).items() if name in client.server_settings}
+            result = client.query(query, parameters=dict(parameters or {}), settings=known)
+            return [tuple(row) for row in result.result_rows]
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _connected(self) -> Client:
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> Client:
+        settings = self._settings
+        client = clickhouse_connect.get_client(
+            host=settings.host,
+            port=settings.port,
+            username=settings.user,
+            password=settings.password.get_secret_value(),
+            secure=settings.secure,
+            verify=settings.verify,
+            ca_cert=settings.ca_file,
+            connect_timeout=settings.connect_timeout_seconds,
+            send_receive_timeout=settings.query_timeout_seconds,
+            settings={"max_execution_time": math.ceil(settings.query_timeout_seconds), **settings.query_settings},
+            client_name="icehaul",
+            query_limit=0,
+            autogenerate_session_id=False,
+            show_clickhouse_errors="scrub",
+        )
+        for name, value in self._query_settings.items():
+            if name in client.server_settings:
+                self._set(client, name, value)
+        return client
+
+    def _set(self, client: Client, name: str, value: str | int) -> None:
+        try:
+            client.set_client_setting(name, value)
+        except ProgrammingError as error:
+            raise AccessDeniedError(
+                f"ClickHouse at {self.address} does not let user {self._settings.user} set {name} = {value}: {error}",
+                remedy="give the user readonly = 2, or set it so in the user's profile: correctness depends on it",
+            ) from None

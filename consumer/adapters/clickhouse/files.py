@@ -1,0 +1,86 @@
+"""Data files on the store, as ClickHouse's ``s3`` table function reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from consumer.domain.clickhouse_sql import quote_text
+from consumer.domain.errors import ConfigurationError
+from consumer.settings.connections import ClickHouseSettings, StoreSettings
+
+FILE_SETTINGS: dict[str, str | int] = {
+    # A column or value that a file lacks is a difference, never a default.
+    "input_format_parquet_allow_missing_columns": 0,
+    "input_format_null_as_default": 0,
+    "input_format_parquet_case_insensitive_column_matching": 0,
+    "s3_skip_empty_files": 0,
+    "s3_ignore_file_doesnt_exist": 0,
+    "s3_throw_on_zero_files_match": 1,
+    # The default of 500 attempts keeps a query on an unreachable store waiting for hours.
+    "s3_retry_attempts": 5,
+}
+"""Settings for reading files; those that a server does not know are left out."""
+
+_QUERY_BYTES = 192 * 1024
+"""Below ClickHouse's default ``max_query_size`` of 256 KiB."""
+_MOST_FILES = 64
+_SCHEMES = ("s3://", "s3a://", "s3n://")
+
+
+@dataclass(frozen=True, slots=True)
+class FileReader:
+    """Writes ``s3(…)`` calls for data files; the secret key is in their text."""
+
+    clickhouse: ClickHouseSettings
+    store: StoreSettings
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not appear in messages."""
+        return (self.store.secret_key.get_secret_value(),) if self.store.secret_key is not None else ()
+
+    def source(self, path: str, structure: str) -> str:
+        """Return the table function that reads one file."""
+        arguments = [self.url(path)]
+        if self.store.access_key is not None and self.store.secret_key is not None:
+            arguments += [self.store.access_key, self.store.secret_key.get_secret_value()]
+        arguments += ["Parquet", structure]
+        return f"s3({', '.join(quote_text(argument) for argument in arguments)})"
+
+    def url(self, path: str) -> str:
+        """Return the address of a file (``s3://bucket/key``) as the ClickHouse server reaches it.
+
+        Raises:
+            ConfigurationError: if it is no path on the store.
+        """
+        scheme = next((scheme for scheme in _SCHEMES if path.startswith(scheme)), None)
+        bucket, _, key = path.removeprefix(scheme or "").partition("/")
+        if scheme is None or not bucket or not key:
+            raise ConfigurationError(
+                f"{path!r} is no path of a data file on the object store",
+                remedy="keep the target's location under an s3:// warehouse",
+            )
+        key = quote(key, safe="/=+-_.,:@()!~'")
+        endpoint = self.clickhouse.store_endpoint or self.store.endpoint
+        if endpoint is None:
+            return f"https://{bucket}.s3.{self.store.region}.amazonaws.com/{key}"
+        if self.store.path_style:
+            return f"{endpoint.rstrip('/')}/{bucket}/{key}"
+        parts = urlsplit(endpoint)
+        return f"{parts.scheme}://{bucket}.{parts.netloc}/{key}"
+
+
+def chunked(queries: Sequence[str]) -> Iterator[str]:
+    """Join queries with UNION ALL, as many at a time as the server parses."""
+    chunk: list[str] = []
+    size = 0
+    for query in queries:
+        if chunk and (size + len(query) > _QUERY_BYTES or len(chunk) == _MOST_FILES):
+            yield " UNION ALL ".join(chunk)
+            chunk, size = [], 0
+        chunk.append(query)
+        size += len(query.encode()) + len(" UNION ALL ")
+    if chunk:
+        yield " UNION ALL ".join(chunk)

@@ -1,0 +1,181 @@
+"""The hot tier: counts, describes and fingerprints what ClickHouse holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from threading import Lock
+
+from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
+from consumer.adapters.clickhouse.errors import file_error
+from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
+from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
+from consumer.adapters.clickhouse.tables import describe_table
+from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.domain.errors import TimeColumnError
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.time_type import from_micros, to_micros
+from consumer.domain.type_mapping import map_table
+from consumer.domain.unit_query import (
+    READ_SETTINGS,
+    file_rows,
+    file_structure,
+    fingerprint_query,
+    sequence_key,
+    types_unchanged,
+    window_condition,
+    wire_rows,
+)
+from consumer.domain.window import BEGINNING, END_OF_TIME, Window
+from consumer.ports import Bucket, Extent, SourceTable, Step
+from consumer.settings.connections import ClickHouseSettings, StoreSettings
+
+
+class ClickHouseSource:
+    """Implements :class:`consumer.ports.Source`; safe to use from several threads.
+
+    Rows are read as the parts hold them, without FINAL: what a ReplacingMergeTree has not merged yet is
+    offloaded row by row.
+    """
+
+    def __init__(self, settings: ClickHouseSettings, store: StoreSettings) -> None:
+        self._connection = ClickHouseConnection(settings, READ_SETTINGS)
+        self._files = FileReader(settings, store)
+        self._lock = Lock()
+        self._described: dict[TableName, SourceTable] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def now(self) -> datetime:
+        """Return the server's time in UTC."""
+        ((micros,),) = self._connection.rows("SELECT toUnixTimestamp64Micro(now64(6))")
+        return from_micros(int(micros))
+
+    def describe(self, table: TableName) -> SourceTable:
+        """Describe a table; see :func:`consumer.adapters.clickhouse.tables.describe_table`."""
+        described = describe_table(self._connection, table)
+        with self._lock:
+            self._described[table] = described
+        return described
+
+    def extent(self, stream: Stream, window: Window) -> Extent:
+        """Count the rows in a window, with the first and last instant.
+
+        Raises:
+            TimeColumnError: if the time column holds an instant outside the years 1900 to 2299.
+        """
+        time = quote_name(stream.timestamp_column)
+        ((rows, first, last, row_bytes),) = self._ask("extent", stream, window, time=time)
+        if not rows:
+            return Extent(rows=0, bytes=0, first=None, last=None)
+        return Extent(
+            rows=int(rows),
+            bytes=_bytes(rows, row_bytes),
+            first=_instant(stream, int(first)),
+            last=_instant(stream, int(last)),
+        )
+
+    def histogram(self, stream: Stream, window: Window, step: Step) -> Sequence[Bucket]:
+        """Count the rows in a window by steps of the time column."""
+        time = quote_name(stream.timestamp_column)
+        buckets = self._ask("histogram", stream, window, time=time, bucket=bucket_sql(step))
+        return [
+            Bucket(start=bucket_start(step, int(bucket)), rows=int(rows), bytes=_bytes(rows, row_bytes))
+            for bucket, rows, row_bytes in buckets
+        ]
+
+    def sequence_bounds(self, stream: Stream, window: Window, every: int) -> Sequence[tuple[str, ...]]:
+        """Return the sequence columns' values at each ``every``-th row of a window."""
+        if not stream.sequence_columns:
+            return []
+        mapping = self._keys(stream)
+        by_name = {column.name: column for column in mapping.columns}
+        rows = self._ask(
+            "sequence_bounds",
+            stream,
+            window,
+            parameters={"every": every},
+            keys=", ".join(sequence_key(by_name[name]) for name in stream.sequence_columns),
+            columns=", ".join(quote_name(name) for name in stream.sequence_columns),
+        )
+        return [tuple(str(value) for value in row) for row in rows]
+
+    def fingerprint(self, stream: Stream, mapping: TableMapping, window: Window) -> Fingerprint:
+        """Return count and full-row digest of the rows in a window."""
+        condition = f"{window_condition(stream, mapping, window)} AND {types_unchanged(mapping)}"
+        rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
+        ((count, digest),) = self._connection.rows(fingerprint_query(mapping, rows))
+        return Fingerprint(rows=int(count), digest=int(digest))
+
+    def fingerprint_files(self, mapping: TableMapping, paths: Sequence[str]) -> Fingerprint:
+        """Return count and full-row digest of data files.
+
+        Raises:
+            StoreUnavailableError: if ClickHouse does not reach the store.
+            AccessDeniedError: if the store's key or the user's grants do not allow it.
+            CheckFailedError: if a file is missing, damaged, or has other columns.
+        """
+        structure = file_structure(mapping)
+        queries = [file_rows(mapping, self._files.source(path, structure)) for path in paths]
+        total = EMPTY
+        for chunk in chunked(queries):
+            ((count, digest),) = self._file_rows(fingerprint_query(mapping, chunk))
+            total += Fingerprint(rows=int(count), digest=int(digest))
+        return total
+
+    def _file_rows(self, query: str) -> Sequence[Row]:
+        return self._connection.rows(query, settings=FILE_SETTINGS, secrets=self._files.secrets, meaning=file_error)
+
+    def _ask(
+        self,
+        statement: str,
+        stream: Stream,
+        window: Window,
+        *,
+        parameters: Mapping[str, str | int] | None = None,
+        **parts: str,
+    ) -> Sequence[Row]:
+        """Run a statement over the rows of a window."""
+        mapping = self._keys(stream)
+        return self._connection.rows(
+            load_sql(
+                statement,
+                table=quote_table(stream.source),
+                window=f"{window_condition(stream, mapping, window)} AND {types_unchanged(mapping)}",
+                row_bytes=load_sql("row_bytes"),
+                **parts,
+            ),
+            parameters={"database": stream.source.database, "table": stream.source.table, **(parameters or {})},
+        )
+
+    def _keys(self, stream: Stream) -> TableMapping:
+        """Map the time column and the sequence columns as they were described last."""
+        with self._lock:
+            described = self._described.get(stream.source)
+        if described is None:
+            described = self.describe(stream.source)
+        names = {stream.timestamp_column, *stream.sequence_columns}
+        return map_table(
+            [column for column in described.columns if column.name in names],
+            timestamp_column=stream.timestamp_column,
+            sequence_columns=stream.sequence_columns,
+        )
+
+
+def _bytes(rows: int, row_bytes: float | None) -> int:
+    return math.ceil(rows * row_bytes) if row_bytes and math.isfinite(row_bytes) else 0
+
+
+def _instant(stream: Stream, micros: int) -> datetime:
+    if not to_micros(BEGINNING) <= micros <= to_micros(END_OF_TIME):
+        raise TimeColumnError(
+            f"stream {stream.name}: {stream.source}.{stream.timestamp_column} holds an instant outside the years"
+            f" 1900 to 2299 ({micros} microseconds since 1970)",
+            remedy="delete or repair such rows in the source: no window can hold them",
+        )
+    return from_micros(micros)

@@ -1,0 +1,13 @@
+-- A cut at the smallest key would leave nothing before it, so rows of that key never make one.
+SELECT DISTINCT $keys
+FROM
+(
+    SELECT
+        $columns,
+        row_number() OVER (ORDER BY $columns) AS number,
+        rank() OVER (ORDER BY $columns) AS place
+    FROM $table
+    WHERE $window
+)
+WHERE (number - 1) % {every:UInt64} = 0 AND place > 1
+ORDER BY $columns

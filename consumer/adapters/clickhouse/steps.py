@@ -1,0 +1,43 @@
+"""Histogram steps as ClickHouse counts them: a whole number for each bucket, from the microseconds of its start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from consumer.domain.time_type import from_micros
+from consumer.ports import Step
+
+_MICROS: dict[Step, int] = {
+    Step.DAY: 86_400_000_000,
+    Step.HOUR: 3_600_000_000,
+    Step.MINUTE: 60_000_000,
+    Step.SECOND: 1_000_000,
+    Step.MILLISECOND: 1_000,
+    Step.MICROSECOND: 1,
+}
+
+
+def bucket_sql(step: Step) -> str:
+    """Return the number of the bucket of ``instant``, a DateTime64(6, 'UTC').
+
+    ClickHouse's ``toStartOf…`` functions fall back to 16-bit days and 32-bit seconds, which wrap before 1970.
+    """
+    match step:
+        case Step.YEAR:
+            return "toInt64(toYear(instant))"
+        case Step.MONTH:
+            return "toInt64(toYear(instant)) * 12 + toMonth(instant) - 1"
+        case _:
+            micros = "toUnixTimestamp64Micro(instant)"
+            return f"{micros} - positiveModulo({micros}, {_MICROS[step]})"
+
+
+def bucket_start(step: Step, bucket: int) -> datetime:
+    """Return the start of a bucket."""
+    match step:
+        case Step.YEAR:
+            return datetime(bucket, 1, 1, tzinfo=UTC)
+        case Step.MONTH:
+            return datetime(bucket // 12, bucket % 12 + 1, 1, tzinfo=UTC)
+        case _:
+            return from_micros(bucket)

@@ -1,0 +1,87 @@
+"""ClickHouse's exceptions, by their codes, as errors of this project."""
+
+from __future__ import annotations
+
+import re
+
+from consumer.domain.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    IcehaulError,
+    SourceMissingError,
+    SourceUnavailableError,
+    UnsupportedTypeError,
+)
+from consumer.domain.wire_form import INVALID_TEXT
+
+_CODE = re.compile(r"\b[Cc]ode:\s*(\d+)")
+_VERSION = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)")
+_TEXT_LIMIT = 1000
+
+_THROW_IF = 395
+_CHECK_SETTINGS = "remove the setting from clickhouse.query_settings, or correct it"
+
+_MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
+    code: (error, remedy)
+    for codes, error, remedy in (
+        (
+            # NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, UNKNOWN_DATABASE
+            (16, 47, 60, 81),
+            SourceMissingError,
+            "correct the stream's source, timestamp_column or sequence_columns, or restore the table",
+        ),
+        (
+            # UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED, AUTHENTICATION_FAILED
+            (192, 193, 194, 195, 516),
+            AccessDeniedError,
+            "check clickhouse.user and clickhouse.password",
+        ),
+        (
+            # DATABASE_ACCESS_DENIED, ACCESS_DENIED
+            (291, 497),
+            AccessDeniedError,
+            "give the user of clickhouse.user the grant that the message names",
+        ),
+        (
+            # READONLY
+            (164,),
+            AccessDeniedError,
+            "give the user readonly = 2: icehaul sets settings with its queries",
+        ),
+        # UNKNOWN_SETTING, SETTING_CONSTRAINT_VIOLATION
+        ((115, 452), ConfigurationError, _CHECK_SETTINGS),
+        (
+            # DECIMAL_OVERFLOW
+            (407,),
+            UnsupportedTypeError,
+            "find the value outside its type's range (a time past the years 1900 to 2299) and repair it",
+        ),
+    )
+    for code in codes
+}
+
+
+def exception_code(text: str) -> int | None:
+    """Return the code that an exception's text carries (``Code: 60. DB::Exception: …``)."""
+    match = _CODE.search(text)
+    return int(match.group(1)) if match else None
+
+
+def source_error(address: str, code: int | None, text: str) -> IcehaulError:
+    """Return the error for an exception of the ClickHouse server at ``address``.
+
+    A code without a meaning of its own is a passing error: it is retried, and halts the stream if it persists.
+    """
+    # What follows is the expression, compiled: names and numbers that no reader knows.
+    detail = _VERSION.sub("", text.strip()).partition(": while executing 'FUNCTION")[0][:_TEXT_LIMIT] or "nothing"
+    message = f"ClickHouse at {address} answered: {detail}"
+    if code == _THROW_IF and INVALID_TEXT in text:
+        return UnsupportedTypeError(
+            message,
+            remedy=(
+                "Iceberg's strings are UTF-8: repair the values, or offload another source table with"
+                " hex(column) or toValidUTF8(column), fed by a materialized view"
+            ),
+        )
+    error, remedy = _MEANINGS.get(code or 0, (SourceUnavailableError, "see the server's log; the step is tried again"))
+    return error(message, remedy=remedy)
