@@ -1,0 +1,82 @@
+"""The outbox relay: from the ledger to Kafka, at least once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from consumer.domain.errors import TransientError
+from consumer.domain.event import Event
+from consumer.ports import OutboxMessage
+
+_BATCH = 500
+
+_log = structlog.get_logger(__name__)
+
+
+class Outbox(Protocol):
+    """The part of the ledger that the relay reads."""
+
+    def outbox(self, limit: int) -> Sequence[OutboxMessage]:
+        """Return events that are not relayed yet, oldest first."""
+        ...
+
+    def relayed(self, numbers: Sequence[int]) -> None:
+        """Remove outbox messages that Kafka has acknowledged."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the events go."""
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Send events and return once every one is acknowledged."""
+        ...
+
+
+class OutboxRelay:
+    """Sends the outbox's events and removes them once they are acknowledged.
+
+    A crash in between sends them again, with the same ids. Several relays may run at once.
+    """
+
+    def __init__(self, outbox: Outbox, sink: Sink) -> None:
+        self._outbox = outbox
+        self._sink = sink
+
+    def run_once(self) -> int:
+        """Relay what the outbox holds now, and return how many events that were.
+
+        Raises:
+            LedgerUnavailableError, BrokerUnavailableError, AccessDeniedError
+        """
+        total = 0
+        while messages := self._outbox.outbox(_BATCH):
+            self._sink.send([message.event for message in messages])
+            self._outbox.relayed([message.number for message in messages])
+            total += len(messages)
+        return total
+
+    def run(self, stop: threading.Event, interval: timedelta) -> None:
+        """Relay every ``interval`` until ``stop`` is set; passing errors are logged and tried again.
+
+        Raises:
+            IcehaulError: of any other class than the passing ones.
+        """
+        failing = False
+        while not stop.is_set():
+            try:
+                relayed = self.run_once()
+            except TransientError as error:
+                if not failing:
+                    _log.warning("relay.failed", error=error.message, remedy=error.remedy)
+                failing = True
+            else:
+                if relayed or failing:
+                    _log.info("relay.sent", events=relayed)
+                failing = False
+            stop.wait(interval.total_seconds())
