@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -61,9 +60,12 @@ class World:
         self.engine = MemoryEngine(self.source)
         self.metrics = MemoryMetrics()
         self.failpoints = Failpoints()
-        self.catalog = MemoryCatalog(self.ledger, self.engine.written, hit=lambda point: self.failpoints.hit(point))
+        self.catalog = MemoryCatalog(self.ledger, self.engine.written, hit=self._hit)
         for stream in self.streams.values():
             self.source.create(stream.source)
+
+    def _hit(self, point: str) -> None:
+        self.failpoints.hit(point)
 
     def arm(self, specification: str) -> None:
         self.failpoints = Failpoints(specification)
@@ -164,10 +166,10 @@ def test_a_failure_at_any_point_neither_loses_nor_doubles_a_row(point: str, occu
 
 
 @pytest.fixture(params=["landed", "not landed"])
-def unknown_commit(world: World, request: pytest.FixtureRequest) -> Iterator[World]:
+def unknown_commit(world: World, request: pytest.FixtureRequest) -> World:
     """The reply to the first publish is lost, whether it has landed or not."""
     real = world.catalog.publish
-    lost = []
+    lost: list[bool] = []
 
     def publish(publication: object) -> int:
         if lost:
@@ -178,7 +180,7 @@ def unknown_commit(world: World, request: pytest.FixtureRequest) -> Iterator[Wor
         raise UnknownCommitError("the connection broke", remedy="read back")
 
     world.catalog.publish = publish  # type: ignore[method-assign]
-    yield world
+    return world
 
 
 def test_an_unknown_commit_is_read_back_before_anything_else(unknown_commit: World) -> None:
