@@ -29,5 +29,7 @@ class Limits:
     """How long a connection may stay silent between requests or within one."""
     send_timeout_s: float = 300.0
     """How long a client may leave a response unread."""
-    stop_grace_s: float = 5.0
+    stop_grace_s: float = 2.0
     """How long running queries may go on after a stop was asked for."""
+    cancel_grace_s: float = 1.0
+    """How long they may take to end once they are cancelled, and again once their clients are cut off."""

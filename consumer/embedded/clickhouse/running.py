@@ -65,17 +65,22 @@ class RunningQueries:
                 result = result[: token.start] + quote(engine_id).encode() + result[token.end :]
         return result
 
-    def stop(self, grace_s: float) -> bool:
-        """Admit nothing more, wait, then cancel what still runs; return whether everything ended."""
+    def refuse_more(self) -> None:
+        """Admit nothing from now on: the server stops."""
         with self._changed:
             self._stopping = True
-            if self._changed.wait_for(lambda: not self._by_id, timeout=grace_s):
-                return True
+
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """Wait until nothing runs; return whether that came in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._by_id, timeout=timeout_s)
+
+    def cancel_all(self) -> None:
+        """Ask everything that runs to stop."""
+        with self._changed:
             left = list(self._by_id.values())
         for running in left:
             self._engine.cancel(running.tag)
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._by_id, timeout=grace_s)
 
     def _make_room(self, query_id: str, *, replace: bool) -> None:
         if self._stopping:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,13 +71,14 @@ class ClickHouseServer(ThreadingHTTPServer):
         self.sessions = Sessions(engine, limits.sessions_max)
         self.running = RunningQueries(engine, limits.queries_max)
         self.executor = Executor(engine, self.sessions, self.running, self.spool, limits)
-        self._connections = threading.BoundedSemaphore(limits.connections_max)
+        self._slots = threading.BoundedSemaphore(limits.connections_max)
+        self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", port), Handler)
 
     def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         """Serve a connection in a new thread, or turn it away if there are too many."""
         assert isinstance(request, socket.socket)  # noqa: S101 - a TCP server's requests are sockets
-        if not self._connections.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             self.shutdown_request(request)
             return
@@ -87,20 +88,35 @@ class ClickHouseServer(ThreadingHTTPServer):
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
         """Serve a connection to its end."""
+        assert isinstance(request, socket.socket)  # noqa: S101 - see above
+        self._connections.add(request)
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._connections.release()
+            self._connections.discard(request)
+            self._slots.release()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's signature
-        """Log what broke a connection."""
-        log.error("connection broke", exc_info=sys.exception())
+        """Log what broke a connection; a client that just went away is nothing to report."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError):
+            log.error("connection broke", exc_info=error)
 
     def stop(self) -> bool:
         """Take no more requests, end the running ones; return whether all ended in time."""
-        ended = self.running.stop(self.limits.stop_grace_s)
+        self.running.refuse_more()
+        ended = self.running.wait_for_end(self.limits.stop_grace_s)
+        if not ended:
+            self.running.cancel_all()
+            ended = self.running.wait_for_end(self.limits.cancel_grace_s)
         self.shutdown()
         self.server_close()
+        if not ended:
+            # A statement whose client does not read waits for the client, not for the engine.
+            for connection in self._connections.copy():
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            ended = self.running.wait_for_end(self.limits.cancel_grace_s)
         if ended:
             self.sessions.close()
         return ended

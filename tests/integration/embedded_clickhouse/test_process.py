@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.integration.embedded_clickhouse.support import (
     ENDLESS,
+    PASSWORD,
+    USER,
     Server,
     is_running,
     wait_until,
@@ -58,3 +62,37 @@ def test_a_second_server_on_the_same_directory_says_why_it_cannot_start(server: 
     assert ended.returncode == 1
     assert "data directory" in ended.stderr
     assert server.ask("SELECT 1").body == b"1\n"
+
+
+def test_a_stop_ends_even_a_stream_that_nobody_reads(tmp_path: Path) -> None:
+    own = Server(tmp_path)
+    query = "SELECT number, repeat('x', 100) FROM numbers(1000000000) FORMAT RowBinary"
+    fields = {"query": query, "user": USER, "password": PASSWORD}
+    with socket.create_connection(("127.0.0.1", own.port)) as peer:
+        peer.sendall(f"GET /?{urllib.parse.urlencode(fields)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert peer.recv(12) == b"HTTP/1.1 200"
+        assert own.stop() == 0
+
+
+def test_requests_leave_no_descriptor_thread_or_file_behind(server: Server) -> None:
+    process = Path("/proc") / str(server.process.pid)
+
+    def held() -> tuple[int, int]:
+        return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+    def requests() -> None:
+        for wait in ("0", "1"):
+            server.ask("SELECT number FROM numbers(300000)", wait_end_of_query=wait)
+            server.ask("SELECT throwIf(number = 290000) FROM numbers(300000)", wait_end_of_query=wait)
+            server.ask("SELECT missing", wait_end_of_query=wait)
+            server.ask("1,2", query="INSERT INTO FUNCTION null('a Int8, b Int8') FORMAT CSV")
+            server.ask("SELECT 1", session_id="leaves nothing", close_session="1")
+
+    for _ in range(20):
+        requests()
+    files_before, threads_before = held()
+    for _ in range(20):
+        requests()
+    wait_until(lambda: held()[0] <= files_before + 10, deadline_s=10, what=f"no more than {files_before} descriptors")
+    assert held()[1] <= threads_before + 20
+    assert list((server.home / "data" / "http_spool").iterdir()) == []
