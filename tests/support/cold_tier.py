@@ -257,6 +257,8 @@ class IcebergColdTier(ColdTier):
     ``other`` is PyIceberg's own catalog on the same tables: another engine.
     """
 
+    catalog: IcebergCatalog
+
     def __init__(self, *, dsn: str, store: StoreSettings, failpoints: str = "") -> None:
         self.dsn = dsn
         self.store = store
@@ -292,6 +294,13 @@ class IcebergColdTier(ColdTier):
     def table(self) -> Table:
         """The table as another engine sees it."""
         return self.other.load_table((self.stream.target.database, self.stream.target.table))
+
+    def location(self) -> str:
+        """The metadata file that the catalog points to."""
+        with psycopg.connect(self.dsn) as connection:
+            row = connection.execute("SELECT metadata_location FROM iceberg_tables").fetchone()
+        assert row is not None
+        return str(row[0])
 
     def keys(self, under: str) -> list[str]:
         """The files of the table under a folder."""
