@@ -1,0 +1,122 @@
+"""One trace as a tree with durations, from the trace files of several processes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+from rich.tree import Tree
+
+from consumer.adapters.telemetry.otlp_lines import read_requests
+
+_ERROR = 2
+_SHOWN = {
+    "offload.stream": "{}",
+    "offload.batch.id": "batch {:.8}",
+    "offload.rows": "{} rows",
+    "offload.bytes": "{} bytes",
+    "iceberg.snapshot.id": "snapshot {}",
+    "messaging.batch.message_count": "{} messages",
+    "messaging.kafka.offset": "offset {}",
+    "error.type": "{}",
+}
+"""Attributes worth a place in the tree, and how they are written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSpan:
+    """A span as a trace file holds it; times in nanoseconds since the Unix epoch."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    service: str
+    started_ns: int
+    ended_ns: int
+    failed: bool
+    attributes: Mapping[str, str | int | float | bool]
+
+
+def read_spans(paths: Sequence[Path]) -> list[FileSpan]:
+    """Read all spans of trace files, each span once, in the order of their starts."""
+    spans = {span.span_id: span for request in read_requests(paths) for span in _spans(request)}
+    return sorted(spans.values(), key=lambda span: (span.started_ns, span.span_id))
+
+
+def render_trace(paths: Sequence[Path], trace_id: str) -> Tree:
+    """Draw one trace (its id in 32 hexadecimal digits) from trace files."""
+    return render([span for span in read_spans(paths) if span.trace_id == trace_id])
+
+
+def render(spans: Sequence[FileSpan]) -> Tree:
+    """Draw the spans of one trace: who caused what, when after the trace's start, and for how long.
+
+    A span whose parent is in no file hangs from the root.
+    """
+    known = {span.span_id for span in spans}
+    children: dict[str | None, list[FileSpan]] = defaultdict(list)
+    for span in spans:
+        children[span.parent_id if span.parent_id in known else None].append(span)
+    begin = min((span.started_ns for span in spans), default=0)
+    end = max((span.ended_ns for span in spans), default=0)
+    trace_id = spans[0].trace_id if spans else "empty"
+    tree = Tree(Text.assemble(("trace ", "bold"), trace_id, (f"  {_duration(end - begin)}", "dim")), guide_style="dim")
+    _grow(tree, None, children, begin)
+    return tree
+
+
+def _grow(tree: Tree, parent: str | None, children: Mapping[str | None, list[FileSpan]], begin: int) -> None:
+    for span in sorted(children.get(parent, ()), key=lambda span: span.started_ns):
+        _grow(tree.add(_line(span, begin)), span.span_id, children, begin)
+
+
+def _line(span: FileSpan, begin: int) -> Text:
+    details = [form.format(span.attributes[key]) for key, form in _SHOWN.items() if key in span.attributes]
+    return Text.assemble(
+        (span.name, "bold red" if span.failed else "bold cyan"),
+        (f"  {_duration(span.ended_ns - span.started_ns)}", "green"),
+        (f"  +{_duration(span.started_ns - begin)}", "dim"),
+        (f"  {span.service}", "dim italic"),
+        ("  " + ", ".join(details) if details else "", "dim"),
+    )
+
+
+def _duration(nanoseconds: int) -> str:
+    milliseconds = nanoseconds / 1e6
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds / 1000:.2f} s"
+
+
+def _spans(request: Mapping[str, Any]) -> Iterator[FileSpan]:
+    for resource in request.get("resourceSpans", ()):
+        service = _attributes(resource.get("resource", {})).get("service.name", "")
+        for scope in resource.get("scopeSpans", ()):
+            for span in scope.get("spans", ()):
+                yield FileSpan(
+                    trace_id=span["traceId"],
+                    span_id=span["spanId"],
+                    parent_id=span.get("parentSpanId") or None,
+                    name=span["name"],
+                    service=str(service),
+                    started_ns=int(span["startTimeUnixNano"]),
+                    ended_ns=int(span["endTimeUnixNano"]),
+                    failed=span.get("status", {}).get("code") == _ERROR,
+                    attributes=_attributes(span),
+                )
+
+
+def _attributes(holder: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+    found: dict[str, str | int | float | bool] = {}
+    for attribute in holder.get("attributes", ()):
+        kind, value = next(iter(attribute["value"].items()), ("", None))
+        if value is None or kind not in {"stringValue", "intValue", "doubleValue", "boolValue"}:
+            continue
+        # OTLP/JSON writes 64-bit numbers as strings.
+        found[attribute["key"]] = int(value) if kind == "intValue" else value
+    return found

@@ -1,0 +1,89 @@
+"""Traces: the OpenTelemetry SDK with the exporters that the settings name."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from uuid import uuid4
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.semconv._incubating.attributes.host_attributes import HOST_NAME
+from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_PID
+from opentelemetry.semconv.attributes.service_attributes import (
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    SERVICE_NAMESPACE,
+    SERVICE_VERSION,
+)
+from opentelemetry.semconv.schemas import Schemas
+from opentelemetry.trace import Tracer
+
+from consumer import __version__
+from consumer.adapters.telemetry.otlp_lines import LinesSpanExporter
+from consumer.settings.connections import TelemetrySettings
+
+TRACER = "icehaul"
+"""Name of the instrumentation scope."""
+
+_TRACES_PATH = "/v1/traces"
+_DELAY_MS = 1_000
+_EXPORT_SECONDS = 10
+
+
+class Tracing:
+    """The tracer provider of one process.
+
+    Args:
+        role: which process this is (consumer, emitter, demo); appended to the configured service name.
+    """
+
+    def __init__(self, settings: TelemetrySettings, *, role: str) -> None:
+        self._provider = TracerProvider(
+            sampler=ParentBased(TraceIdRatioBased(settings.sample_ratio)),
+            resource=Resource.create(
+                {
+                    SERVICE_NAME: f"{settings.service_name}-{role}",
+                    SERVICE_NAMESPACE: settings.service_name,
+                    SERVICE_VERSION: __version__,
+                    SERVICE_INSTANCE_ID: str(uuid4()),
+                    HOST_NAME: socket.gethostname(),
+                    PROCESS_PID: os.getpid(),
+                },
+                schema_url=Schemas.V1_44_0.value,
+            ),
+            shutdown_on_exit=False,
+        )
+        if settings.otlp_endpoint is not None:
+            exporter = OTLPSpanExporter(endpoint=traces_endpoint(settings.otlp_endpoint), timeout=_EXPORT_SECONDS)
+            self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_DELAY_MS))
+        if settings.trace_file is not None:
+            lines = LinesSpanExporter(Path(settings.trace_file))
+            self._provider.add_span_processor(BatchSpanProcessor(lines, schedule_delay_millis=_DELAY_MS))
+
+    @property
+    def tracer(self) -> Tracer:
+        """The tracer of all of icehaul's spans."""
+        return self._provider.get_tracer(TRACER, __version__, schema_url=Schemas.V1_44_0.value)
+
+    def install(self) -> None:
+        """Make this the process's provider, once, for code that asks OpenTelemetry for its tracer."""
+        trace.set_tracer_provider(self._provider)
+
+    def flush(self, seconds: float = 5.0) -> bool:
+        """Export what is waiting; ``False`` if that was not done in time."""
+        return self._provider.force_flush(int(seconds * 1000))
+
+    def shutdown(self) -> None:
+        """Export what is waiting, and stop."""
+        self._provider.shutdown()
+
+
+def traces_endpoint(endpoint: str) -> str:
+    """Return the URL for traces of an OTLP/HTTP endpoint, given with or without its path."""
+    return endpoint if endpoint.endswith(_TRACES_PATH) else endpoint.rstrip("/") + _TRACES_PATH
