@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from consumer.domain.emission import Emission, EmitterLease
+from consumer.domain.event import Event
 from consumer.domain.inventory import Inventory
 from consumer.domain.stream import Stream
 
@@ -28,6 +29,19 @@ class InventorySource(Protocol):
         Raises:
             SourceMissingError: if the table does not exist.
             SourceUnavailableError: if the server does not answer.
+        """
+        ...
+
+
+class EventSink(Protocol):
+    """Where events go: Kafka."""
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Send events and return once every one is acknowledged.
+
+        Raises:
+            BrokerUnavailableError: if one is not acknowledged in time; some may have been written.
+            AccessDeniedError: if the broker refuses this user.
         """
         ...
 

@@ -1,0 +1,124 @@
+"""The hot tier as the emitter sees it: the server's clock, and what the partitions hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
+from consumer.adapters.clickhouse.tables import describe_table
+from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.errors import SourceMissingError, TimeColumnError
+from consumer.domain.inventory import Inventory, Partition, PartitionContent, find_period
+from consumer.domain.stream import Stream
+from consumer.domain.time_type import from_micros, time_type
+from consumer.ports import SourceTable
+from consumer.settings.connections import ClickHouseSettings
+
+Extent = tuple[datetime, datetime]
+
+
+class ClickHouseInventory:
+    """Lists partitions from ``system.parts``; not thread-safe.
+
+    First and last instant of a partition are asked for again only when its content has changed.
+    """
+
+    def __init__(self, settings: ClickHouseSettings) -> None:
+        self._connection = ClickHouseConnection(settings, {})
+        self._extents: dict[str, dict[str, tuple[PartitionContent, Extent]]] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def now(self) -> datetime:
+        """Return the server's time in UTC."""
+        ((micros,),) = self._connection.rows("SELECT toUnixTimestamp64Micro(now64(6))")
+        return from_micros(int(micros))
+
+    def inventory(self, stream: Stream) -> Inventory:
+        """List the non-empty partitions of a stream's source table; none where the table has no partition key.
+
+        Raises:
+            SourceMissingError: if the table or its time column does not exist.
+            TimeColumnError: if the time column has no type of a time, or is Nullable.
+            AccessDeniedError, SourceUnavailableError
+        """
+        table = describe_table(self._connection, stream.source)
+        column_type = _time_column(stream, table)
+        ((server_zone,),) = self._connection.rows("SELECT serverTimezone()")
+        return Inventory(
+            table=table.name,
+            partitions=self._partitions(stream) if table.partition_key else (),
+            period=find_period(
+                partition_key=table.partition_key,
+                time_column=stream.timestamp_column,
+                time_type=column_type,
+                server_zone=server_zone,
+            ),
+            precision=_precision(stream, column_type),
+        )
+
+    def _partitions(self, stream: Stream) -> tuple[Partition, ...]:
+        rows = self._connection.rows(
+            load_sql("inventory_parts"),
+            parameters={"database": stream.source.database, "table": stream.source.table},
+        )
+        contents = {
+            str(id_): (
+                PartitionContent(
+                    rows=int(count), min_block=int(lowest), max_block=int(highest), data_version=int(version)
+                ),
+                from_micros(int(modified) * 1_000_000),
+            )
+            for id_, count, lowest, highest, version, modified in rows
+        }
+        extents = self._known(stream, {id_: content for id_, (content, _) in contents.items()})
+        return tuple(
+            Partition(id=id_, content=content, modified=modified, first=extents[id_][0], last=extents[id_][1])
+            for id_, (content, modified) in contents.items()
+            if id_ in extents
+        )
+
+    def _known(self, stream: Stream, contents: Mapping[str, PartitionContent]) -> dict[str, Extent]:
+        """Return the extents of the partitions; one that has just been dropped, or deleted from, has none."""
+        known = self._extents.get(stream.name, {})
+        changed = [id_ for id_, content in contents.items() if id_ not in known or known[id_][0] != content]
+        fresh = {id_: (contents[id_], extent) for id_, extent in self._ask(stream, changed).items()}
+        kept = {id_: known[id_] for id_ in contents if id_ in known and id_ not in changed}
+        self._extents[stream.name] = kept | fresh
+        return {id_: extent for id_, (_, extent) in self._extents[stream.name].items()}
+
+    def _ask(self, stream: Stream, partitions: Collection[str]) -> dict[str, Extent]:
+        if not partitions:
+            return {}
+        rows = self._connection.rows(
+            load_sql(
+                "inventory_extents",
+                time=quote_name(stream.timestamp_column),
+                table=quote_table(stream.source),
+                partitions=", ".join(map(quote_text, partitions)),
+            )
+        )
+        return {str(id_): (from_micros(int(first)), from_micros(int(last))) for id_, first, last in rows}
+
+
+def _time_column(stream: Stream, table: SourceTable) -> str:
+    for column in table.columns:
+        if column.name == stream.timestamp_column:
+            return column.type
+    raise SourceMissingError(
+        f"stream {stream.name}: timestamp_column {stream.timestamp_column!r} is no column of {table.name}",
+        remedy=f"name one of {', '.join(column.name for column in table.columns)}",
+    )
+
+
+def _precision(stream: Stream, column_type: str) -> timedelta:
+    try:
+        return timedelta(microseconds=time_type(column_type).resolution)
+    except ValueError as error:
+        raise TimeColumnError(
+            f"stream {stream.name}: timestamp_column {stream.timestamp_column!r} has the type {column_type}: {error}",
+            remedy="name a column of the type Date, Date32, DateTime or DateTime64 up to microseconds, not Nullable",
+        ) from None
