@@ -10,6 +10,8 @@ import pytest
 from consumer.embedded.stack import EmbeddedStack
 from tests.support import shared_stack
 
+pytest_plugins = ["tests.support.spark"]
+
 
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config) -> EmbeddedStack:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -17,7 +15,7 @@ from consumer.adapters.spark.engine import SparkEngine
 from consumer.domain.errors import EngineFailedError, SourceMissingError, UnsupportedTypeError
 from consumer.domain.fingerprint import EMPTY
 from consumer.embedded.stack import EmbeddedStack
-from tests.support.spark import HotTable
+from tests.support.spark import HotTable, running_tasks, wait_until
 
 pytestmark = pytest.mark.spark
 
@@ -30,13 +28,6 @@ EVERY_TYPE = """
     note LowCardinality(Nullable(String)), tags Array(String), prices Array(Nullable(Decimal(18, 8))),
     attributes Map(String, UInt64), pair Tuple(left Int32, right String), deep Array(Array(Int64))
 """
-
-
-def wait_until(holds: Callable[[], bool], *, deadline_s: float, what: str) -> None:
-    end_s = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < end_s, f"not within {deadline_s} s: {what}"
-        threading.Event().wait(0.02)
 
 
 @pytest.fixture
@@ -143,18 +134,12 @@ def test_the_error_of_a_task_reaches_the_driver_as_itself(spark_engine: SparkEng
 
 
 def test_a_cancelled_batch_ends_at_once_and_can_be_written_again(spark_engine: SparkEngine, trades: HotTable) -> None:
-    slow = f"slow_{uuid4().hex}"
-    source = trades.stream.source.table
-    trades.client.command(
-        f"CREATE VIEW {slow} AS SELECT * FROM {source} WHERE number >= 3 OR sleepEachRow(1) = 0"
-        " SETTINGS function_sleep_max_microseconds_per_block = 30000000"
-    )
-    table = HotTable.of(trades.endpoints, trades.client, slow)
+    table = trades.slow_view(seconds=3)
     batch = table.batch(0, 3000)
     spark_engine.start()
     with ThreadPoolExecutor(max_workers=1) as threads:
         writing = threads.submit(table.write, spark_engine, batch)
-        wait_until(lambda: bool(_active_jobs(spark_engine)), deadline_s=10, what="the job runs")
+        wait_until(lambda: running_tasks(spark_engine) == 1, deadline_s=20, what="the task runs")
         started_s = time.monotonic()
         spark_engine.cancel(batch.id)
         with pytest.raises(EngineFailedError, match=f"batch {batch.id} was cancelled"):
@@ -172,16 +157,10 @@ def test_a_dead_jvm_is_an_error_and_the_next_batch_starts_a_new_session(
     spark_engine: SparkEngine, trades: HotTable
 ) -> None:
     spark_engine.start()
-    source = trades.stream.source.table
-    slow = f"slow_{uuid4().hex}"
-    trades.client.command(
-        f"CREATE VIEW {slow} AS SELECT * FROM {source} WHERE number >= 3 OR sleepEachRow(1) = 0"
-        " SETTINGS function_sleep_max_microseconds_per_block = 30000000"
-    )
-    table = HotTable.of(trades.endpoints, trades.client, slow)
+    table = trades.slow_view(seconds=3)
     with ThreadPoolExecutor(max_workers=1) as threads:
         writing = threads.submit(table.write, spark_engine, table.batch(0, 3000))
-        wait_until(lambda: bool(_active_jobs(spark_engine)), deadline_s=10, what="the job runs")
+        wait_until(lambda: running_tasks(spark_engine) == 1, deadline_s=20, what="the task runs")
         session = spark_engine._session
         assert session is not None
         assert session._process is not None
@@ -217,10 +196,3 @@ def test_secrets_are_nowhere_in_spark(
     )
     assert trades.endpoints.store.secret_key not in text
     assert trades.endpoints.clickhouse.password not in text
-
-
-def _active_jobs(engine: SparkEngine) -> list[int]:
-    session = engine._session
-    if session is None or not session.alive:
-        return []
-    return list(session.context.statusTracker().getActiveJobsIds())

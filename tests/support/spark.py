@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -60,6 +62,28 @@ def spark_engine(stack: EmbeddedStack) -> Iterator[SparkEngine]:
     engine.stop()
 
 
+def running_tasks(engine: SparkEngine) -> int:
+    """How many tasks of the engine run at this moment."""
+    session = engine._session
+    if session is None or not session.alive:
+        return 0
+    tracker = session.context.statusTracker()
+    stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+    return sum(stage.numActiveTasks for stage in stages if stage is not None)
+
+
+def wait_until(holds: Callable[[], bool], *, deadline_s: float, what: str) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        AssertionError: if it does not within the deadline.
+    """
+    end_s = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end_s, f"not within {deadline_s} s: {what}"
+        threading.Event().wait(0.02)
+
+
 @dataclass(frozen=True)
 class HotTable:
     """A source table of a test, with everything that offloading it needs."""
@@ -102,6 +126,15 @@ class HotTable:
             evidence=None,
         )
         return cls(client, endpoints, stream, mapping, target)
+
+    def slow_view(self, seconds: int) -> HotTable:
+        """A view of the table whose every reading takes at least ``seconds``."""
+        name = f"slow_{uuid4().hex}"
+        self.client.command(
+            f"CREATE VIEW {name} AS SELECT * FROM {self.stream.source.table} WHERE sleep({seconds}) = 0"
+            " SETTINGS function_sleep_max_microseconds_per_block = 30000000"
+        )
+        return HotTable.of(self.endpoints, self.client, name)
 
     def batch(self, *seconds: int) -> Batch:
         """A batch whose units are the stretches between the given seconds after ``START``."""

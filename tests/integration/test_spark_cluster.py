@@ -1,0 +1,99 @@
+"""The same job on a standalone Spark master with two workers, to which our code is shipped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from consumer.adapters.spark.engine import SparkEngine
+from consumer.domain.errors import SourceMissingError
+from consumer.domain.fingerprint import EMPTY
+from consumer.embedded.stack import EmbeddedStack
+from consumer.settings.connections import SparkSettings
+from spark import unit_offload
+from spark.results import collect
+from tests.support.spark import HotTable, clickhouse_settings, running_tasks, store_settings, wait_until
+from tests.support.standalone_cluster import StandaloneCluster, running_cluster
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneCluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster"), workers=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def cluster_engine(
+    stack: EmbeddedStack, spark_engine: SparkEngine, cluster: StandaloneCluster
+) -> Iterator[SparkEngine]:
+    # A process has one Spark context; the shared engine starts anew with its next batch.
+    spark_engine.stop()
+    settings = SparkSettings(
+        master=cluster.master,
+        conf={
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.executor.memory": "512m",
+            "spark.pyspark.python": sys.executable,
+        },
+    )
+    engine = SparkEngine(settings, clickhouse_settings(stack.endpoints), store_settings(stack.endpoints))
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def trades(stack: EmbeddedStack) -> HotTable:
+    table = HotTable.create(stack.endpoints, "ts DateTime64(6, 'UTC'), number UInt64, note Nullable(String)")
+    table.client.command(
+        f"INSERT INTO {table.stream.source.table} SELECT toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + number,"
+        " number, if(number % 2 = 0, NULL, 'x') FROM numbers(4000)"
+    )
+    return table
+
+
+def test_two_workers_write_a_batch_with_the_code_that_was_sent_to_them(
+    cluster_engine: SparkEngine, trades: HotTable
+) -> None:
+    batch = trades.batch(0, 1000, 2000, 3000, 4000)
+
+    reports = trades.write(cluster_engine, batch)
+
+    assert [report.file.fingerprint.rows for report in reports] == [1000] * 4
+    assert sum((report.file.fingerprint for report in reports), EMPTY) == trades.source_fingerprint()
+    assert all(trades.file_fingerprint(report.file.path) == report.file.fingerprint for report in reports)
+    session = cluster_engine._session
+    assert session is not None
+    origins = collect(session.context.parallelize([0, 1, 2, 3], 4).map(lambda _: str(unit_offload.__file__)))
+    assert all("icehaul.zip" in origin for origin in origins)
+    assert session.context._jsc.sc().getExecutorMemoryStatus().size() == 3  # the driver and two executors
+
+
+def test_the_error_of_a_remote_task_reaches_the_driver_as_itself(cluster_engine: SparkEngine, trades: HotTable) -> None:
+    trades.client.command(f"DROP TABLE {trades.stream.source.table}")
+
+    with pytest.raises(SourceMissingError):
+        trades.write(cluster_engine, trades.batch(0, 1000))
+
+
+def test_the_units_of_a_killed_worker_are_written_once_by_the_other(
+    cluster_engine: SparkEngine, cluster: StandaloneCluster, trades: HotTable
+) -> None:
+    slow = trades.slow_view(seconds=2)
+    batch = slow.batch(0, 1000, 2000, 3000, 4000)
+    cluster_engine.start()
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        writing = threads.submit(slow.write, cluster_engine, batch)
+        wait_until(lambda: running_tasks(cluster_engine) == 2, deadline_s=60, what="both workers write")
+        os.killpg(cluster.workers[0].pid, signal.SIGKILL)
+        reports = writing.result(timeout=120)
+
+    assert [report.file.unit for report in reports] == [0, 1, 2, 3]
+    assert sum((report.file.fingerprint for report in reports), EMPTY) == trades.source_fingerprint()
