@@ -15,14 +15,23 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.iceberg.catalog import IcebergCatalog
+from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
+from consumer.adapters.kafka.producer import KafkaEventSink
+from consumer.adapters.kafka.relay import OutboxRelay
+from consumer.adapters.kafka.topics import Topics
 from consumer.adapters.postgres.database import Database
+from consumer.adapters.postgres.emissions import PostgresEmitterStore
 from consumer.adapters.postgres.ledger import PostgresLedger
 from consumer.adapters.postgres.migrations import Migration, migrate
 from consumer.adapters.spark.engine import SparkEngine
+from consumer.adapters.telemetry.logs import configure_logging
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
+from consumer.adapters.telemetry.tracing import Tracing
 from consumer.domain.stream import Stream
+from consumer.emitter.emitter import Emitter
 from consumer.service.failpoints import Failpoints
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
@@ -122,6 +131,44 @@ class Application:
         )
 
     @cached_property
+    def event_sink(self) -> KafkaEventSink:
+        """Where events are sent."""
+        sink = KafkaEventSink(self.configuration.kafka)
+        self._closing.callback(sink.close)
+        return sink
+
+    @cached_property
+    def dead_letters(self) -> KafkaDeadLetters:
+        """Where messages go that can never be handled."""
+        letters = KafkaDeadLetters(self.configuration.kafka)
+        self._closing.callback(letters.close)
+        return letters
+
+    @cached_property
+    def relay(self) -> OutboxRelay:
+        """Sends the ledger's outbox."""
+        return OutboxRelay(self.ledger, self.event_sink)
+
+    @cached_property
+    def topics(self) -> Topics:
+        """Creates and checks the topics."""
+        return Topics(self.configuration.kafka)
+
+    @cached_property
+    def emitter(self) -> Emitter:
+        """Sends ticks and partition closes."""
+        inventory = ClickHouseInventory(self.configuration.clickhouse)
+        self._closing.callback(inventory.close)
+        return Emitter(
+            streams=tuple(self.streams.values()),
+            source=inventory,
+            sink=self.event_sink,
+            store=PostgresEmitterStore(self.database),
+            settings=self.configuration.emitter,
+            owner=self.owner,
+        )
+
+    @cached_property
     def statuses(self) -> Statuses:
         """Reads where streams stand."""
         return Statuses(source=self.source, ledger=self.ledger)
@@ -135,6 +182,14 @@ class Application:
     def verifier(self) -> Verifier:
         """Compares both tiers."""
         return Verifier(source=self.source, ledger=self.ledger, catalog=self.catalog)
+
+    def observe(self, role: str) -> Tracing:
+        """Set up logs and traces of this process, which is a ``role`` (consumer, emitter); traces are flushed last."""
+        configure_logging(self.configuration.telemetry)
+        tracing = Tracing(self.configuration.telemetry, role=role)
+        tracing.install()
+        self._closing.callback(tracing.shutdown)
+        return tracing
 
     def migrate(self) -> Sequence[Migration]:
         """Bring the ledger's database to this version, and return what was applied."""

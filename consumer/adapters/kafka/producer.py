@@ -32,7 +32,7 @@ class KafkaEventSink:
     def __init__(self, settings: KafkaSettings, *, timeout_s: float = TIMEOUT_S, tracer: Tracer | None = None) -> None:
         # murmur2 is what Java producers use by default; librdkafka's own default would place keys elsewhere.
         self._delivery = Delivery(settings, topic=settings.topic, partitioner="murmur2", timeout_s=timeout_s)
-        self._tracer = tracer or get_tracer("icehaul.kafka")
+        self._tracer = tracer or get_tracer("icehaul")
 
     def send(self, events: Sequence[Event]) -> None:
         """Send events and return once every one is acknowledged.
