@@ -13,6 +13,7 @@ import structlog
 import typer
 
 from consumer.bootstrap import Application
+from consumer.emitter.emitter import Emitter
 from consumer.entrypoints.cli import output as results
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption
 from consumer.entrypoints.cli.output import ExitCode, Format
@@ -36,9 +37,7 @@ def emit(
     with Application(load(config)) as application:
         application.observe("emitter")
         if not once:
-            with _until_signalled() as stop:
-                application.emitter.run(stop)
-            _log.info("emitter.stopped")
+            _run(application.emitter)
             return
         done = application.emitter.run_once()
     failures = [f"{stream}: {why}" for stream, why in done.failed.items()]
@@ -51,17 +50,40 @@ def emit(
         raise typer.Exit(ExitCode.FINDING)
 
 
-@contextmanager
-def _until_signalled() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; the step under way is finished."""
+def _run(emitter: Emitter) -> None:
+    """Run the emitter until a signal: the first lets the step under way finish, a second ends the process."""
     stop = threading.Event()
+    failures: list[BaseException] = []
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
+    def work() -> None:
+        try:
+            emitter.run(stop)
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            failures.append(error)
+
+    # Not in the main thread: a signal's handler must not set an event on which the same thread waits.
+    thread = threading.Thread(target=work, name="icehaul-emitter", daemon=True)
+    with _stopped_by_signal(stop):
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.5)
+    if failures:
+        raise failures[0]
+    _log.info("emitter.stopped")
+
+
+@contextmanager
+def _stopped_by_signal(stop: threading.Event) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
         stop.set()
+        signal.signal(number, before[number])
 
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, on_signal)
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
