@@ -78,7 +78,7 @@ def _stopped_by_signal(stop: threading.Event) -> Iterator[None]:
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         stop.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in _SIGNALS:
         signal.signal(number, on_signal)
