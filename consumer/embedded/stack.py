@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -111,7 +112,7 @@ class EmbeddedStack:
                 return cls(layout, endpoints)
         raise StackNotRunningError(
             f"no stack is ready in {layout.directory}",
-            remedy=f"start one: icehaul stack up --dir {directory}",
+            remedy=f"start one: icehaul stack up --dir {shlex.quote(str(directory))}",
         )
 
     @property
@@ -203,18 +204,19 @@ def end_supervisor(layout: Layout) -> bool:
     if not is_locked(layout.lock):
         return False
     pid = _supervisor_pid(layout)
+    supervisor = ProcessIdentity.of(pid) if pid is not None else None
     try:
         ask(layout.control, Operation.DOWN, None, deadline_s=_DOWN_DEADLINE_S)
     except StackNotRunningError:
         # It starts right now, or is stuck: the lock says that it lives, so the recorded process id is its own.
-        if pid is not None and is_locked(layout.lock):
-            os.kill(pid, signal.SIGTERM)
-    if _wait_unlocked(layout, _DOWN_DEADLINE_S):
+        if supervisor is not None and is_locked(layout.lock):
+            supervisor.send(signal.SIGTERM)
+    if _wait_for_end(layout, supervisor):
         _reap(pid)
         return True
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
-    if not _wait_unlocked(layout, _DOWN_DEADLINE_S):
+    if supervisor is not None:
+        supervisor.send(signal.SIGKILL)
+    if not _wait_for_end(layout, supervisor):
         raise EmbeddedStackError(
             f"the supervisor of {layout.directory} (process {pid}) cannot be ended",
             remedy=f"look at {layout.supervisor_log} and end that process by hand",
@@ -280,9 +282,10 @@ def _supervisor_pid(layout: Layout) -> int | None:
         return None
 
 
-def _wait_unlocked(layout: Layout, deadline_s: float) -> bool:
-    give_up = time.monotonic() + deadline_s
-    while is_locked(layout.lock):
+def _wait_for_end(layout: Layout, supervisor: ProcessIdentity | None) -> bool:
+    """Wait until the lock is free and the process gone, which comes a moment later."""
+    give_up = time.monotonic() + _DOWN_DEADLINE_S
+    while is_locked(layout.lock) or (supervisor is not None and supervisor.is_alive()):
         if time.monotonic() >= give_up:
             return False
         time.sleep(_POLL_S)
