@@ -21,4 +21,5 @@ def quote_table(table: TableName) -> str:
 
 def quote_text(text: str) -> str:
     """Return a ClickHouse string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0")
+    return f"'{escaped}'"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import clickhouse_connect
 import pyarrow as pa
-import pyarrow.fs as fs
 import pyarrow.parquet as pq
 from clickhouse_connect.driver.client import Client
+from pyarrow import fs
 from pydantic import SecretStr
 
 from consumer.adapters.clickhouse.source import ClickHouseSource
