@@ -31,7 +31,8 @@ class TcpProxy:
         self._lock = threading.Lock()
         self._links: set[_Link] = set()
         self._listener: socket.socket | None = None
-        self._silent = threading.Event()
+        self._speaking = threading.Event()
+        self._speaking.set()
         self._port = 0
 
     @property
@@ -54,6 +55,7 @@ class TcpProxy:
         """Refuse new connections and cut open ones."""
         self.refuse()
         self.cut()
+        self.speak()
 
     def accept(self) -> None:
         """Take new connections (again)."""
@@ -81,21 +83,21 @@ class TcpProxy:
             link.reset()
 
     def silence(self) -> None:
-        """Swallow every byte from now on."""
-        self._silent.set()
+        """Swallow every byte, and the end of every connection, from now on."""
+        self._speaking.clear()
 
     def speak(self) -> None:
         """Let bytes through again."""
-        self._silent.clear()
+        self._speaking.set()
 
     def from_client(self, link: _Link, data: bytes) -> None:
         """Handle bytes of the client; overridden by proxies that understand a protocol."""
-        if not self._silent.is_set():
+        if self._speaking.is_set():
             link.server.sendall(data)
 
     def from_server(self, link: _Link, data: bytes) -> None:
         """Handle bytes of the server."""
-        if not self._silent.is_set():
+        if self._speaking.is_set():
             link.client.sendall(data)
 
     def __enter__(self) -> Self:
@@ -128,6 +130,8 @@ class TcpProxy:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
                 handle(link, data)
+        # A side that hangs up in silence is not heard by the other one.
+        self._speaking.wait()
         link.close()
         with self._lock:
             self._links.discard(link)
