@@ -25,6 +25,8 @@ from consumer.domain.errors import InvalidEventError, InvalidReason
 from consumer.domain.event import Coordinates, Event, EventType
 
 Headers = Sequence[tuple[str, bytes | None]]
+AnyHeaders = dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]]
+"""Headers by the client's types; what it hands over is a list with bytes."""
 
 MAX_BYTES = 256 * 1024
 """Greatest size of an event, headers included; one has less than 2 KiB."""
@@ -64,7 +66,7 @@ class RawMessage(Protocol):
         """Return the value."""
         ...
 
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
+    def headers(self) -> AnyHeaders | None:
         """Return the headers."""
         ...
 
@@ -92,15 +94,26 @@ def encode(event: Event, *, traceparent: str | None = None) -> EncodedEvent:
 
 def decode_message(message: RawMessage) -> Event:
     """Return the event of a message from Kafka; see :func:`decode`."""
-    key, value = message.key(), message.value()
     return decode(
-        key=key.encode() if isinstance(key, str) else key,
-        value=value.encode() if isinstance(value, str) else value,
-        headers=message.headers() or (),
+        key=raw_bytes(message.key()),
+        value=raw_bytes(message.value()),
+        headers=raw_headers(message),
         coordinates=Coordinates(
             topic=message.topic() or "", partition=message.partition() or 0, offset=message.offset() or 0
         ),
     )
+
+
+def raw_bytes(part: bytes | str | None) -> bytes | None:
+    """Return a part of a message as bytes."""
+    return part.encode() if isinstance(part, str) else part
+
+
+def raw_headers(message: RawMessage) -> list[tuple[str, bytes | None]]:
+    """Return a message's headers, in their order, repeated ones included."""
+    headers = message.headers() or []
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return [(name, raw_bytes(content)) for name, content in pairs]
 
 
 def decode(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from consumer.adapters.kafka.codec import RawMessage
+from consumer.adapters.kafka.codec import RawMessage, raw_bytes, raw_headers
 from consumer.adapters.kafka.delivery import Delivery, Record
 from consumer.adapters.kafka.producer import TIMEOUT_S
 from consumer.domain.errors import IcehaulError, InvalidEventError, InvalidReason
@@ -46,7 +46,7 @@ class KafkaDeadLetters:
 
 def dead_letter(message: RawMessage, error: IcehaulError, *, now: datetime) -> Record:
     """Return the dead letter of a message."""
-    key, value, headers = _raw(message.key()), _raw(message.value()), list(message.headers() or ())
+    key, value, headers = raw_bytes(message.key()), raw_bytes(message.value()), raw_headers(message)
     reason = error.reason if isinstance(error, InvalidEventError) else InvalidReason.OTHER
     added: list[tuple[str, bytes | None]] = [
         ("icehaul-reason", reason.encode()),
@@ -63,10 +63,6 @@ def dead_letter(message: RawMessage, error: IcehaulError, *, now: datetime) -> R
         headers = _fitting(headers, _HEADERS_SHARE)
         value = None if value is None else value[: room - _size(key, None, headers)]
     return Record(key=key, value=value, headers=[*headers, *added])
-
-
-def _raw(part: bytes | str | None) -> bytes | None:
-    return part.encode() if isinstance(part, str) else part
 
 
 def _size(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]) -> int:

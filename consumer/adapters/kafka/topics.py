@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -73,9 +73,10 @@ class Topics:
             ConfigurationError: if the broker refuses such topics, naming the reason.
         """
         there = self._describe()
-        created = tuple(spec.name for spec in self._specs if spec.name not in there and self._create(spec))
-        if created:
-            self._wait_for_leaders(created)
+        missing = [spec for spec in self._specs if spec.name not in there]
+        created = tuple(spec.name for spec in missing if self._create(spec))
+        # Also for those that somebody else was faster to create: they may not be ready yet.
+        self._wait_for_leaders([spec.name for spec in missing])
         return TopicReport(created=created, findings=self.verify())
 
     def verify(self) -> tuple[TopicFinding, ...]:
@@ -125,9 +126,9 @@ class Topics:
         answer = self._answer(doing, futures[spec.name], tolerated=KafkaError.TOPIC_ALREADY_EXISTS, instead=refused)
         return answer is not refused
 
-    def _wait_for_leaders(self, names: tuple[str, ...]) -> None:
+    def _wait_for_leaders(self, names: Sequence[str]) -> None:
         deadline = time.monotonic() + _READY_S
-        while True:
+        while names:
             there = self._describe()
             if all(name in there and all(map(_has_leader, there[name])) for name in names):
                 return

@@ -16,7 +16,8 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import PartitionBy
 from consumer.emitter.emitter import Emitter
 from consumer.settings.connections import EmitterSettings
-from consumer.testing.events import MemoryEmitterStore, MemoryEventSink, MemoryInventory
+from consumer.testing.emissions import MemoryEmitterStore
+from consumer.testing.events import MemoryEventSink, MemoryInventory
 from tests.support.waiting import wait_until
 
 NOW = datetime(2025, 3, 5, 12, 7, tzinfo=UTC)
