@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -176,6 +176,13 @@ class Handled:
     def offsets(self) -> list[int]:
         """Offsets of the events that are done, in the order they were."""
         return [event.coordinates.offset for event in self.done if event.coordinates is not None]
+
+
+def with_settings(
+    topic: Topic, fields: Mapping[str, object], *, options: Mapping[str, str] | None = None
+) -> KafkaSettings:
+    """Return the topic's settings with some fields and client options changed."""
+    return KafkaSettings.model_validate(topic.settings.model_dump() | {"options": options or {}} | dict(fields))
 
 
 @contextmanager

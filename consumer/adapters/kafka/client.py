@@ -63,6 +63,9 @@ def consumer_config(
         "isolation.level": "read_committed",
         # Bounds the memory of fetched messages that wait for a worker; a larger one still comes through.
         "queued.max.messages.kbytes": 16_384,
+        # A resumed partition waits for the broker's answer about the others: let that be short.
+        "fetch.wait.max.ms": 100,
+        "fetch.queue.backoff.ms": 100,
         "reconnect.backoff.max.ms": 2_000,
         "log.connection.close": False,
         **given,
@@ -110,7 +113,9 @@ def explain_fatal(error: KafkaError, kafka: KafkaSettings, *, starting: bool) ->
     Wrong credentials end the process only while it starts: later they may be a broker on its way up.
     """
     code = error.code()
-    if code in _DUPLICATE_INSTANCE or (error.fatal() and "instance" in error.str().lower()):
+    fatal = error.fatal() or code == KafkaError._FATAL  # noqa: SLF001
+    # A fatal error's cause is in its text only.
+    if code in _DUPLICATE_INSTANCE or (fatal and "instance" in error.str().lower()):
         return ConfigurationError(
             f"kafka.group_instance_id: {kafka.group_instance_id!r} is in use by another member of the group"
             f" {kafka.group!r} ({error.str()})",
@@ -124,7 +129,7 @@ def explain_fatal(error: KafkaError, kafka: KafkaSettings, *, starting: bool) ->
             f"kafka.group_protocol: the broker at {kafka.bootstrap_servers} does not know 'consumer' ({error.str()})",
             remedy="set kafka.group_protocol to classic, or use Kafka 4.0 or newer",
         )
-    if error.fatal():
+    if fatal:
         return ConfigurationError(
             f"the Kafka client can't go on: {error.str()}", remedy="the broker's log tells more; start again"
         )

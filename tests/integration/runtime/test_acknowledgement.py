@@ -8,8 +8,7 @@ import pytest
 
 from consumer.domain.errors import BrokerUnavailableError, FencedError, LeaseHeldError
 from consumer.domain.event import Event
-from consumer.settings.connections import KafkaSettings
-from tests.support.kafka_group import Handled, Member, Topic, running
+from tests.support.kafka_group import Handled, Member, Topic, running, with_settings
 from tests.support.waiting import wait_until
 
 PROTOCOLS = [
@@ -19,16 +18,12 @@ PROTOCOLS = [
 ]
 
 
-def with_protocol(topic: Topic, protocol: dict[str, str], **options: str) -> KafkaSettings:
-    return KafkaSettings.model_validate(topic.settings.model_dump() | protocol | {"options": options})
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: "-".join(protocol.values()))
 def test_offsets_are_committed_only_after_the_handler_returns(topic: Topic, protocol: dict[str, str]) -> None:
     gate = threading.Event()
     handled = Handled(lambda event, _: None if event.stream == "quick" else (gate.wait(20), None)[1])
     topic.send("quick 1", "slow 1", "quick 2", "quick 3")
-    member = Member(with_protocol(topic, protocol), handled)
+    member = Member(with_settings(topic, protocol), handled)
     with running(member):
         wait_until(lambda: len(handled.done) == 3, seconds=30)
         wait_until(lambda: topic.committed() == 1)

@@ -1,0 +1,202 @@
+"""Members come, go and hang; nobody commits what is no longer theirs, and nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from consumer.domain.errors import ConfigurationError, FencedError
+from consumer.domain.event import Event
+from consumer.settings.connections import ConsumerSettings
+from tests.support.kafka_group import Handled, Member, Topic, running, with_settings
+from tests.support.waiting import wait_until
+
+COOPERATIVE = [
+    pytest.param({"group_protocol": "consumer"}, id="consumer"),
+    pytest.param({"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}, id="cooperative-sticky"),
+]
+ALL = [*COOPERATIVE, pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range")]
+CLASSIC_SESSION = {"session.timeout.ms": "3000", "heartbeat.interval.ms": "500"}
+
+
+def session(protocol: dict[str, str], **more: str) -> dict[str, str]:
+    """Short session time-outs, where the client and not the broker sets them."""
+    return (CLASSIC_SESSION if protocol["group_protocol"] == "classic" else {}) | more
+
+
+@pytest.mark.parametrize("protocol", ALL)
+def test_a_handler_longer_than_the_poll_interval_causes_no_rebalance(topic: Topic, protocol: dict[str, str]) -> None:
+    gate = threading.Event()
+    options = session(protocol) | {"max.poll.interval.ms": "3000"}
+    kafka = with_settings(topic, protocol, options=options)
+    handled = Handled(lambda _event, _abandon: (gate.wait(30), None)[1])
+    topic.send("slow 1")
+    member = Member(kafka, handled, ConsumerSettings(revoke_deadline_seconds=1))
+    with running(member):
+        wait_until(lambda: handled.started, seconds=30)
+        threading.Event().wait(7)  # the point is that time passes: more than twice the interval
+        gate.set()
+        wait_until(lambda: topic.committed() == 1)
+        assert member.metrics.counts["rebalance assigned"] == 1
+        assert member.metrics.counts["rebalance lost"] == 0
+    assert len(handled.started) == 1
+
+
+@pytest.mark.parametrize("protocol", ALL)
+def test_work_that_runs_when_a_second_member_joins_is_finished_and_acknowledged_once(
+    make_topic: Callable[[int], Topic], protocol: dict[str, str]
+) -> None:
+    topic = make_topic(4)
+    kafka = with_settings(topic, protocol, options=session(protocol))
+    gate = threading.Event()
+    first = Handled(lambda _event, _abandon: (gate.wait(30), None)[1])
+    second = Handled()
+    for partition in range(4):
+        topic.send(f"s{partition} 1", partition=partition)
+    one, two = Member(kafka, first), Member(kafka, second)
+    with running(one):
+        wait_until(lambda: len(first.started) == 4, seconds=30)
+        with running(two):
+            # The group now asks the first member for partitions, whose work is still running.
+            wait_until(lambda: one.metrics.counts["rebalance revoked"] == 1, seconds=30)
+            assert not second.started
+            gate.set()
+            two.owns(2)
+            one.owns(2)
+            wait_until(lambda: all(topic.committed(partition) == 1 for partition in range(4)))
+            for partition in range(4):
+                topic.send(f"s{partition} 2", partition=partition)
+            wait_until(lambda: len(first.done) + len(second.done) == 8)
+            assert len(second.done) == 2
+            one.stop()
+            two.stop()
+
+
+def test_work_that_does_not_end_within_the_revoke_deadline_is_abandoned_and_done_by_the_other_member(
+    make_topic: Callable[[int], Topic],
+) -> None:
+    topic = make_topic(2)
+    abandoned: list[str] = []
+
+    def hang(event: Event, abandon: threading.Event) -> None:
+        if event.stream.startswith("quick"):
+            return
+        abandon.wait(60)
+        abandoned.append(event.stream)
+        raise FencedError("given up", remedy="none")
+
+    first, second = Handled(hang), Handled()
+    for partition in range(2):
+        topic.send(f"quick{partition} 1", f"slow{partition} 1", partition=partition)
+    one = Member(topic.settings, first, ConsumerSettings(revoke_deadline_seconds=1))
+    two = Member(topic.settings, second)
+    with running(one):
+        wait_until(lambda: len(first.started) == 4, seconds=30)
+        with running(two):
+            two.owns(1)
+            wait_until(lambda: len(second.done) == 1, seconds=30)
+            assert len(abandoned) == 1
+            assert second.done[0].stream == abandoned[0]
+            assert second.offsets == [1]
+            one.owns(1)
+    assert len(first.done) == 2
+
+
+def test_partitions_of_a_member_that_hangs_go_to_another_and_the_loser_commits_nothing(topic: Topic) -> None:
+    protocol = {"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}
+    kafka = with_settings(topic, protocol, options=session(protocol) | {"max.poll.interval.ms": "3000"})
+    frozen, thawed = threading.Event(), threading.Event()
+    loser, winner = Handled(), Handled()
+    one = Member(kafka, loser, ConsumerSettings(revoke_deadline_seconds=1))
+    beat = one.metrics.heartbeat
+
+    def freeze() -> None:
+        beat()
+        if loser.started and not thawed.is_set():
+            frozen.set()
+            thawed.wait(60)
+
+    gate = threading.Event()
+    loser._act = lambda _event, _abandon: (gate.wait(60), None)[1]
+    one.metrics.heartbeat = freeze  # type: ignore[method-assign]
+    topic.send("a 1")
+    two = Member(kafka, winner, ConsumerSettings(revoke_deadline_seconds=1))
+    with running(one):
+        assert frozen.wait(30)
+        gate.set()
+        wait_until(lambda: loser.done)
+        with running(two):
+            wait_until(lambda: topic.committed() == 1, seconds=30)
+            topic.send("a 2")
+            wait_until(lambda: topic.committed() == 2)
+            thawed.set()
+            wait_until(lambda: one.metrics.counts["rebalance lost"] == 1, seconds=30)
+            assert topic.committed() == 2
+    assert winner.offsets == [0, 1]
+
+
+@pytest.mark.parametrize("protocol", COOPERATIVE)
+def test_a_static_member_that_restarts_gets_its_partitions_back(
+    make_topic: Callable[[int], Topic], protocol: dict[str, str]
+) -> None:
+    topic = make_topic(2)
+    settings = protocol | {"group_instance_id": "one"}
+    kafka = with_settings(topic, settings)
+    other_kafka = with_settings(topic, protocol | {"group_instance_id": "two"}, options=kafka.options)
+    one, other = Member(kafka, Handled()), Member(other_kafka, Handled())
+    with running(one, other):
+        one.owns(1)
+        other.owns(1)
+        mine = one.loop.partitions
+        one.stop()
+        again = Member(kafka, Handled())
+        with running(again):
+            again.owns(1)
+            assert again.loop.partitions == mine
+            assert other.metrics.counts["rebalance assigned"] <= 2
+
+
+@pytest.mark.parametrize("protocol", COOPERATIVE)
+def test_a_duplicate_instance_id_is_a_clear_error(topic: Topic, protocol: dict[str, str]) -> None:
+    kafka = with_settings(topic, protocol | {"group_instance_id": "twin"})
+    one, two = Member(kafka, Handled()), Member(kafka, Handled())
+    with running(one):
+        one.owns(1)
+        with running(two):
+            wait_until(lambda: one.error or two.error, seconds=30)
+            error = one.error or two.error
+            assert isinstance(error, ConfigurationError)
+            assert "'twin' is in use by another member" in str(error)
+            assert "an instance id of its own" in error.remedy
+            # Exactly one of them stays, and it works.
+            topic.send("a 1")
+            wait_until(lambda: topic.committed() == 1, seconds=30)
+            assert (one.error is None) != (two.error is None)
+
+
+def test_hundreds_of_events_over_a_small_limit_all_arrive_while_partitions_pause_and_resume(
+    make_topic: Callable[[int], Topic],
+) -> None:
+    topic = make_topic(2)
+    handled = Handled()
+    for partition in range(2):
+        topic.send(*(f"s{number % 7} {number}" for number in range(100)), partition=partition)
+    member = Member(topic.settings, handled, ConsumerSettings(events_per_partition=5))
+    with running(member):
+        wait_until(lambda: topic.committed(0) == 100 and topic.committed(1) == 100, seconds=60)
+    assert member.metrics.counts[f"polled {topic.settings.topic}"] == 200
+
+
+def test_settings_that_would_break_a_guarantee_are_refused(topic: Topic) -> None:
+    for options in ({"enable.auto.commit": "true"}, {"max.poll.interval.ms": "soon"}, {"no.such.option": "1"}):
+        kafka = with_settings(topic, {}, options=options)
+        with pytest.raises(ConfigurationError, match=r"kafka\.options"):
+            Member(kafka, Handled())
+    with pytest.raises(ConfigurationError, match="revoke_deadline_seconds"):
+        Member(
+            with_settings(topic, {}, options={"max.poll.interval.ms": "15000"}),
+            Handled(),
+            ConsumerSettings(revoke_deadline_seconds=20),
+        )
