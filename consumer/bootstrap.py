@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import cached_property
@@ -18,6 +18,8 @@ from uuid import uuid4
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.iceberg.catalog import IcebergCatalog
+from consumer.adapters.kafka.codec import decode_message
+from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
 from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
 from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.relay import OutboxRelay
@@ -30,11 +32,13 @@ from consumer.adapters.spark.engine import SparkEngine
 from consumer.adapters.telemetry.logs import configure_logging
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
 from consumer.adapters.telemetry.tracing import Tracing
+from consumer.domain.errors import EngineFailedError
 from consumer.domain.stream import Stream
 from consumer.emitter.emitter import Emitter
 from consumer.service.failpoints import Failpoints
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
+from consumer.service.runtime.loop import EventLoop
 from consumer.service.status import Statuses
 from consumer.service.verify import Verifier
 from consumer.settings.model import Configuration
@@ -167,6 +171,32 @@ class Application:
             settings=self.configuration.emitter,
             owner=self.owner,
         )
+
+    def loop(self, tracing: Tracing) -> EventLoop[KafkaMessage]:
+        """Return the poll loop of one member of the consumer group."""
+        settings = self.configuration
+        return EventLoop(
+            settings=settings.consumer,
+            group=settings.kafka.group,
+            source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics),
+            decode=decode_message,
+            handler=self.offload.handle,
+            dead_letters=self.dead_letters,
+            metrics=self.metrics,
+            tracer=tracing.tracer,
+        )
+
+    def probes(self) -> Mapping[str, Callable[[], object]]:
+        """Return a small real operation for each server that a consumer needs, by name."""
+        return {
+            "clickhouse": self.source.now,
+            "postgres": lambda: self.ledger.read(()),
+            "spark": self._check_engine,
+        }
+
+    def _check_engine(self) -> None:
+        if not self.engine.ready:
+            raise EngineFailedError("no Spark session is running", remedy="nothing to do: the next batch starts one")
 
     @cached_property
     def statuses(self) -> Statuses:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from consumer.adapters.telemetry.redaction import scrub
 from consumer.service.runtime.deadline import Deadline
 
-Probe = Callable[[], None]
+Probe = Callable[[], object]
 """Does a small real operation; raises whatever tells that it failed."""
 
 

@@ -33,6 +33,14 @@ from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 from consumer.ports import Bucket, Extent, SourceTable, Step
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
 
+# One query names every file: it may be longer than a query usually is.
+_DIFFERENCE_SETTINGS: Mapping[str, str | int] = {
+    **FILE_SETTINGS,
+    "max_query_size": 64 * 1024 * 1024,
+    "max_ast_elements": 10_000_000,
+    "max_expanded_ast_elements": 10_000_000,
+}
+
 
 class ClickHouseSource:
     """Implements :class:`consumer.ports.Source`; safe to use from several threads.
@@ -128,8 +136,25 @@ class ClickHouseSource:
             total += Fingerprint(rows=int(count), digest=int(digest))
         return total
 
-    def _file_rows(self, query: str) -> Sequence[Row]:
-        return self._connection.rows(query, settings=FILE_SETTINGS, secrets=self._files.secrets, meaning=file_error)
+    def difference(
+        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+    ) -> tuple[int, int]:
+        """Return how many rows of a window are in the table only, and in the data files only.
+
+        Unlike a fingerprint this needs memory for every distinct row hash on the server.
+        """
+        structure = file_structure(mapping)
+        condition = f"{window_condition(stream, mapping, window)} AND {types_unchanged(mapping)}"
+        hot = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
+        sides = [(hot, 1), *((file_rows(mapping, self._files.source(path, structure)), -1) for path in paths)]
+        hashes = " UNION ALL ".join(
+            f"SELECT {mapping.digest_sql()} AS hash, toInt64({sign}) AS sign FROM ({rows})" for rows, sign in sides
+        )
+        ((missing, surplus),) = self._file_rows(load_sql("difference", hashes=hashes), _DIFFERENCE_SETTINGS)
+        return int(missing), int(surplus)
+
+    def _file_rows(self, query: str, settings: Mapping[str, str | int] = FILE_SETTINGS) -> Sequence[Row]:
+        return self._connection.rows(query, settings=settings, secrets=self._files.secrets, meaning=file_error)
 
     def _ask(
         self,
