@@ -1,0 +1,182 @@
+"""Fingerprints of data files, as ClickHouse reads them from the object store."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pytest
+from pydantic import SecretStr
+
+from consumer.adapters.clickhouse.source import ClickHouseSource
+from consumer.domain.batch import Unit
+from consumer.domain.errors import (
+    AccessDeniedError,
+    CheckFailedError,
+    ConfigurationError,
+    IcehaulError,
+    StoreUnavailableError,
+)
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.type_mapping import map_table
+from consumer.domain.unit_query import unit_query
+from consumer.domain.window import BEGINNING, END_OF_TIME, Window
+from consumer.embedded.stack import EmbeddedStack
+from consumer.settings.connections import StoreSettings
+from tests.support.hot_tier import HotTier, clickhouse_settings, hot_tier
+
+
+@dataclass(frozen=True)
+class Written:
+    """A table of which a data file was written."""
+
+    hot: HotTier
+    mapping: TableMapping
+    rows: pa.Table
+    path: str
+    fingerprint: Fingerprint
+
+
+@pytest.fixture(scope="module")
+def written(stack: EmbeddedStack) -> Iterator[Written]:
+    with hot_tier(stack, f"t_{uuid.uuid4().hex[:12]}") as hot:
+        table = TableName(database=hot.database, table="source")
+        hot.run(f"CREATE TABLE {table} (ts DateTime, n UInt64, note String) ENGINE = MergeTree ORDER BY ts")
+        hot.run(f"INSERT INTO {table} SELECT number, number, toString(number) FROM numbers(100)")
+        stream = Stream(name="s", source=table, target=table, timestamp_column="ts")
+        mapping = map_table(hot.source.describe(table).columns, timestamp_column="ts")
+        window = Window(lower=BEGINNING, upper=END_OF_TIME)
+        rows, _ = hot.read(unit_query(stream, mapping, Unit(index=0, window=window, rows=0)), mapping)
+        fingerprint = hot.source.fingerprint(stream, mapping, window)
+        yield Written(hot=hot, mapping=mapping, rows=rows, path=hot.write(rows, "whole"), fingerprint=fingerprint)
+
+
+def fingerprint(written: Written, *paths: str) -> Fingerprint:
+    return written.hot.source.fingerprint_files(written.mapping, paths)
+
+
+def test_no_file_is_the_neutral_element(written: Written) -> None:
+    assert fingerprint(written) == EMPTY
+
+
+def test_a_file_without_rows_counts_nothing(written: Written) -> None:
+    assert fingerprint(written, written.hot.write(written.rows.slice(0, 0), "none")) == EMPTY
+
+
+def test_files_add_up_to_their_rows(written: Written) -> None:
+    halves = [
+        written.hot.write(written.rows.slice(0, 30), "first half, é %20+&=1"),
+        written.hot.write(written.rows.slice(30), "day=2024-01-01 second"),
+    ]
+
+    assert fingerprint(written, written.path) == written.fingerprint
+    assert fingerprint(written, *halves) == written.fingerprint
+
+
+def test_more_files_than_one_query_takes_are_all_counted(written: Written) -> None:
+    piece = written.hot.write(written.rows.slice(0, 1), "piece")
+
+    assert fingerprint(written, *[piece] * 150) == sum([fingerprint(written, piece)] * 150, EMPTY)
+
+
+def test_a_lost_row_and_a_changed_value_are_noticed(written: Written) -> None:
+    changed = written.rows.set_column(2, written.rows.schema.field("note"), pa.array(["x"] * 100, pa.large_string()))
+
+    assert fingerprint(written, written.hot.write(written.rows.slice(1), "short")) != written.fingerprint
+    assert fingerprint(written, written.hot.write(changed, "changed")) != written.fingerprint
+
+
+def test_columns_are_found_by_name_whatever_their_order(written: Written) -> None:
+    turned = written.rows.select(["note", "n", "ts"])
+
+    assert fingerprint(written, written.hot.write(turned, "turned")) == written.fingerprint
+
+
+def test_a_file_without_a_column_is_no_file_with_defaults(written: Written) -> None:
+    path = written.hot.write(written.rows.drop_columns(["note"]), "columnless")
+
+    with pytest.raises(CheckFailedError, match="note"):
+        fingerprint(written, path)
+
+
+def test_a_null_in_a_required_column_is_no_default(written: Written) -> None:
+    nulls = written.rows.set_column(2, "note", pa.array([None] * 100, pa.string()))
+
+    with pytest.raises(CheckFailedError, match="note"):
+        fingerprint(written, written.hot.write(nulls, "nulls"))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no footer"])
+def test_a_damaged_file_is_named(written: Written, content: bytes) -> None:
+    path = f"{written.hot.store.bucket}/tests/{written.hot.database}/damaged.parquet"
+    with written.hot.files.open_output_stream(path) as stream:
+        stream.write(content)
+
+    with pytest.raises(CheckFailedError, match=r"damaged\.parquet"):
+        fingerprint(written, f"s3://{path}")
+
+
+def test_a_missing_file_is_named_not_passed_over(written: Written) -> None:
+    with pytest.raises(CheckFailedError, match="nowhere/to-be-found"):
+        fingerprint(written, written.path, f"s3://{written.hot.store.bucket}/nowhere/to-be-found.parquet")
+
+
+@pytest.mark.parametrize("path", ["/local/file.parquet", "s3://bucket-only", "hdfs://bucket/key", "s3:///key"])
+def test_a_path_elsewhere_is_refused(written: Written, path: str) -> None:
+    with pytest.raises(ConfigurationError, match=path):
+        fingerprint(written, path)
+
+
+def refusal(stack: EmbeddedStack, written: Written, store: StoreSettings, endpoint: str | None = None) -> IcehaulError:
+    settings = clickhouse_settings(stack).model_copy(update={"store_endpoint": endpoint})
+    source = ClickHouseSource(settings, store)
+    try:
+        with pytest.raises(IcehaulError) as raised:
+            source.fingerprint_files(written.mapping, [written.path])
+    finally:
+        source.close()
+    return raised.value
+
+
+def test_a_wrong_key_is_access_denied_and_stays_secret(stack: EmbeddedStack, written: Written) -> None:
+    secret = "sesame-open-sesame-open"
+    store = written.hot.store.model_copy(update={"secret_key": SecretStr(secret)})
+
+    error = refusal(stack, written, store)
+
+    assert type(error) is AccessDeniedError
+    assert secret not in str(error)
+    assert error.__suppress_context__
+
+
+def test_a_query_that_the_server_can_not_parse_does_not_show_the_secret(stack: EmbeddedStack, written: Written) -> None:
+    secret = written.hot.store.secret_key
+    assert secret is not None
+    settings = clickhouse_settings(stack).model_copy(update={"query_settings": {"max_query_size": 300}})
+    source = ClickHouseSource(settings, written.hot.store)
+
+    with pytest.raises(IcehaulError) as raised:
+        source.fingerprint_files(written.mapping, [written.path])
+    source.close()
+
+    assert secret.get_secret_value() not in str(raised.value)
+
+
+def test_an_unreachable_store_is_a_passing_error(stack: EmbeddedStack, written: Written) -> None:
+    error = refusal(stack, written, written.hot.store, endpoint="http://127.0.0.1:1")
+
+    assert type(error) is StoreUnavailableError
+    assert "clickhouse.store_endpoint" in error.remedy
+
+
+def test_the_servers_own_address_of_the_store_is_used(stack: EmbeddedStack, written: Written) -> None:
+    elsewhere = written.hot.store.model_copy(update={"endpoint": "http://127.0.0.1:1"})
+    settings = clickhouse_settings(stack).model_copy(update={"store_endpoint": written.hot.store.endpoint})
+    source = ClickHouseSource(settings, elsewhere)
+
+    assert source.fingerprint_files(written.mapping, [written.path]) == written.fingerprint
+    source.close()
