@@ -205,7 +205,7 @@ def test_an_oversize_message_is_cut_off_and_says_so(settings: KafkaSettings) -> 
     headers = raw_headers(letter)
     assert dict(headers)["icehaul-cut-off"] == b"52200017 bytes"
     assert headers[0] == ("small", b"1")
-    assert 800_000 < len(letter.value() or b"") <= MAX_LETTER_BYTES
+    assert 700_000 < len(letter.value() or b"") <= MAX_LETTER_BYTES
 
 
 def test_a_dead_letter_that_is_not_acknowledged_is_an_error(settings: KafkaSettings) -> None:
