@@ -66,7 +66,9 @@ class ClickHouseSource:
 
     def describe(self, table: TableName) -> SourceTable:
         """Describe a table; see :func:`consumer.adapters.clickhouse.tables.describe_table`."""
-        described = describe_table(self._connection, table)
+        with self._lock:
+            known = self._described.get(table)
+        described = describe_table(self._connection, table, known)
         with self._lock:
             self._described[table] = described
         return described

@@ -15,8 +15,11 @@ _ENGINE_FAMILY = "MergeTree"
 _NOT_STORED = frozenset({"ALIAS", "EPHEMERAL"})
 
 
-def describe_table(connection: ClickHouseConnection, table: TableName) -> SourceTable:
+def describe_table(connection: ClickHouseConnection, table: TableName, known: SourceTable | None = None) -> SourceTable:
     """Describe a table, and prove that the user may read all of its columns.
+
+    The proof is left out where the table still looks as in ``known``: a column that the user may no longer
+    read would be missing.
 
     A full row is what the table stores: ordinary, DEFAULT and MATERIALIZED columns. ALIAS columns are
     computed from those when they are read, EPHEMERAL ones are not stored.
@@ -30,11 +33,7 @@ def describe_table(connection: ClickHouseConnection, table: TableName) -> Source
         raise _absent(connection, table)
     uuid, engine, partition_key, sorting_key, columns = rows[0]
     _check_engine(table, engine, UUID(uuid))
-    # system.columns leaves out what the user may not read, so its list alone could make rows that are not full.
-    connection.rows(
-        f"SELECT * FROM {quote_table(table)} LIMIT 0", settings={"asterisk_include_materialized_columns": 1}
-    )
-    return SourceTable(
+    described = SourceTable(
         name=table,
         uuid=UUID(uuid),
         engine=engine,
@@ -42,6 +41,12 @@ def describe_table(connection: ClickHouseConnection, table: TableName) -> Source
         sorting_key=sorting_key,
         columns=tuple(SourceColumn(name=name, type=type_) for name, type_, kind in columns if kind not in _NOT_STORED),
     )
+    if described != known:
+        # system.columns leaves out what the user may not read, so its list alone could make rows that are not full.
+        connection.rows(
+            f"SELECT * FROM {quote_table(table)} LIMIT 0", settings={"asterisk_include_materialized_columns": 1}
+        )
+    return described
 
 
 def _absent(connection: ClickHouseConnection, table: TableName) -> SourceMissingError:

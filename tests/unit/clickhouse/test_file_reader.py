@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from consumer.adapters.clickhouse.files import FileReader, chunked
+from consumer.settings.connections import ClickHouseSettings, StoreSettings
+
+PATH = "s3://lake/warehouse/t/day=1/a b.parquet"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path_style", "seen_by_server", "url"),
+    [
+        ("http://store:9000", True, None, "http://store:9000/lake/warehouse/t/day=1/a%20b.parquet"),
+        ("http://store:9000/", True, None, "http://store:9000/lake/warehouse/t/day=1/a%20b.parquet"),
+        ("http://store:9000", False, None, "http://lake.store:9000/warehouse/t/day=1/a%20b.parquet"),
+        ("http://store:9000", True, "http://inside:1", "http://inside:1/lake/warehouse/t/day=1/a%20b.parquet"),
+        (None, True, None, "https://lake.s3.eu-west-1.amazonaws.com/warehouse/t/day=1/a%20b.parquet"),
+    ],
+)
+def test_a_path_becomes_the_address_that_the_server_reaches(
+    endpoint: str | None, path_style: bool, seen_by_server: str | None, url: str
+) -> None:
+    store = StoreSettings(endpoint=endpoint, region="eu-west-1", bucket="lake", path_style=path_style)
+
+    assert FileReader(ClickHouseSettings(store_endpoint=seen_by_server), store).url(PATH) == url
+
+
+def test_without_a_key_the_server_uses_its_own() -> None:
+    reader = FileReader(ClickHouseSettings(), StoreSettings(endpoint="http://store"))
+
+    assert reader.source("s3://b/k", "`a` String") == "s3('http://store/b/k', 'Parquet', '`a` String')"
+    assert reader.secrets == ()
+
+
+def test_a_key_is_passed_and_named_as_a_secret() -> None:
+    store = StoreSettings(endpoint="http://store", access_key="id", secret_key=SecretStr("it's"))
+    reader = FileReader(ClickHouseSettings(), store)
+
+    assert reader.source("s3://b/k", "`t` DateTime64(6, 'UTC')") == (
+        r"s3('http://store/b/k', 'id', 'it\'s', 'Parquet', '`t` DateTime64(6, \'UTC\')')"
+    )
+    assert reader.secrets == ("it's",)
+    assert "it's" not in repr(reader)
+
+
+def test_queries_are_joined_within_the_servers_bounds_in_their_order() -> None:
+    assert list(chunked([])) == []
+    assert list(chunked(["a", "b"])) == ["a UNION ALL b"]
+    many = [str(number) for number in range(150)]
+    assert " UNION ALL ".join(chunked(many)).split(" UNION ALL ") == many
+    assert all(len(chunk) < 256 * 1024 for chunk in chunked(["x" * 10_000] * 50))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from consumer.domain.batch import SequenceRange, Unit
+from consumer.domain.mapping import SourceColumn, TableMapping
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.type_mapping import map_table
+from consumer.domain.unit_query import (
+    READ_SETTINGS,
+    file_rows,
+    file_structure,
+    fingerprint_query,
+    types_unchanged,
+    unit_query,
+    window_condition,
+)
+from consumer.domain.window import Window
+
+TABLE = TableName.parse("market.trades")
+WINDOW = Window(lower=datetime(2024, 1, 1, tzinfo=UTC), upper=datetime(2024, 1, 2, tzinfo=UTC))
+STREAM = Stream(name="s", source=TABLE, target=TABLE, timestamp_column="ts", sequence_columns=("seq", "venue"))
+
+
+def mapping() -> TableMapping:
+    columns = [
+        SourceColumn(name="ts", type="DateTime64(3)"),
+        SourceColumn(name="seq", type="UInt64"),
+        SourceColumn(name="venue", type="LowCardinality(String)"),
+    ]
+    return map_table(columns, timestamp_column="ts", sequence_columns=("seq", "venue"))
+
+
+def query(sequence: SequenceRange | None = None) -> str:
+    return unit_query(STREAM, mapping(), Unit(index=0, window=WINDOW, rows=1, sequence=sequence))
+
+
+def test_the_filter_compares_raw_columns_inside_and_the_conversion_stands_outside() -> None:
+    outer, _, inner = query().partition(" FROM (SELECT CAST(")
+
+    assert outer.startswith("SELECT `ts`, `seq`, `venue`, cityHash64(`ts`, `seq`, `venue`, throwIf(")
+    assert outer.endswith(" AS `_icehaul_digest`")
+    assert "FROM (SELECT `ts`, `seq`, `venue` FROM `market`.`trades` WHERE `ts` >= toDateTime64(" in inner
+    assert inner.endswith("ORDER BY `ts`, `seq`, `venue`))")
+
+
+def test_a_sequence_range_is_half_open_and_compared_in_the_columns_own_types() -> None:
+    text = query(SequenceRange(lower=("1", "a"), upper=("2", "b")))
+
+    key = "tuple(`seq`, `venue`)"
+    low = "tuple(CAST('1' AS UInt64), CAST('a' AS LowCardinality(String)))"
+    high = "tuple(CAST('2' AS UInt64), CAST('b' AS LowCardinality(String)))"
+    assert f" AND {key} >= {low} AND {key} < {high} AND " in text
+
+
+def test_an_open_side_of_a_sequence_range_is_left_out() -> None:
+    assert "tuple(`seq`, `venue`) >=" not in query(SequenceRange(lower=None, upper=("2", "b")))
+    assert "tuple(`seq`, `venue`) <" not in query(SequenceRange(lower=("2", "b"), upper=None))
+
+
+def test_values_in_bounds_can_not_leave_their_literal() -> None:
+    text = query(SequenceRange(lower=("1", "x' OR '1' = '1\\"), upper=None))
+
+    assert r"CAST('x\' OR \'1\' = \'1\\' AS LowCardinality(String))" in text
+
+
+def test_files_are_read_as_the_wire_types_and_hashed_by_the_same_expression() -> None:
+    mapped = mapping()
+
+    assert file_structure(mapped) == "`ts` DateTime64(6, 'UTC'), `seq` Decimal(20, 0), `venue` String"
+    assert file_rows(mapped, "f()") == "SELECT `ts` AS `ts`, `seq` AS `seq`, `venue` AS `venue` FROM f()"
+    assert fingerprint_query(mapped, "q") == f"SELECT count() AS rows, sum({mapped.digest_sql()}) AS digest FROM (q)"
+    assert mapped.digest_sql() in query()
+
+
+def test_the_guard_of_the_types_ignores_how_a_server_lays_out_type_names() -> None:
+    guard = types_unchanged(mapping())
+
+    assert "'DateTime64(3),UInt64,LowCardinality(String)'" in guard
+    assert r"'\\s', ''" in guard
+
+
+def test_the_condition_of_a_window_stands_alone() -> None:
+    assert window_condition(STREAM, mapping(), WINDOW) == (
+        "`ts` >= toDateTime64('2024-01-01 00:00:00.000', 3, 'UTC')"
+        " AND `ts` < toDateTime64('2024-01-02 00:00:00.000', 3, 'UTC')"
+    )
+
+
+def test_no_setting_may_shorten_a_result() -> None:
+    assert {value for name, value in READ_SETTINGS.items() if name.endswith("overflow_mode")} == {"throw"}
