@@ -28,8 +28,9 @@ def bucket_sql(step: Step) -> str:
         case Step.MONTH:
             return "toInt64(toYear(instant)) * 12 + toMonth(instant) - 1"
         case _:
-            micros = "toUnixTimestamp64Micro(instant)"
-            return f"{micros} - positiveModulo({micros}, {_MICROS[step]})"
+            # Rounded down by intDiv, which rounds to zero: positiveModulo is wrong before 1970 in ClickHouse 24 and 25.
+            micros, step_micros = "toUnixTimestamp64Micro(instant)", f"toInt64({_MICROS[step]})"
+            return f"intDiv({micros} - if({micros} < 0, {step_micros} - 1, 0), {step_micros}) * {step_micros}"
 
 
 def bucket_start(step: Step, bucket: int) -> datetime:
