@@ -118,11 +118,11 @@ class Session:
         process = self._process
         context: Any = getattr(self, "context", None)
         if context is not None:
-            if process is None or process.poll() is not None:
-                # There is nobody left to ask; without this, Spark would wait for an answer and warn.
-                context._jsc = None  # noqa: SLF001
+            # Asked here, because PySpark would warn where the JVM has died, and die it may at any moment.
             with contextlib.suppress(Py4JError, OSError):
-                context.stop()
+                context._jsc.stop()  # noqa: SLF001
+            context._jsc = None  # noqa: SLF001
+            context.stop()
         _forget_gateway()
         if process is not None:
             _end(process)

@@ -62,16 +62,6 @@ def spark_engine(stack: EmbeddedStack) -> Iterator[SparkEngine]:
     engine.stop()
 
 
-def running_tasks(engine: SparkEngine) -> int:
-    """How many tasks of the engine run at this moment."""
-    session = engine._session
-    if session is None or not session.alive:
-        return 0
-    tracker = session.context.statusTracker()
-    stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
-    return sum(stage.numActiveTasks for stage in stages if stage is not None)
-
-
 def wait_until(holds: Callable[[], bool], *, deadline_s: float, what: str) -> None:
     """Wait until a condition holds.
 
@@ -135,6 +125,15 @@ class HotTable:
             " SETTINGS function_sleep_max_microseconds_per_block = 30000000"
         )
         return HotTable.of(self.endpoints, self.client, name)
+
+    def running_queries(self) -> int:
+        """How many queries that name the table run at this moment, this one left out."""
+        name = self.stream.source.table
+        found = self.client.query(
+            f"SELECT count() FROM system.processes WHERE position(query, '{name}') > 0"
+            " AND position(query, 'system.processes') = 0"
+        )
+        return int(found.result_rows[0][0])
 
     def batch(self, *seconds: int) -> Batch:
         """A batch whose units are the stretches between the given seconds after ``START``."""
