@@ -100,7 +100,7 @@ def _configuration(endpoints: Endpoints) -> dict[str, Any]:
         "spark": {"master": "local[1]"},
         "consumer": {"http_port": 0, "lease_seconds": 5, "workers": 4},
         # The demo plays days of the past, so it sends the tick itself, once, at its end.
-        "emitter": {"poll": "500ms", "grace": format_duration(SETTLE_LAG), "tick": "365d"},
+        "emitter": {"poll": "500ms", "grace": format_duration(SETTLE_LAG), "tick": "0"},
         "streams": [_stream(table) for table in TABLES],
     }
 

@@ -201,6 +201,8 @@ class Emitter:
         return len(events)
 
     def _tick(self, lease: EmitterLease, now: datetime) -> int:
+        if not self._settings.tick:
+            return 0
         boundary = due_tick(now=now, last=self._store.last_tick(), every=self._settings.tick)
         if boundary is None or not self._streams:
             return 0

@@ -124,7 +124,10 @@ class ConsumerSettings(Section):
 
 
 class EmitterSettings(Section):
-    """The emitter of ticks and partition closes."""
+    """The emitter of ticks and partition closes.
+
+    ``tick`` is the distance of the wall-clock boundaries, counted from midnight UTC of 1970-01-01; 0 sends none.
+    """
 
     tick: Duration = timedelta(minutes=15)
     poll: Duration = timedelta(seconds=15)
