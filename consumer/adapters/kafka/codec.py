@@ -81,8 +81,15 @@ class EncodedEvent:
 
 
 def encode(event: Event, *, traceparent: str | None = None) -> EncodedEvent:
-    """Return an event's message in binary mode, keyed by its stream; ``traceparent`` overrides the event's own."""
-    attributes = to_model(event).model_dump(mode="json", exclude_none=True)
+    """Return an event's message in binary mode, keyed by its stream; ``traceparent`` overrides the event's own.
+
+    Raises:
+        InvalidEventError: if no reader would accept it, which is a defect of the event's maker.
+    """
+    try:
+        attributes = to_model(event).model_dump(mode="json", exclude_none=True)
+    except ValidationError as error:
+        _refuse(error.errors(include_url=False, include_context=False))
     data = json.dumps(attributes.pop("data"), separators=(",", ":")).encode()
     message = to_binary_event(CloudEvent({**attributes, "time": event.time}, data))
     headers = sorted(message.headers.items())

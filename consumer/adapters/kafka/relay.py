@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from consumer.domain.errors import TransientError
+from consumer.domain.errors import TransientError, UnknownCommitError
 from consumer.domain.event import Event
 from consumer.ports import OutboxMessage
 
@@ -71,7 +71,7 @@ class OutboxRelay:
         while not stop.is_set():
             try:
                 relayed = self.run_once()
-            except TransientError as error:
+            except (TransientError, UnknownCommitError) as error:
                 if not failing:
                     _log.warning("relay.failed", error=error.message, remedy=error.remedy)
                 failing = True

@@ -284,6 +284,19 @@ def _refusal(message: EncodedEvent, partition: int, *, partitions: int) -> Inval
     return None
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        replace(TICK, stream="../x"),
+        replace(TICK, cutoff=datetime(2025, 3, 1)),  # noqa: DTZ001 - naive on purpose
+        replace(CLOSED, content_id=None),
+    ],
+)
+def test_what_no_reader_would_accept_is_not_written(event: Event) -> None:
+    with pytest.raises(InvalidEventError, match=r"data\."):
+        encode(event)
+
+
 def test_the_same_fact_has_the_same_id_in_every_process_and_zone() -> None:
     boundary = datetime(2025, 3, 1, 13, 15, tzinfo=timezone(timedelta(hours=1)))
     assert tick(stream="trades", boundary=boundary).id == TICK.id == "db5f3c6b-728b-5f5e-9a17-96b4c04f0704"
