@@ -31,7 +31,8 @@ def missing_row(stream: str) -> DivergenceError:
     """Return the error for a stream that has no row in the ledger though it is being worked on."""
     return DivergenceError(
         f"stream {stream}: the ledger has no row for it",
-        remedy=f"somebody deleted it or restored an older ledger; rebuild it with `icehaul repair {stream}`",
+        remedy="find out who deleted it or restored an older ledger, and put the row back; then run"
+        f" `icehaul resume {stream}`",
     )
 
 
@@ -67,7 +68,8 @@ def check_window(batch: Batch, position: Position) -> None:
     if problem is not None:
         raise DivergenceError(
             f"stream {batch.stream}: {problem}",
-            remedy=f"compare the ledger with the target table, then run `icehaul repair {batch.stream}`",
+            remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
+            f" `icehaul resume {batch.stream}`",
         )
 
 
@@ -111,5 +113,6 @@ def check_binding(
     if current_target not in {None, target_uuid}:
         raise DivergenceError(
             f"stream {stream}: the target table is {target_uuid}, the ledger is bound to {current_target}",
-            remedy=f"the target was dropped and created again: compare both, then run `icehaul repair {stream}`",
+            remedy="find out who dropped or recreated the target, and put the old table back; then run"
+            f" `icehaul resume {stream}`",
         )

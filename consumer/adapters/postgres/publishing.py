@@ -102,7 +102,8 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
         if connection.execute(statements("publish")[name], parameters).rowcount != 1:
             raise DivergenceError(
                 f"stream {batch.stream}: {name} of batch {batch.id} {batch.window} touched no row",
-                remedy=f"compare the ledger with the target table, then run `icehaul repair {batch.stream}`",
+                remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
+                f" `icehaul resume {batch.stream}`",
             )
     send(connection, publication.outbox)
 
