@@ -7,20 +7,42 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import PurePosixPath
+from uuid import UUID
 
 import psycopg
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.conversions import from_bytes
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import StaticTable
 from pyiceberg.transforms import DayTransform
-from pyiceberg.types import DateType, LongType, NestedField, PrimitiveType, StringType, TimestamptzType
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FixedType,
+    FloatType,
+    IcebergType,
+    IntegerType,
+    ListType,
+    LongType,
+    MapType,
+    NestedField,
+    PrimitiveType,
+    StringType,
+    StructType,
+    TimestamptzType,
+    UUIDType,
+)
 
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.domain.errors import CheckFailedError, TargetMismatchError
@@ -193,12 +215,12 @@ def test_the_partition_is_that_of_the_units_window(
 def test_a_stream_may_be_on_a_date_column(tier: IcebergColdTier) -> None:
     tier.mapping = TableMapping(columns=(column("ts", DateType(), required=True), *MAPPING.columns[1:]))
     claim = tier.begin()
-    step = tier.write(claim, rows=0, span=timedelta(days=1))
+    step = tier.begin_batch(claim, span=timedelta(days=1))
     rows = rows_of(step.publication.batch.window, 2).set_column(0, "ts", pa.array([START.date()] * 2, pa.date32()))
-    batch = tier.plan(step.publication.batch.window)
+    batch = step.publication.batch
     file = tier.put_rows(tier.target(), batch, rows)
     tier.catalog.check(tier.target(), tier.stream, [file])
-    tier.catalog.publish(replace(step.publication, batch=batch, files=[file]))
+    tier.catalog.publish(replace(step.publication, files=[file]))
     (entry,) = entries(tier)
     assert partition(entry) == [19723]
     assert tier.catalog.data_files(tier.stream.target, PartitionBy.DAY, batch.window) == [file.path]
@@ -222,13 +244,13 @@ def test_metrics_are_those_of_the_rows(tier: IcebergColdTier) -> None:
 
 def test_a_row_group_without_bounds_never_hides_rows(tier: IcebergColdTier) -> None:
     claim = tier.begin()
-    step = tier.write(claim, rows=0)
+    step = tier.begin_batch(claim)
     rows = rows_of(step.publication.batch.window, 4)
     # Parquet leaves bounds of this length out; those of the other row group alone would be wrong for the file.
     rows = rows.set_column(2, "note", pa.array(["z" * 100_000, "z" * 100_000, "a", "b"]))
-    batch = tier.plan(step.publication.batch.window)
+    batch = step.publication.batch
     file = tier.put_rows(tier.target(), batch, rows, group=2)
-    tier.catalog.publish(replace(step.publication, batch=batch, files=[file]))
+    tier.catalog.publish(replace(step.publication, files=[file]))
     (entry,) = entries(tier)
     assert tier.target().schema.find_field("note").field_id not in entry.upper_bounds
     assert tier.table().scan(row_filter="note >= 'y'").count() == 2
@@ -461,3 +483,52 @@ def test_a_publication_without_coordinates_is_published(tier: IcebergColdTier) -
     assert snapshot is not None
     assert snapshot.summary is not None
     assert "icehaul.kafka-topic" not in snapshot.summary.additional_properties
+
+
+def test_every_type_that_a_target_may_have_is_described(tier: IcebergColdTier) -> None:
+    pair = StructType(
+        NestedField(field_id=71, name="left", field_type=IntegerType(), required=True),
+        NestedField(field_id=72, name="right", field_type=StringType(), required=False),
+    )
+    kinds: dict[str, tuple[IcebergType, list[object]]] = {
+        "small": (DecimalType(9, 2), [Decimal("-1.50"), None]),
+        "medium": (DecimalType(18, 0), [Decimal(10**17), Decimal(-5)]),
+        "large": (DecimalType(38, 10), [Decimal("-12345678901234567890.0000000001"), Decimal(7)]),
+        "unsigned": (DecimalType(20, 0), [Decimal(2**64 - 1), Decimal(0)]),
+        "key": (UUIDType(), [UUID(int=5).bytes, UUID(int=9).bytes]),
+        "real": (DoubleType(), [float("nan"), -0.0]),
+        "single": (FloatType(), [float("nan"), float("nan")]),
+        "flag": (BooleanType(), [True, False]),
+        "day": (DateType(), [date(1900, 1, 1), date(2299, 12, 31)]),
+        "raw": (BinaryType(), [b"\xff" * 40, b""]),
+        "fixed": (FixedType(4), [b"\x00\x01\x02\x03", None]),
+        "nothing": (StringType(), [None, None]),
+        "pair": (pair, [{"left": 1, "right": None}, {"left": 2, "right": "r"}]),
+        "pairs": (ListType(element_id=81, element_type=pair, element_required=False), [[{"left": 1}], []]),
+        "map": (
+            MapType(key_id=91, key_type=StringType(), value_id=92, value_type=LongType(), value_required=False),
+            [[("a", 1), ("b", None)], []],
+        ),
+    }
+    added = tuple(column(name, kind) for name, (kind, _) in kinds.items())
+    tier.mapping = TableMapping(columns=(*MAPPING.columns, *added))
+    claim = tier.begin()
+    step = tier.begin_batch(claim)
+    batch = step.publication.batch
+    target = tier.target()
+    arrow = schema_to_pyarrow(target.schema)
+    columns = rows_of(batch.window, 2).to_pydict() | {name: values for name, (_, values) in kinds.items()}
+    rows = pa.table([pa.array(columns[field.name], field.type) for field in arrow], schema=arrow)
+    file = tier.put_rows(target, batch, rows)
+    tier.catalog.check(target, tier.stream, [file])
+    tier.catalog.publish(replace(step.publication, files=[file]))
+    (entry,) = entries(tier)
+    schema = target.schema
+    unsigned, single = (schema.find_field(name).field_id for name in ("unsigned", "single"))
+    assert decoded(DecimalType(20, 0), entry.upper_bounds[unsigned]) == Decimal(2**64 - 1)
+    assert single not in entry.lower_bounds
+    read = tier.table().scan().to_arrow()
+    assert read.num_rows == 2
+    assert read["unsigned"].to_pylist() == [Decimal(2**64 - 1), Decimal(0)]
+    assert read["map"].to_pylist() == [[("a", 1), ("b", None)], []]
+    assert tier.table().scan(row_filter="unsigned > 5").count() == 1

@@ -109,10 +109,15 @@ def parquet_bytes(rows: pa.Table, target: TargetTable, *, codec: str = "zstd", g
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A batch that is written and recorded, ready to be published."""
+    """A batch that is begun and recorded, and as far as it has files, ready to be published."""
 
     publication: Publication
-    file: WrittenFile
+
+    @property
+    def file(self) -> WrittenFile:
+        """Its only file."""
+        (file,) = self.publication.files
+        return file
 
 
 class ColdTier(ABC):
@@ -187,24 +192,23 @@ class ColdTier(ABC):
         assert target is not None
         return target
 
+    def begin_batch(self, claim: Claim, *, rows: int = 3, span: timedelta = HOUR) -> Step:
+        """Begin the batch that follows the ledger's watermark; its files are up to the test."""
+        record = self.ledger.read([claim.stream])[claim.stream]
+        batch = self.plan(Window(lower=record.watermark, upper=record.watermark + span), rows=rows)
+        self.ledger.begin(claim, batch, TRIGGER)
+        publication = Publication(
+            claim=replace(claim, record=record), stream=self.stream, batch=batch, trigger=TRIGGER, files=[], outbox=[]
+        )
+        return Step(publication=publication)
+
     def write(self, claim: Claim, *, rows: int = 3, note: str = "n", span: timedelta = HOUR) -> Step:
         """Write the batch that follows the ledger's watermark, up to the publish."""
-        record = self.ledger.read([claim.stream])[claim.stream]
-        window = Window(lower=record.watermark, upper=record.watermark + span)
+        begun = self.begin_batch(claim, rows=rows, span=span).publication
         target = self.target()
-        batch = self.plan(window, rows=rows)
-        self.ledger.begin(claim, batch, TRIGGER)
-        file = self.put_rows(target, batch, rows_of(window, rows, note=note))
-        self.ledger.stage(claim, batch.id, f"{target.location}/data/{batch.id}", [file])
-        publication = Publication(
-            claim=replace(claim, record=record),
-            stream=self.stream,
-            batch=batch,
-            trigger=TRIGGER,
-            files=[file],
-            outbox=[],
-        )
-        return Step(publication=publication, file=file)
+        file = self.put_rows(target, begun.batch, rows_of(begun.batch.window, rows, note=note))
+        self.ledger.stage(claim, begun.batch.id, f"{target.location}/data/{begun.batch.id}", [file])
+        return Step(publication=replace(begun, files=[file]))
 
     def put_rows(self, target: TargetTable, batch: Batch, rows: pa.Table, *, group: int = 1_000_000) -> WrittenFile:
         """Put rows on the store as the file of the batch's first unit."""
