@@ -117,7 +117,14 @@ class Topic:
 class Member:
     """One consumer: its loop runs in a thread."""
 
-    def __init__(self, kafka: KafkaSettings, handler: Handler, consumer: ConsumerSettings | None = None) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        handler: Handler,
+        consumer: ConsumerSettings | None = None,
+        *,
+        start_seconds: float = 10,
+    ) -> None:
         self.metrics = MemoryMetrics()
         self.tracing = MemoryTracing()
         self.letters = Letters()
@@ -126,7 +133,7 @@ class Member:
         self.loop = EventLoop[KafkaMessage](
             settings=consumer,
             group=kafka.group,
-            source=KafkaEventSource(kafka, consumer, self.metrics, start_seconds=10),
+            source=KafkaEventSource(kafka, consumer, self.metrics, start_seconds=start_seconds),
             decode=decode,
             handler=handler,
             dead_letters=self.letters,

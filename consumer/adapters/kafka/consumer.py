@@ -52,6 +52,8 @@ class KafkaEventSource:
         self._fatal: IcehaulError | None = None
         self._last_error: KafkaError | None = None
         self._starting = True
+        self._paused: set[Partition] = set()
+        self._starts: dict[Partition, int] = {}
         self._silent_until: dict[str, Deadline] = {}
         self._listener: RebalanceListener | None = None
         self._incremental = kafka.group_protocol == "consumer" or kafka.assignment_strategy == "cooperative-sticky"
@@ -134,10 +136,12 @@ class KafkaEventSource:
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Stop fetching, stay in the group."""
+        self._paused.update(partitions)
         self._client.pause([TopicPartition(*partition) for partition in partitions])
 
     def resume(self, partitions: Sequence[Partition]) -> None:
         """Fetch again."""
+        self._paused.difference_update(partitions)
         self._client.resume([TopicPartition(*partition) for partition in partitions])
 
     def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
@@ -157,6 +161,7 @@ class KafkaEventSource:
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         starting = self._start_positions(partitions)
+        self._starts.update({_at(found): found.offset for found in starting})
         if self._incremental:
             client.incremental_assign(starting)
         else:
@@ -172,8 +177,10 @@ class KafkaEventSource:
     def _tell(
         self, call: Callable[[RebalanceListener, Sequence[Partition]], None], partitions: list[TopicPartition]
     ) -> None:
+        told = [_at(found) for found in partitions]
+        self._paused.difference_update(told)
         if self._listener is not None:
-            call(self._listener, [Partition(found.topic, found.partition) for found in partitions])
+            call(self._listener, told)
 
     def _start_positions(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Return the partitions with the beginning as position where the group has committed nothing."""
@@ -186,7 +193,7 @@ class KafkaEventSource:
         for found in committed:
             if found.error is None and found.offset < 0:
                 found.offset = OFFSET_BEGINNING
-                _log.info("consumer.starts_at_beginning", partition=f"{found.topic}/{found.partition}")
+                _log.info("consumer.starts_at_beginning", partition=str(_at(found)))
         return committed
 
     # ------------------------------------------------------------------------------------ errors
@@ -214,9 +221,24 @@ class KafkaEventSource:
                 error=error.str(),
                 consequence="events before the new beginning are gone; the next tick of each stream covers them",
             )
-        self._client.incremental_unassign([at_beginning])
-        self._client.incremental_assign([at_beginning])
+        self._jump(at_beginning)
         self._tell(lambda listener, found: listener.assigned(found), [at_beginning])
+
+    def _jump(self, place: TopicPartition) -> None:
+        """Fetch a partition from another position; a seek has no effect once its fetching has failed."""
+        self._starts[_at(place)] = place.offset
+        if self._incremental:
+            self._client.incremental_unassign([place])
+            self._client.incremental_assign([place])
+            return
+        others = [found for found in self._client.position(self._client.assignment()) if _at(found) != _at(place)]
+        for found in others:
+            if found.offset < 0:  # nothing was consumed since it was assigned
+                found.offset = self._starts.get(_at(found), found.offset)
+        self._client.assign([*others, place])
+        still_paused = [found for found in others if _at(found) in self._paused]
+        if still_paused:
+            self._client.pause(still_paused)
 
     def _committed(self, partition: Partition) -> int | None:
         try:
@@ -238,3 +260,7 @@ class KafkaEventSource:
     def _raise_fatal(self) -> None:
         if self._fatal is not None:
             raise self._fatal
+
+
+def _at(place: TopicPartition) -> Partition:
+    return Partition(place.topic, place.partition)
