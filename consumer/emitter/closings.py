@@ -21,7 +21,10 @@ class Closing:
 def find_closings(
     inventory: Inventory, *, sent: Mapping[str, str], now: datetime, quiet_for: timedelta
 ) -> tuple[Closing, ...]:
-    """Return the partitions that are closed and whose present content was not sent, oldest first.
+    """Return the partitions that are closed and whose present content was not sent, newest first.
+
+    The newest close asks for all that the older ones ask for: handled first, it makes one plan with large batches
+    of a backlog, and the others find nothing left to do.
 
     A partition is closed when no part was written to it for ``quiet_for``, and newer data exists, or its period
     is past. Newer data is a partition that begins after this one's last row: partitions by exchange or by hash,
@@ -41,7 +44,7 @@ def find_closings(
         and (latest_start > partition.last or (inventory.period is not None and end <= now))
         and sent.get(partition.id) != partition.content.id
     ]
-    return tuple(sorted(closed, key=lambda closing: (closing.cutoff, closing.partition.id)))
+    return tuple(sorted(closed, key=lambda closing: (closing.cutoff, closing.partition.id), reverse=True))
 
 
 def period_end(partition: Partition, inventory: Inventory) -> datetime:

@@ -106,7 +106,7 @@ def test_no_cutoff_passes_the_end_of_time(period: PartitionBy | None, precision:
     st.lists(st.tuples(st.integers(0, 8), st.integers(0, 600), st.integers(1, 3)), unique_by=lambda spec: spec[0]),
     st.integers(0, 20_000),
 )
-def test_what_closes_is_quiet_in_order_and_ends_after_its_last_row(
+def test_what_closes_is_quiet_newest_first_and_ends_after_its_last_row(
     specs: list[tuple[int, int, int]], minutes: int
 ) -> None:
     now = MONDAY + timedelta(minutes=minutes)
@@ -115,6 +115,6 @@ def test_what_closes_is_quiet_in_order_and_ends_after_its_last_row(
     for closing in closings:
         assert closing.partition.modified + GRACE <= now
         assert closing.cutoff > closing.partition.last
-    assert [closing.cutoff for closing in closings] == sorted(closing.cutoff for closing in closings)
+    assert [closing.cutoff for closing in closings] == sorted((closing.cutoff for closing in closings), reverse=True)
     sent = {closing.partition.id: closing.partition.content.id for closing in closings}
     assert find_closings(_inventory(*partitions), sent=sent, now=now, quiet_for=GRACE) == ()
