@@ -23,8 +23,8 @@ from consumer.embedded.process import Launch, minimal_environment, tethered
 # Apart from the cold tier's bucket, where no stray object may ever be found.
 _PROBE_BUCKET = "icehaul-probe"
 _SHELL_DEADLINE_S = 10.0
-# The program hard-codes this socket's place.
-_GRPC_SOCKET = "/tmp/seaweedfs-s3-grpc-{port}.sock"  # noqa: S108
+# The program hard-codes the place of these sockets.
+_GRPC_SOCKET = "/tmp/seaweedfs-{server}-grpc-{port}.sock"  # noqa: S108
 _TABLE_BUCKET = "s3tables.bucket -create -name {name} -account 000000000000\n"
 _TABLE_BUCKET_EXISTS = "already"
 
@@ -128,8 +128,16 @@ class ObjectStore(Component):
             self._table_bucket_made = True
 
     def clean_up(self) -> None:
-        """Remove the socket that the server leaves in the temporary directory."""
-        Path(_GRPC_SOCKET.format(port=self._ports.s3_grpc)).unlink(missing_ok=True)
+        """Remove the sockets that the servers leave in the temporary directory."""
+        ports = self._ports
+        servers = {
+            "master": ports.master_grpc,
+            "volume": ports.volume_grpc,
+            "filer": ports.filer_grpc,
+            "s3": ports.s3_grpc,
+        }
+        for server, port in servers.items():
+            Path(_GRPC_SOCKET.format(server=server, port=port)).unlink(missing_ok=True)
 
     def _make_table_bucket(self) -> None:
         ports = self._ports

@@ -1,4 +1,4 @@
--- The table of the stream in icehaul.yaml; replace both by your own.
+-- The table of the stream in icehaul.yaml: replace both by your own.
 CREATE DATABASE IF NOT EXISTS market;
 CREATE TABLE IF NOT EXISTS market.trades
 (

