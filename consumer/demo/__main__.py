@@ -38,7 +38,8 @@ def main() -> int:
     run.add_argument("--keep", action="store_true", help="leave the stack up afterwards")
     commands.add_parser("stop", help="end a stack that was left up")
     arguments = parser.parse_args()
-    console = Console(highlight=False)
+    # Where nobody looks at a terminal, tables and trees need not be cut to 80 columns.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     paths = Paths(_ROOT.absolute())
     try:
         if arguments.command == "stop":

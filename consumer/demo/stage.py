@@ -143,7 +143,6 @@ class Troupe:
             **self.paths.environment(),
             "JAVA_HOME": str(self.java_home),
             "ICEHAUL_TELEMETRY__TRACE_FILE": str(self.paths.traces / f"{name}.jsonl"),
-            "ICEHAUL_TELEMETRY__SERVICE_NAME": f"icehaul-{name}",
             "ICEHAUL_TELEMETRY__LOG_FORMAT": "json",
         }
         launch = Launch(

@@ -132,16 +132,17 @@ class Story:
             self.facts.replays += 1
             self.facts.snapshots_before_replay, self.facts.snapshots_after_replay = before, after
             self.facts.events = self._group.events()
-            self._voice.fact(f"{events} events replayed: {after - before} new snapshots, 0 new rows expected")
+            if after != before:
+                raise DemoFailure(f"the replay of {events} events made {after - before} new snapshots")
+            self._voice.fact(f"{events} events replayed: no new snapshot, so no new row")
 
     def _await_day(self, days: int) -> None:
         day = timedelta(days=days)
         wanted: dict[str, datetime] = {}
-        for name, stream in self._application.streams.items():
+        for name in self._application.streams:
             capture = next((one for one in market.CAPTURES if one.table == name), market.CAPTURES[0])
             start = datetime(capture.day.year, capture.day.month, capture.day.day, tzinfo=UTC) + day
             source_partition = PartitionBy.MONTH if name == "bronze_book_kraken" else PartitionBy.DAY
-            del stream
             wanted[name] = source_partition.ceil(start)
         self._await(f"{len(wanted)} streams to be offloaded", lambda: self._reached(wanted))
 
