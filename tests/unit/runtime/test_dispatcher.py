@@ -36,9 +36,7 @@ class Bench:
         self._lock = threading.Lock()
         self._delay = delay
         self._sent = 0
-        self.dispatcher = Dispatcher[MemoryMessage](
-            workers=workers, run=run, finished=self._note, failed=self._failed
-        )
+        self.dispatcher = Dispatcher[MemoryMessage](workers=workers, run=run, finished=self._note, failed=self._failed)
 
     def send(
         self,
