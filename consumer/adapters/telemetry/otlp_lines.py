@@ -52,8 +52,8 @@ class LinesSpanExporter(SpanExporter):
 
 
 def read_requests(paths: Sequence[Path]) -> Iterator[Object]:
-    """Read the requests of several files; a last line that is still being written is left out."""
-    for path in paths:
+    """Read the requests of several files, as far as they exist; a line that was not finished is left out."""
+    for path in filter(Path.exists, paths):
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 request = json.loads(line)

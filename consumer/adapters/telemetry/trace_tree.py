@@ -50,11 +50,12 @@ def read_spans(paths: Sequence[Path]) -> list[FileSpan]:
 
 def render_trace(paths: Sequence[Path], trace_id: str) -> Tree:
     """Draw one trace (its id in 32 hexadecimal digits) from trace files."""
-    return render([span for span in read_spans(paths) if span.trace_id == trace_id])
+    spans = [span for span in read_spans(paths) if span.trace_id == trace_id]
+    return render(spans) if spans else Tree(Text(f"trace {trace_id}: no spans in the trace files", "dim"))
 
 
 def render(spans: Sequence[FileSpan]) -> Tree:
-    """Draw the spans of one trace: who caused what, when after the trace's start, and for how long.
+    """Draw the spans (at least one) of one trace: who caused what, when after the trace's start, and for how long.
 
     A span whose parent is in no file hangs from the root.
     """
@@ -62,10 +63,9 @@ def render(spans: Sequence[FileSpan]) -> Tree:
     children: dict[str | None, list[FileSpan]] = defaultdict(list)
     for span in spans:
         children[span.parent_id if span.parent_id in known else None].append(span)
-    begin = min((span.started_ns for span in spans), default=0)
-    end = max((span.ended_ns for span in spans), default=0)
-    trace_id = spans[0].trace_id if spans else "empty"
-    tree = Tree(Text.assemble(("trace ", "bold"), trace_id, (f"  {_duration(end - begin)}", "dim")), guide_style="dim")
+    begin = min(span.started_ns for span in spans)
+    length = _duration(max(span.ended_ns for span in spans) - begin)
+    tree = Tree(Text.assemble(("trace ", "bold"), spans[0].trace_id, (f"  {length}", "dim")), guide_style="dim")
     _grow(tree, None, children, begin)
     return tree
 

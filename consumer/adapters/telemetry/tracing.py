@@ -33,7 +33,8 @@ TRACER = "icehaul"
 
 _TRACES_PATH = "/v1/traces"
 _DELAY_MS = 1_000
-_EXPORT_SECONDS = 10
+_EXPORT_SECONDS = 3
+"""How long one export is tried: also how long a collector that is gone may delay the end of the process."""
 
 
 class Tracing:

@@ -1,0 +1,187 @@
+"""Traces: to a collector by OTLP, to lines of OTLP/JSON, and back as a tree."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.trace import Link, SpanKind, Tracer
+from rich.console import Console
+
+from consumer.adapters.telemetry.trace_tree import read_spans, render_trace
+from consumer.adapters.telemetry.tracing import Tracing
+from consumer.settings.connections import TelemetrySettings
+
+
+class Collector(ThreadingHTTPServer):
+    """A little OTLP/HTTP receiver."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.received: list[tuple[str, ExportTraceServiceRequest]] = []
+        super().__init__(("127.0.0.1", 0), _Receiver)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.server.received.append((self.path, ExportTraceServiceRequest.FromString(body)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def a_story(tracer: Tracer) -> str:
+    """Trace one event and return the trace's id."""
+    with (
+        tracer.start_as_current_span("send events", kind=SpanKind.PRODUCER) as send,
+        tracer.start_as_current_span(
+            "process events", kind=SpanKind.CONSUMER, links=[Link(send.get_span_context())]
+        ) as process,
+    ):
+        process.set_attribute("messaging.kafka.offset", 7)
+        with tracer.start_as_current_span("offload.publish") as publish:
+            publish.set_attribute("offload.rows", 23_465)
+            publish.set_attribute("ratio", 0.5)
+            publish.set_attribute("empty", value=False)
+            publish.set_attribute("names", ["a", "b"])
+        tracer.start_span("offload.unit", start_time=1_000_000_000).end(3_500_000_000)
+        with pytest.raises(ZeroDivisionError), tracer.start_as_current_span("offload.check"):
+            raise ZeroDivisionError
+    return f"{send.get_span_context().trace_id:032x}"
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1/traces"])
+def test_spans_reach_an_otlp_collector(collector: Collector, suffix: str) -> None:
+    tracing = Tracing(TelemetrySettings(otlp_endpoint=collector.url + suffix), role="consumer")
+    trace_id = a_story(tracing.tracer)
+    assert tracing.flush()
+    tracing.shutdown()
+    paths = {path for path, _ in collector.received}
+    assert paths == {"/v1/traces"}
+    resources = [resource for _, request in collector.received for resource in request.resource_spans]
+    attributes = {pair.key: pair.value for resource in resources for pair in resource.resource.attributes}
+    assert attributes["service.name"].string_value == "icehaul-consumer"
+    assert attributes["service.version"].string_value
+    assert attributes["process.pid"].int_value
+    spans = [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
+    assert {span.trace_id.hex() for span in spans} == {trace_id}
+    assert len(spans) == 5
+
+
+def test_a_collector_that_is_gone_does_not_stop_the_work_or_the_end(collector: Collector) -> None:
+    url = collector.url
+    collector.server_close()
+    tracing = Tracing(TelemetrySettings(otlp_endpoint=url), role="consumer")
+    assert a_story(tracing.tracer)
+    tracing.flush(1)
+    tracing.shutdown()
+
+
+def test_the_trace_file_is_what_a_collector_reads(tmp_path: Path) -> None:
+    file = tmp_path / "made" / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+    trace_id = a_story(tracing.tracer)
+    tracing.shutdown()
+    requests = [json.loads(line) for line in file.read_text().splitlines()]
+    spans = [
+        span
+        for request in requests
+        for found in request["resourceSpans"]
+        for scope in found["scopeSpans"]
+        for span in scope["spans"]
+    ]
+    by_name = {span["name"]: span for span in spans}
+    assert {span["traceId"] for span in spans} == {trace_id}
+    assert by_name["send events"]["kind"] == 4
+    assert by_name["send events"]["parentSpanId"] == ""
+    assert by_name["process events"]["parentSpanId"] == by_name["send events"]["spanId"]
+    assert by_name["process events"]["links"][0]["spanId"] == by_name["send events"]["spanId"]
+    assert by_name["offload.unit"]["startTimeUnixNano"] == "1000000000"
+    assert by_name["offload.check"]["status"]["code"] == 2
+    assert by_name["offload.check"]["events"][0]["name"] == "exception"
+    values = {pair["key"]: pair["value"] for pair in by_name["offload.publish"]["attributes"]}
+    assert values["offload.rows"] == {"intValue": "23465"}
+    assert values["ratio"] == {"doubleValue": 0.5}
+    assert values["empty"] == {"boolValue": False}
+    assert values["names"]["arrayValue"]["values"][1] == {"stringValue": "b"}
+
+
+def test_a_trace_is_drawn_as_a_tree_from_the_files_of_several_processes(tmp_path: Path) -> None:
+    producer = Tracing(TelemetrySettings(trace_file=str(tmp_path / "emitter.jsonl")), role="emitter")
+    consumer = Tracing(TelemetrySettings(trace_file=str(tmp_path / "consumer.jsonl")), role="consumer")
+    with producer.tracer.start_as_current_span("send events") as send:
+        trace_id = f"{send.get_span_context().trace_id:032x}"
+        a_story(consumer.tracer)
+    a_story(consumer.tracer)  # another trace, which does not belong into the picture
+    producer.shutdown()
+    consumer.shutdown()
+    with (tmp_path / "consumer.jsonl").open("a") as file:
+        file.write('{"resourceSpans": [{"resou')  # killed while it wrote
+    console = Console(file=io.StringIO(), width=160)
+    console.print(render_trace(sorted(tmp_path.glob("*.jsonl")), trace_id))
+    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    assert trace_id in drawn
+    assert drawn.count("offload.publish") == 1
+    assert "icehaul-emitter" in drawn
+    assert "23465 rows" in drawn
+    assert "2.50 s" in drawn
+    assert drawn.index("send events") < drawn.index("process events") < drawn.index("offload.publish")
+
+
+def test_several_writers_of_one_file_do_not_mix_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+
+    def write(_number: int) -> None:
+        tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+        for _ in range(50):
+            a_story(tracing.tracer)
+        tracing.shutdown()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert len(read_spans([file])) == 4 * 50 * 5
+
+
+def test_sampling_follows_the_parent_and_the_ratio(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file), sample_ratio=0.0), role="consumer")
+    a_story(tracing.tracer)
+    tracing.shutdown()
+    assert not file.exists()
+
+
+def test_an_unknown_trace_is_an_empty_tree(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(render_trace([tmp_path / "never-written.jsonl"], "0" * 32))
+    assert "no spans" in console.file.getvalue()  # type: ignore[attr-defined]
