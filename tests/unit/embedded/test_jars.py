@@ -115,7 +115,7 @@ def settings_file(home: Path, mirror_of: str, namespace: str = "") -> Path:
 
 
 @pytest.mark.parametrize("mirror_of", ["*", "central", "external:*", "a, central"])
-@pytest.mark.parametrize("namespace", ["", ' xmlns="http://maven.apache.org/SETTINGS/1.2.0"'])
+@pytest.mark.parametrize("namespace", ["", ' xmlns="urn:maven:settings"'])
 def test_a_mirror_in_the_maven_settings_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror_of: str, namespace: str
 ) -> None:
