@@ -27,7 +27,7 @@ from consumer.embedded.endpoints import Endpoints
 from consumer.embedded.errors import StackAlreadyRunningError, StackNotRunningError
 from consumer.embedded.layout import Layout
 from consumer.embedded.stack import EmbeddedStack
-from tests.support.processes import listening_addresses, processes_of
+from tests.support.stack_processes import listening_addresses, processes_of
 from tests.support.waiting import wait_for
 
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}

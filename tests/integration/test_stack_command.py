@@ -14,7 +14,7 @@ from consumer.embedded.layout import Layout
 from consumer.embedded.stack import EmbeddedStack, end_supervisor
 from consumer.entrypoints.cli.output import ExitCode
 from consumer.entrypoints.cli.stack import app
-from tests.support.processes import processes_of
+from tests.support.stack_processes import processes_of
 
 
 @pytest.fixture(scope="module")
