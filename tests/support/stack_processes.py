@@ -1,130 +1,45 @@
-"""icehaul's own processes, as a user starts them, and what they take of the machine."""
+"""Which processes a stack has left on this machine."""
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
-from tests.support.waiting import wait_until
-
-_TETHER = Path(__file__).resolve().parents[2] / "consumer" / "embedded" / "tether.py"
-_PAGE_KIB = 1024
+from consumer.embedded.process_tree import ProcessIdentity, command_line
 
 
-@dataclass
-class Running:
-    """A process of icehaul with its output in a file."""
-
-    popen: subprocess.Popen[bytes]
-    log: Path
-
-    @property
-    def pid(self) -> int:
-        return self.popen.pid
-
-    def text(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
-    def wait_for(self, pattern: str, seconds: float = 90) -> re.Match[str]:
-        """Wait until the log matches, failing early if the process ends."""
-
-        def found() -> re.Match[str] | None:
-            match = re.search(pattern, self.text())
-            assert match or self.popen.poll() is None, f"ended with {self.popen.returncode}:\n{self.text()[-3000:]}"
-            return match
-
-        wait_until(found, seconds=seconds, what=f"{pattern!r} in {self.log}")
-        match = found()
-        assert match is not None
-        return match
-
-    def http_port(self) -> int:
-        """The port of metrics and health; only ready consumers have one."""
-        return int(self.wait_for(r'"port": (\d+)').group(1))
-
-    def terminate(self, seconds: float = 40) -> int:
-        """Ask the process to end, and return its exit code."""
-        self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(seconds)
-
-    def kill(self) -> None:
-        """Kill the process and all that it started, as a crash of the machine would."""
-        with_group = os.getpgid(self.popen.pid)
-        os.killpg(with_group, signal.SIGKILL)
-        self.popen.wait(10)
-
-
-@contextmanager
-def icehaul(*arguments: str, log: Path, environment: Mapping[str, str]) -> Iterator[Running]:
-    """Run a command of icehaul in the background; it is gone when the block ends, however it ends."""
-    argv = [sys.executable, "-m", "consumer.entrypoints.cli.main", *arguments]
-    with log.open("wb") as output:
-        popen = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *argv],
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    running = Running(popen, log)
-    try:
-        yield running
-    finally:
-        if popen.poll() is None:
-            running.kill()
-
-
-class PeakMemory:
-    """Samples the memory of a process and all its descendants; shared pages are counted once (PSS)."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.mib = 0.0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.05):
-            self.mib = max(self.mib, sum(_pss_kib(pid) for pid in family(self._pid)) / _PAGE_KIB)
-
-
-def family(pid: int) -> list[int]:
-    """The process and its descendants."""
-    found = [pid]
-    for one in found:
-        try:
-            tasks = list(Path(f"/proc/{one}/task").iterdir())
-        except OSError:
+def processes_of(directory: Path) -> dict[int, str]:
+    """Living processes that work in ``directory`` or name it on their command line, with those command lines."""
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
             continue
-        for task in tasks:
-            try:
-                found += [int(child) for child in (task / "children").read_text().split()]
-            except OSError:
-                continue
+        pid = int(entry.name)
+        command = " ".join(command_line(pid))
+        if (_works_in(entry, directory) or str(directory) in command) and ProcessIdentity.of(pid) is not None:
+            found[pid] = command
     return found
 
 
-def _pss_kib(pid: int) -> int:
+def listening_addresses(pids: set[int]) -> set[str]:
+    """The addresses (hexadecimal, as in /proc/net/tcp and tcp6) that any of these processes listens on."""
+    sockets: set[str] = set()
+    for pid in pids:
+        for descriptor in (Path("/proc") / str(pid) / "fd").iterdir():
+            target = str(descriptor.readlink()) if descriptor.is_symlink() else ""
+            if target.startswith("socket:["):
+                sockets.add(target.removeprefix("socket:[").removesuffix("]"))
+    addresses: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        for line in (Path("/proc/net") / table).read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            local, state, inode = fields[1], fields[3], fields[9]
+            if state == "0A" and inode in sockets:
+                addresses.add(local.partition(":")[0])
+    return addresses
+
+
+def _works_in(entry: Path, directory: Path) -> bool:
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    match = re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)
-    return int(match.group(1)) if match else 0
+        return (entry / "cwd").readlink().is_relative_to(directory)
+    except OSError:  # it has just ended
+        return False
