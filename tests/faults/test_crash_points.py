@@ -49,7 +49,7 @@ def platform(
 def heir(platform: Platform, spark_engine: SparkEngine) -> Iterator[Application]:
     """The surviving consumer, in this process, with the warm session."""
     with Application(platform.configuration(), environment={}) as application:
-        application.engine = spark_engine  # type: ignore[misc]
+        application.engine = spark_engine
         application.migrate()
         yield application
 

@@ -369,7 +369,9 @@ class IcebergColdTier(ColdTier):
             (),
             (
                 AddSnapshotUpdate(snapshot=snapshot),
-                SetSnapshotRefUpdate(ref_name="main", type=SnapshotRefType.BRANCH, snapshot_id=snapshot.snapshot_id),
+                SetSnapshotRefUpdate(  # type: ignore[call-arg]  # its optional fields have defaults
+                    ref_name="main", type=SnapshotRefType.BRANCH, snapshot_id=snapshot.snapshot_id
+                ),
             ),
         )
         return snapshot.snapshot_id

@@ -1,0 +1,109 @@
+"""The same work on released servers in containers: ClickHouse 24.3, Kafka and Postgres."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from testcontainers.community.clickhouse import ClickHouseContainer
+from testcontainers.community.kafka import KafkaContainer
+from testcontainers.community.postgres import PostgresContainer
+
+from consumer.bootstrap import Application
+from consumer.domain.event_factory import tick
+from consumer.embedded.endpoints import ClickHouseEndpoint, KafkaEndpoint, PostgresEndpoint
+from consumer.embedded.stack import EmbeddedStack
+from tests.support.platform import Platform, day
+
+
+def _engine_answers() -> bool:
+    address = urlsplit(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+    try:
+        if address.scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(address.path)
+        else:
+            socket.create_connection((address.hostname or "", address.port or 2375), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.spark,
+    pytest.mark.skipif(not _engine_answers(), reason="no container engine runs on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def clickhouse() -> Iterator[ClickHouseEndpoint]:
+    with ClickHouseContainer("clickhouse/clickhouse-server:24.3.18.7", port=8123) as server:
+        yield ClickHouseEndpoint(
+            host=server.get_container_host_ip(),
+            port=int(server.get_exposed_port(8123)),
+            user=server.username,
+            password=server.password,
+        )
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresEndpoint]:
+    with PostgresContainer("postgres:16.9") as server:
+        yield PostgresEndpoint(
+            host=server.get_container_host_ip(),
+            port=int(server.get_exposed_port(5432)),
+            database=server.dbname,
+            user=server.username,
+            password=server.password,
+        )
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[KafkaEndpoint]:
+    with KafkaContainer("confluentinc/cp-kafka:7.9.2").with_kraft() as server:
+        yield KafkaEndpoint(bootstrap_servers=server.get_bootstrap_server())
+
+
+def test_offload_from_clickhouse_24_3_through_released_servers(
+    stack: EmbeddedStack,
+    clickhouse: ClickHouseEndpoint,
+    postgres: PostgresEndpoint,
+    kafka: KafkaEndpoint,
+    unique_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoints = stack.endpoints.model_copy(update={"clickhouse": clickhouse, "postgres": postgres, "kafka": kafka})
+    platform = Platform(endpoints, unique_name, tmp_path)
+    for name, value in platform.environment().items():
+        monkeypatch.setenv(name, value)
+    # The server in its container does not reach the store on this machine's loopback: footers are checked, the
+    # digest of the files is not.
+    stream = platform.add_stream(digest="on_demand")
+    platform.insert(10_000)
+    with Application(platform.configuration(), environment={}) as application:
+        application.migrate()
+        application.topics.ensure()
+        application.event_sink.send([tick(stream=stream, boundary=day("2024-01-02"))])
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.support.doomed",
+                str(platform.write()),
+                stream,
+                day("2024-01-02").isoformat(),
+            ],
+            check=True,
+            timeout=120,
+        )
+        (batch,) = application.ledger.batches(stream, 10)
+        assert batch.rows == 10_000
+    platform.close()
