@@ -12,6 +12,9 @@ from consumer.domain.window import PartitionBy
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
 """What icehaul accepts as a name of a database, table, column, namespace or stream (ASCII only)."""
 
+_SHOWN = 130
+"""How many characters of a wrong name a message quotes."""
+
 
 def check_identifier(field_name: str, value: str) -> str:
     """Return ``value`` if it is an acceptable identifier.
@@ -20,9 +23,11 @@ def check_identifier(field_name: str, value: str) -> str:
         ValueError: naming the field, the value and what is allowed.
     """
     if IDENTIFIER.fullmatch(value) is None:
+        shown = value if len(value) <= _SHOWN else value[:_SHOWN] + "..."
         raise ValueError(
-            f"{field_name}: {value!r} is not an allowed name; letters, digits and _ are, not starting with a digit,"
-            " 127 characters at most"
+            # Escaped, for a letter of another alphabet looks like one of ours.
+            f"{field_name}: {shown!a} is not an allowed name; the letters a to z and A to Z, digits and _ are,"
+            " not starting with a digit, 127 characters at most"
         )
     return value
 

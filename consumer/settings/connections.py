@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from consumer.settings.scalars import Duration, Names
+from consumer.settings.scalars import Duration, Names, PositiveDuration
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -20,69 +20,97 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 class Section(BaseModel):
     """Base of all sections: unknown fields are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 
 
 class ClickHouseSettings(Section):
-    """The hot tier.
-
-    ``store_endpoint`` is the object store as the ClickHouse server reaches it, where that differs from
-    ``store.endpoint``.
-    """
+    """The hot tier: a ClickHouse server, spoken to by HTTP."""
 
     host: str = "127.0.0.1"
+    """Host name or address of the HTTP interface."""
     port: Port = 8123
+    """Port of the HTTP interface (8443 is usual with TLS)."""
     user: str = "default"
+    """User that reads the source tables; it needs SELECT on them and on system.parts, and readonly 0 or 2."""
     password: SecretStr = SecretStr("")
+    """Its password: a secret, better given as an environment variable or a secret file."""
     secure: bool = False
+    """Whether to speak TLS."""
     verify: bool = True
+    """Whether to check the server's certificate."""
     ca_file: str | None = None
+    """File with the certificate authority (PEM), where it is not one of the system's."""
     connect_timeout_seconds: Seconds = 10
+    """Seconds until a connection must be there."""
     query_timeout_seconds: Seconds = 600
+    """Seconds that one query may take."""
     query_settings: dict[str, str | int] = Field(default_factory=dict)
+    """ClickHouse settings sent with every query, such as max_threads."""
     store_endpoint: str | None = None
+    """URL of the object store as the ClickHouse server reaches it, where it differs from store.endpoint."""
 
 
 class KafkaSettings(Section):
-    """The event topic, its dead letters, and the consumer group.
-
-    ``options`` are passed to librdkafka as they are (TLS, SASL, and the like).
-    """
+    """The event topic, its dead letters, and the consumer group."""
 
     bootstrap_servers: str = "127.0.0.1:9092"
+    """Brokers to start from: host:port, separated by commas."""
     topic: str = "icehaul.events"
+    """Topic of the events."""
     dead_letter_topic: str = "icehaul.events.dead"
+    """Topic of the messages that can never be handled."""
     group: str = "icehaul"
+    """Consumer group; all consumers of one deployment share it."""
     group_protocol: Literal["consumer", "classic"] = "consumer"
+    """Protocol of the group: consumer (KIP-848, Kafka 4.0 and newer) or classic."""
     assignment_strategy: Literal["cooperative-sticky", "range", "roundrobin"] = "cooperative-sticky"
+    """How partitions are handed out; used by the classic protocol only."""
     group_instance_id: str | None = None
+    """Identity of a static member, different for each consumer process."""
     partitions: Annotated[int, Field(ge=1, le=1000)] = 12
+    """Partitions of the event topic, where it has to be created."""
     replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
-    retention: Duration = timedelta(days=7)
+    """Copies of each partition, where a topic has to be created."""
+    retention: PositiveDuration = timedelta(days=7)
+    """How long events are kept, where the event topic has to be created."""
     options: dict[str, str] = Field(default_factory=dict)
+    """Options for librdkafka as they are (TLS, SASL and the like)."""
     secret_options: dict[str, SecretStr] = Field(default_factory=dict)
+    """The same for options whose values are secrets, such as sasl.password."""
 
 
 class PostgresSettings(Section):
     """The ledger's database, which holds the Iceberg catalog too."""
 
     dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/icehaul")
+    """Connection string: postgresql://USER:PASSWORD@HOST:PORT/DATABASE; a secret."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
+    """Connections of one process at most."""
     connect_timeout_seconds: Seconds = 10
+    """Seconds until a connection must be there."""
     lock_timeout_seconds: Seconds = 5
+    """Seconds that a statement waits for a lock."""
     statement_timeout_seconds: Seconds = 30
+    """Seconds that a statement may take."""
 
 
 class StoreSettings(Section):
     """The object store that holds the cold tier, spoken to by the S3 protocol."""
 
     endpoint: str | None = None
+    """URL of the S3 service; without it, Amazon's for the region."""
     region: str = "us-east-1"
+    """Region of the bucket."""
     bucket: str = "icehaul"
+    """Bucket, which must exist."""
     prefix: str = "warehouse"
+    """Folder of the warehouse in the bucket."""
     access_key: str | None = None
+    """Access key; without it, what the process's environment offers (a profile, a role)."""
     secret_key: SecretStr | None = None
+    """Secret of the access key."""
     path_style: bool = True
+    """Whether the bucket stands in the path and not in the host name; most stores but Amazon's need it."""
 
     @property
     def warehouse(self) -> str:
@@ -94,53 +122,72 @@ class CatalogSettings(Section):
     """The Iceberg catalog: its name is shared with every engine that reads it."""
 
     name: str = "icehaul"
+    """Name of the catalog in Postgres (iceberg_tables.catalog_name)."""
 
 
 class SparkSettings(Section):
-    """The Spark session that writes batches.
-
-    ``conf`` adds or overrides Spark properties; ``jars`` are needed only where JVM engines read Iceberg.
-    """
+    """The Spark session that writes batches."""
 
     master: str = "local[2]"
+    """Where the tasks run: local[N] (in this process's machine, N at a time) or spark://HOST:PORT."""
     driver_memory: str = "512m"
+    """Heap of the driver's JVM, as Spark writes it: 512m, 2g."""
     jars: Names = ()
+    """Paths or URLs of further jars (spark.jars), where JVM engines read Iceberg in this session."""
     conf: dict[str, str] = Field(default_factory=dict)
+    """Further Spark properties; they win over icehaul's own."""
     block_rows: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
+    """Rows that a task holds in memory at once."""
     row_group_rows: Annotated[int, Field(ge=1024)] = 1_048_576
+    """Rows of one Parquet row group at most."""
 
 
 class ConsumerSettings(Section):
     """One consumer process."""
 
     workers: Annotated[int, Field(ge=1, le=256)] = 4
+    """Streams that are worked on at the same time."""
     events_per_partition: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Events of one partition that wait in memory at most; then the partition is paused."""
     lease_seconds: Seconds = 30
+    """Seconds after which a dead consumer's streams are free for others."""
     revoke_deadline_seconds: Seconds = 20
+    """Seconds that running batches get when a partition is taken away."""
     shutdown_deadline_seconds: Seconds = 25
+    """Seconds that running batches get after SIGTERM."""
     relay_interval_seconds: Seconds = 1
+    """Seconds between two looks at the outbox."""
     http_host: str = "127.0.0.1"
+    """Address on which /metrics, /livez and /readyz are served."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port of these; 0 takes a free one."""
 
 
 class EmitterSettings(Section):
-    """The emitter of ticks and partition closes.
-
-    ``tick`` is the distance of the wall-clock boundaries, counted from midnight UTC of 1970-01-01; 0 sends none.
-    """
+    """The emitter of ticks and partition closes; its boundaries are counted from midnight UTC of 1970-01-01."""
 
     tick: Duration = timedelta(minutes=15)
-    poll: Duration = timedelta(seconds=15)
+    """Distance of the wall-clock boundaries at which ticks are sent; 0 sends none."""
+    poll: PositiveDuration = timedelta(seconds=15)
+    """Pause between two looks at the source tables' parts."""
     grace: Duration = timedelta(minutes=5)
+    """How long a partition must have been quiet before it counts as closed; not below any settle_lag."""
     lease_seconds: Seconds = 30
+    """Seconds after which a dead emitter is replaced by one that stands by."""
 
 
 class TelemetrySettings(Section):
     """Traces and logs. ``otlp_endpoint`` and ``trace_file`` may both be given, or neither."""
 
     service_name: str = "icehaul"
+    """service.name of all spans."""
     otlp_endpoint: str | None = None
+    """URL of an OTLP/HTTP collector that spans are sent to."""
     trace_file: str | None = None
+    """File that spans are appended to, one OTLP/JSON line each."""
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of traces that are recorded: 0 to 1."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severity that is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"
+    """console for people, json for programs; auto is console on a terminal."""

@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from consumer.domain.errors import ConfigurationError
+from consumer.settings.explain import describe, wrong_configuration
 from consumer.settings.model import Configuration
+from consumer.settings.origin import DELIMITER, PREFIX, SECRETS_VARIABLE, Origins
 from consumer.settings.topology import check_topology
-from consumer.settings.yaml_file import YamlFile, read_yaml
+from consumer.settings.yaml_file import read_yaml
 
 CONFIG_VARIABLE = "ICEHAUL_CONFIG"
-SECRETS_VARIABLE = "ICEHAUL_SECRETS_DIR"
 DEFAULT_FILE = Path("icehaul.yaml")
 
 
@@ -30,8 +30,8 @@ class _Settings(Configuration, BaseSettings):
     """The configuration with its sources; never seen outside this module."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ICEHAUL_",
-        env_nested_delimiter="__",
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
         env_ignore_empty=True,
         nested_model_default_partial_update=True,
         extra="ignore",
@@ -55,62 +55,33 @@ def find_file(path: Path | None, environment: Mapping[str, str]) -> Path:
     """Return the configuration file: as given, else ``ICEHAUL_CONFIG``, else ``icehaul.yaml`` here."""
     if path is not None:
         return path
-    return Path(environment.get(CONFIG_VARIABLE, DEFAULT_FILE))
+    return Path(environment.get(CONFIG_VARIABLE) or DEFAULT_FILE)
 
 
 def load(path: Path | None = None) -> Configuration:
     """Load and check the configuration.
 
     Raises:
-        ConfigurationError: naming file, line, field, value and what is allowed, for every error at once.
+        ConfigurationError: naming place, field, value and what is allowed, for every wrong field at once.
     """
     file = read_yaml(find_file(path, os.environ))
     secrets = os.environ.get(SECRETS_VARIABLE)
-    _refuse_unknown_sections(file)
+    origins = Origins.of(file, os.environ, Path(secrets) if secrets else None)
     try:
-        configuration = _Settings(_secrets_dir=secrets, **file.data)
+        configuration = _Settings(_secrets_dir=secrets or None, **file.data)
     except ValidationError as error:
-        raise _explain(file, error) from None
-    check_topology(configuration, file)
-    return configuration
-
-
-def _refuse_unknown_sections(file: YamlFile) -> None:
-    unknown = [str(name) for name in file.data if name not in Configuration.model_fields]
-    if unknown:
+        raise wrong_configuration(describe(origins, error.errors(include_url=False))) from None
+    except SettingsError as error:
+        # Not chained: the cause quotes the value, which may be a secret.
         raise ConfigurationError(
-            f"{file.where((unknown[0],))}: there is no section {unknown[0]!r}",
-            remedy=f"the sections are: {', '.join(Configuration.model_fields)}",
-        )
-
-
-def _explain(file: YamlFile, error: ValidationError) -> ConfigurationError:
-    problems = [_sentence(file, detail) for detail in error.errors(include_url=False)]
-    return ConfigurationError(
-        "the configuration is wrong:\n  " + "\n  ".join(problems),
-        remedy="correct the fields named above; docs/reference/configuration.md lists them all",
-    )
-
-
-def _sentence(file: YamlFile, detail: ErrorDetails) -> str:
-    location = tuple(detail["loc"])
-    field = ".".join(str(part) for part in location) or "configuration"
-    message = detail["msg"].removeprefix("Value error, ")
-    value = "" if not location or _secret(field) else f", value {_short(detail['input'])}"
-    allowed = _allowed(detail)
-    return f"{file.where(location)}: {field}{value}: {message}{allowed}"
-
-
-def _allowed(detail: ErrorDetails) -> str:
-    if detail["type"] == "extra_forbidden":
-        return "; there is no such field (is it misspelt?)"
-    return ""
-
-
-def _short(value: Any) -> str:  # noqa: ANN401 - whatever stood in the file
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
-def _secret(field: str) -> bool:
-    return any(word in field for word in ("password", "secret", "dsn"))
+            f"the environment or a secret file can't be read: {error}",
+            remedy=f"give a whole section or a list as JSON, or one field as {PREFIX.upper()}SECTION{DELIMITER}FIELD",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{SECRETS_VARIABLE}: a file in {secrets} can't be read: {getattr(error, 'strerror', None) or 'no UTF-8'}",
+            remedy="make it a UTF-8 file that this user may read",
+        ) from None
+    if problems := check_topology(configuration, origins):
+        raise wrong_configuration(problems)
+    return configuration

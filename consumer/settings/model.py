@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from consumer.domain.stream import BatchBounds, DigestPolicy, Layer, RetryPolicy, Stream, TableName, check_identifier
 from consumer.domain.window import PartitionBy
@@ -21,7 +21,7 @@ from consumer.settings.connections import (
     StoreSettings,
     TelemetrySettings,
 )
-from consumer.settings.scalars import Duration, Size
+from consumer.settings.scalars import Duration, PositiveDuration, Size
 
 
 def _identifier(value: str) -> str:
@@ -40,43 +40,65 @@ class BatchSettings(Section):
     """Upper bounds of one batch; ``unit_rows`` bounds one Spark task and so one file."""
 
     rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 5_000_000
+    """Rows of one batch."""
     bytes: Size = Field(default=Size(2 * 1024**3), gt=0)
-    window: Duration = timedelta(days=31)
+    """Uncompressed source bytes of one batch."""
+    window: PositiveDuration = timedelta(days=31)
+    """Span of the time column in one batch, counted from its first row."""
     unit_rows: Annotated[int, Field(ge=1, le=100_000_000)] = 1_000_000
+    """Rows of one unit: one Spark task, one data file."""
 
 
 class FailureSettings(Section):
     """How a stream's passing errors are retried before the stream is halted."""
 
     attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Attempts before the stream is halted."""
     initial: Duration = timedelta(seconds=1)
+    """Pause after the first failure; it doubles with each further one, and some jitter is added."""
     maximum: Duration = timedelta(seconds=60)
+    """Longest pause."""
 
 
 class StreamSettings(Section):
     """One source table → target table."""
 
     name: Identifier
+    """Unique name: letters, digits and _; the key of the stream's events."""
     source: Table
+    """ClickHouse table: database.table."""
     target: Table
+    """Iceberg table: namespace.table; written by this stream alone."""
     timestamp_column: Identifier
+    """Time column (Date, Date32, DateTime or DateTime64 up to microseconds, not Nullable)."""
     sequence_columns: tuple[Identifier, ...] = ()
+    """Columns that order rows of one instant; an oversized instant is split by them."""
     layer: Layer = Layer.BRONZE
+    """Layer of the lake: bronze, silver or gold."""
     settle_lag: Duration = timedelta(minutes=5)
+    """How long a row may arrive after its timestamp; younger rows are not read yet."""
     row_span: Duration = timedelta(0)
+    """How long after its timestamp a row may still change, such as 1d for a daily bar."""
     batch: BatchSettings = BatchSettings()
+    """Upper bounds of one batch."""
     partition_by: PartitionBy = PartitionBy.DAY
+    """Partition transform of the target on the time column, in UTC."""
     upstreams: tuple[Identifier, ...] = ()
+    """Streams that this one is derived from, and whose watermark it never passes."""
     on_failure: FailureSettings = FailureSettings()
+    """How passing errors are retried before the stream is halted."""
     digest: DigestPolicy = DigestPolicy.ALWAYS
+    """When ClickHouse reads the written files back to compare their digest: always or on_demand."""
     create_target: bool = True
+    """Whether a missing target is created; otherwise the stream is halted."""
     retain_snapshots: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Snapshots that the target keeps."""
 
-    @field_validator("settle_lag", "row_span")
+    @field_validator("sequence_columns", "upstreams")
     @classmethod
-    def _not_negative(cls, value: timedelta) -> timedelta:
-        if value < timedelta(0):
-            raise ValueError("a duration must not be negative")
+    def _no_repetition(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := sorted({name for name in value if value.count(name) > 1}):
+            raise ValueError(f"{', '.join(repeated)} stands there more than once")
         return value
 
     def to_stream(self) -> Stream:
@@ -110,28 +132,28 @@ class StreamSettings(Section):
 class Configuration(BaseModel):
     """Everything that one icehaul process is configured with."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     clickhouse: ClickHouseSettings = ClickHouseSettings()
+    """The hot tier."""
     kafka: KafkaSettings = KafkaSettings()
+    """Events and the consumer group."""
     postgres: PostgresSettings = PostgresSettings()
+    """Ledger and Iceberg catalog."""
     store: StoreSettings = StoreSettings()
+    """The object store of the cold tier."""
     catalog: CatalogSettings = CatalogSettings()
+    """The Iceberg catalog."""
     spark: SparkSettings = SparkSettings()
+    """The Spark session."""
     consumer: ConsumerSettings = ConsumerSettings()
+    """One consumer process."""
     emitter: EmitterSettings = EmitterSettings()
+    """The emitter."""
     telemetry: TelemetrySettings = TelemetrySettings()
+    """Traces and logs."""
     streams: tuple[StreamSettings, ...] = ()
-
-    @model_validator(mode="after")
-    def _emitter_grace(self) -> Self:
-        longest = max((stream.settle_lag for stream in self.streams), default=timedelta(0))
-        if self.emitter.grace < longest:
-            raise ValueError(
-                f"emitter.grace is {self.emitter.grace}, shorter than the longest settle_lag ({longest}):"
-                " a partition would be reported closed while its rows may still arrive; raise emitter.grace"
-            )
-        return self
+    """The tables to offload, in the order of reports."""
 
     def by_name(self) -> dict[str, Stream]:
         """Return the streams by name, in the order of the file."""

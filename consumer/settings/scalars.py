@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ByteSize, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ByteSize, WithJsonSchema
 from pydantic_settings import NoDecode
 
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|w)\s*")
+_MICROSECONDS = {
+    "w": 604_800_000_000,
+    "d": 86_400_000_000,
+    "h": 3_600_000_000,
+    "m": 60_000_000,
+    "s": 1_000_000,
+    "ms": 1_000,
+    "us": 1,
+}
+_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(us|ms|s|m|h|d|w)\s*")
+_LONGEST = timedelta(days=36_525)
+"""A century: what is longer is a slip of the pen, and would lead out of the calendar."""
 
 
 def parse_duration(value: Any) -> Any:  # noqa: ANN401 - whatever the YAML file holds
@@ -22,35 +33,58 @@ def parse_duration(value: Any) -> Any:  # noqa: ANN401 - whatever the YAML file 
     if isinstance(value, timedelta):
         return value
     text = value.strip() if isinstance(value, str) else ""
-    parts = _PART.findall(text)
     if text == "0":
         return timedelta(0)
+    parts = _PART.findall(text)
     if not parts or _PART.sub("", text):
-        msg = "a duration is a number with a unit: us, ms, s, m, h, d or w, such as 90s, 5m, 1h30m"
+        hint = ", and is never negative" if text.startswith("-") else ""
+        msg = f"a duration is a number with a unit: us, ms, s, m, h, d or w, such as 90s, 5m, 1h30m{hint}"
         raise ValueError(msg)
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    # Not in floating point: a century has more microseconds than a float has digits.
+    microseconds = sum(Decimal(number) * _MICROSECONDS[unit] for number, unit in parts)
+    if microseconds > _LONGEST // timedelta(microseconds=1):
+        msg = f"a duration is at most {_LONGEST.days}d"
+        raise ValueError(msg)
+    return timedelta(microseconds=round(microseconds))
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration as :func:`parse_duration` reads it."""
+    """Write a duration, which is not negative, as :func:`parse_duration` reads it."""
     rest = value // timedelta(microseconds=1)
     if rest == 0:
         return "0s"
     parts = []
-    for unit in ("w", "d", "h", "m", "s", "ms", "us"):
-        size = round(_UNITS[unit] * 1_000_000)
+    for unit, size in _MICROSECONDS.items():
         count, rest = divmod(rest, size)
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)
 
 
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        msg = "a duration must not be negative"
+        raise ValueError(msg)
+    return value
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        msg = "this duration must be longer than 0"
+        raise ValueError(msg)
+    return value
+
+
 Duration = Annotated[
     timedelta,
+    AfterValidator(_not_negative),
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "examples": ["90s", "5m", "1h30m", "1d"]}),
 ]
-"""A span of time, written with units: ``5m``, ``1h30m``."""
+"""A span of time that is not negative, written with units: ``5m``, ``1h30m``."""
+
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+"""A span of time longer than nothing."""
 
 Size = Annotated[ByteSize, WithJsonSchema({"type": ["string", "integer"], "examples": ["512MiB", "2GiB"]})]
 """A number of bytes, written with or without a unit: ``512MiB``."""

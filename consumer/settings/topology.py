@@ -1,54 +1,83 @@
-"""Checks that span several streams: names, targets and the graph of upstreams."""
+"""Checks that span several fields: names, targets, the graph of upstreams, and grace against lag."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 
-from consumer.domain.errors import ConfigurationError
+from consumer.settings.explain import sentence
 from consumer.settings.model import Configuration
-from consumer.settings.yaml_file import YamlFile
+from consumer.settings.origin import Origins
+from consumer.settings.scalars import format_duration
 
 
-def check_topology(configuration: Configuration, file: YamlFile) -> None:
-    """Refuse duplicate stream names, shared targets, missing upstreams and cycles.
+def check_topology(configuration: Configuration, origins: Origins) -> list[str]:
+    """Return what is wrong: names and targets used twice, missing upstreams, cycles, a grace that is too short."""
+    names: dict[str, int] = {}
+    for position, stream in enumerate(configuration.streams):
+        names.setdefault(stream.name, position)
+    problems = [*_shared(configuration, origins), *_missing_upstreams(configuration, origins, names)]
+    return [*problems, *_cycle(configuration, origins, names), *_grace(configuration, origins)]
 
-    Raises:
-        ConfigurationError: naming file, line, field and value.
-    """
+
+def _shared(configuration: Configuration, origins: Origins) -> list[str]:
+    problems: list[str] = []
     names: dict[str, int] = {}
     targets: dict[str, str] = {}
     for position, stream in enumerate(configuration.streams):
+        place = ("streams", position)
         if stream.name in names:
-            raise ConfigurationError(
-                f"{file.where(('streams', position, 'name'))}: streams.{position}.name, value {stream.name!r}:"
-                f" stream number {names[stream.name]} has this name already",
-                remedy="give each stream a name of its own",
+            first = origins.where(("streams", names[stream.name], "name"))
+            problem = f"another stream has this name already ({first}); give each a name of its own"
+            problems.append(sentence(origins, (*place, "name"), stream.name, problem))
+        elif stream.target in targets:
+            problem = (
+                f"stream {targets[stream.target]} writes to it already; give each stream a target of its own:"
+                " one table is written by one stream"
             )
-        if stream.target in targets:
-            raise ConfigurationError(
-                f"{file.where(('streams', position, 'target'))}: streams.{position}.target, value {stream.target!r}:"
-                f" stream {targets[stream.target]} writes to it already",
-                remedy="give each stream a target of its own: one table is written by one stream",
-            )
-        names[stream.name] = position
-        targets[stream.target] = stream.name
-    _check_upstreams(configuration, file, names)
+            problems.append(sentence(origins, (*place, "target"), stream.target, problem))
+        names.setdefault(stream.name, position)
+        targets.setdefault(stream.target, stream.name)
+    return problems
 
 
-def _check_upstreams(configuration: Configuration, file: YamlFile, names: dict[str, int]) -> None:
-    for position, stream in enumerate(configuration.streams):
-        for upstream in stream.upstreams:
-            if upstream not in names:
-                raise ConfigurationError(
-                    f"{file.where(('streams', position, 'upstreams'))}: streams.{position}.upstreams, value"
-                    f" {upstream!r}: there is no stream of this name",
-                    remedy=f"name configured streams: {', '.join(names)}",
-                )
+def _missing_upstreams(configuration: Configuration, origins: Origins, names: dict[str, int]) -> list[str]:
+    return [
+        sentence(
+            origins,
+            ("streams", position, "upstreams"),
+            upstream,
+            f"there is no stream of this name; the streams are: {', '.join(names)}",
+        )
+        for position, stream in enumerate(configuration.streams)
+        for upstream in stream.upstreams
+        if upstream not in names
+    ]
+
+
+def _cycle(configuration: Configuration, origins: Origins, names: dict[str, int]) -> list[str]:
+    graph = {stream.name: [one for one in stream.upstreams if one in names] for stream in configuration.streams}
     try:
-        TopologicalSorter({stream.name: stream.upstreams for stream in configuration.streams}).prepare()
+        TopologicalSorter(graph).prepare()
     except CycleError as error:
         cycle: list[str] = error.args[1]
-        raise ConfigurationError(
-            f"{file.where(('streams', names[cycle[0]], 'upstreams'))}: the upstreams form a cycle: {' → '.join(cycle)}",
-            remedy="remove one of these upstreams",
-        ) from error
+        # A cycle has no first member: name it from the one that stands first in the file.
+        first = min(range(len(cycle) - 1), key=lambda at: names[cycle[at]])
+        cycle = [*cycle[first:-1], *cycle[:first], cycle[first]]
+        place = ("streams", names[cycle[0]], "upstreams")
+        problem = f"the upstreams form a cycle: {' → '.join(cycle)}; remove one of them"
+        return [sentence(origins, place, graph[cycle[0]], problem)]
+    return []
+
+
+def _grace(configuration: Configuration, origins: Origins) -> list[str]:
+    longest = max(configuration.streams, key=lambda stream: stream.settle_lag, default=None)
+    lag = longest.settle_lag if longest is not None else timedelta(0)
+    grace = configuration.emitter.grace
+    if longest is None or grace >= lag:
+        return []
+    problem = (
+        f"shorter than the settle_lag of stream {longest.name} ({format_duration(lag)}): a partition would be reported"
+        f" closed while its rows may still arrive; {format_duration(lag)} or more is allowed"
+    )
+    return [sentence(origins, ("emitter", "grace"), format_duration(grace), problem)]
