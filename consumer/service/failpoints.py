@@ -7,6 +7,7 @@ They are off unless ``ICEHAUL_FAILPOINTS`` names them: ``publish.before-commit=k
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ POINTS = {
     "batch.published": "the batch is published, its event is not done",
     "event.done": "everything of the event is published, its offset is not committed",
 }
+
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class Mode(StrEnum):
@@ -78,7 +81,7 @@ class Failpoints:
 def _parse(part: str) -> tuple[str, _Armed]:
     point, _, action = part.strip().partition("=")
     mode, _, at = action.partition("@")
-    if point not in POINTS or mode not in set(Mode) or not (at or "1").isdigit():
+    if point not in POINTS or mode not in set(Mode) or _COUNT.fullmatch(at or "1") is None:
         raise ConfigurationError(
             f"ICEHAUL_FAILPOINTS: {part.strip()!r} is not a failpoint",
             remedy=f"write POINT=MODE or POINT=MODE@N; points: {', '.join(POINTS)}; modes: {', '.join(Mode)}",
