@@ -58,6 +58,10 @@ test: $(VENV)/.dev ## Run all tests on the embedded stack
 unit: $(VENV)/.dev ## Run the unit tests only (seconds, no servers)
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
+.PHONY: memory
+memory: $(VENV)/.dev ## Offload 1,000,000 generated trades and print seconds and peak memory
+	@$(BIN)/python -m pytest -q -s tests/e2e/test_offload.py -k million
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies
 	@$(BIN)/ruff check .

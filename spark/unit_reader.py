@@ -14,9 +14,10 @@ import pyarrow as pa
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
 
+from consumer.domain.clickhouse_error import source_error
 from consumer.domain.errors import IcehaulError, SourceUnavailableError
 from consumer.domain.unit_query import READ_SETTINGS
-from spark.source_errors import find_exception, source_error
+from spark.source_errors import find_exception
 from spark.unit_task import SourceAccess
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"

@@ -176,6 +176,10 @@ class RetriesExhaustedError(StreamError):
     """A passing error did not pass within the stream's retry limit."""
 
 
+class DefectError(StreamError):
+    """An exception that nobody foresaw: a defect of icehaul."""
+
+
 class FencedError(IcehaulError):
     """Another owner has taken the stream: the epoch in the ledger is newer than ours."""
 

@@ -14,7 +14,16 @@ from uuid import UUID
 
 import structlog
 
-from consumer.domain.errors import FencedError, InvalidEventError, InvalidReason, LeaseHeldError, StreamError
+from consumer.domain.errors import (
+    ConfigurationError,
+    DefectError,
+    FencedError,
+    IcehaulError,
+    InvalidEventError,
+    InvalidReason,
+    LeaseHeldError,
+    StreamError,
+)
 from consumer.domain.event import Event
 from consumer.domain.stream import Stream
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamState
@@ -97,8 +106,14 @@ class Offload:
             return
         try:
             self._handle_claimed(stream, event, claim, abandoned)
-        except StreamError as error:
+        except (StreamError, ConfigurationError) as error:
             self._halt(event, claim, error)
+        except IcehaulError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever nobody foresaw
+            # A defect must not stop the streams that share the partition: this one is halted.
+            _log.exception("unexpected error", stream=stream.name)
+            self._halt(event, claim, _defect(stream, error))
         self._failpoints.hit("event.done")
 
     def _stream(self, event: Event) -> Stream:
@@ -168,12 +183,20 @@ class Offload:
         self._ledger.park(event)
         self._metrics.event_handled(event.stream, event.type, "parked")
 
-    def _halt(self, event: Event, claim: Claim, error: StreamError) -> None:
+    def _halt(self, event: Event, claim: Claim, error: IcehaulError) -> None:
         """Halt the stream, and park the event before it counts as done."""
         self._ledger.halt(event.stream, reason=error.message, remedy=error.remedy, epoch=claim.epoch)
         self._metrics.state(event.stream, halted=True)
         _log.error("stream halted", stream=event.stream, reason=error.message, remedy=error.remedy)
         self._park(event)
+
+
+def _defect(stream: Stream, error: Exception) -> DefectError:
+    return DefectError(
+        f"stream {stream.name}: unexpected {type(error).__name__}: {error}",
+        remedy="this is a defect of icehaul: report it with the traceback in the consumer's log; after an update run"
+        f" `icehaul resume {stream.name}`",
+    )
 
 
 class _Running:

@@ -208,6 +208,16 @@ def test_a_stream_that_keeps_failing_is_halted_and_its_event_parked(world: World
     assert record.watermark == BEGINNING
 
 
+def test_a_defect_halts_its_stream_instead_of_blocking_the_partition(world: World) -> None:
+    world.insert(*rows(3))
+    world.engine.failures = [ZeroDivisionError("oops")]  # type: ignore[list-item]
+    world.offload().handle(event(), NEVER)
+    record = world.ledger.read(["trades"])["trades"]
+    assert record.state is StreamState.HALTED
+    assert "unexpected ZeroDivisionError: oops" in str(record.halt_reason)
+    assert len(world.ledger.parked("trades")) == 1
+
+
 def test_events_of_a_halted_stream_are_parked_and_taken_up_by_resume(world: World) -> None:
     world.insert(*rows(3))
     world.ledger.register("trades")
