@@ -52,7 +52,7 @@ demo-stop: $(VENV)/.runtime ## End a demo that was kept
 .PHONY: test
 test: $(VENV)/.dev ## Run all tests on the embedded stack
 	@echo "==> running the tests; logs of the servers are in var/test"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: $(VENV)/.dev ## Run the unit tests only (seconds, no servers)

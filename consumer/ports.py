@@ -68,6 +68,20 @@ class Bucket:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceReport:
+    """What the sequence columns say of the source's completeness; a report, not a check.
+
+    Attributes:
+        repeated: rows beyond the first one with the same values in all sequence columns.
+        gaps: numbers missing between the least and the greatest of the last sequence column, within equal values
+            of the columns before it; ``None`` where there is no sequence column or the last one is no integer.
+    """
+
+    repeated: int
+    gaps: int | None
+
+
 class Step(StrEnum):
     """Width of a histogram's buckets, coarse to fine; each divides the one before it."""
 
@@ -117,6 +131,10 @@ class Source(Protocol):
 
     def fingerprint_files(self, mapping: TableMapping, paths: Sequence[str]) -> Fingerprint:
         """Return count and full-row digest of data files on the store, computed by ClickHouse."""
+        ...
+
+    def sequence_report(self, stream: Stream, window: Window) -> SequenceReport:
+        """Report repeated values and gaps of the sequence columns over the rows of a window."""
         ...
 
     def difference(

@@ -9,7 +9,7 @@ from consumer.domain.errors import TargetMissingError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, Window
-from consumer.ports import Catalog, Ledger, Source
+from consumer.ports import Catalog, Ledger, SequenceReport, Source
 from consumer.service.prepare import Preparation
 
 
@@ -18,7 +18,7 @@ class Verification:
     """The fingerprints of both tiers below the watermark, and how many rows differ.
 
     ``missing`` rows stand in the hot tier only, ``surplus`` rows in the cold tier only, both counted with
-    multiplicity by full-row hash.
+    multiplicity by full-row hash. ``sequence`` reports on the hot rows, and does not enter the verdict.
     """
 
     stream: str
@@ -28,6 +28,7 @@ class Verification:
     missing: int
     surplus: int
     snapshot_id: int | None
+    sequence: SequenceReport
 
     @property
     def equal(self) -> bool:
@@ -61,7 +62,14 @@ class Verifier:
             )
         if watermark == BEGINNING:
             return Verification(
-                stream=stream.name, watermark=watermark, hot=EMPTY, cold=EMPTY, missing=0, surplus=0, snapshot_id=None
+                stream=stream.name,
+                watermark=watermark,
+                hot=EMPTY,
+                cold=EMPTY,
+                missing=0,
+                surplus=0,
+                snapshot_id=None,
+                sequence=SequenceReport(repeated=0, gaps=None),
             )
         _, mapping = self._preparation.read_source(stream, record)
         window = Window(lower=BEGINNING, upper=watermark)
@@ -79,4 +87,5 @@ class Verifier:
             missing=missing,
             surplus=surplus,
             snapshot_id=target.snapshot_id if target is not None else None,
+            sequence=self._source.sequence_report(stream, window),
         )

@@ -16,7 +16,7 @@ from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import PartitionBy, Window
-from consumer.ports import Bucket, Extent, SourceTable, Step, TargetTable, UnitReport
+from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step, TargetTable, UnitReport
 
 ROW_BYTES = 100
 """What every row of the fake weighs."""
@@ -116,6 +116,14 @@ class MemorySource:
         """Return the fingerprint of files that the fake engine wrote."""
         del mapping
         return fingerprint_of(row for path in paths for row in self.files[path])
+
+    def sequence_report(self, stream: Stream, window: Window) -> SequenceReport:
+        """Report repeated values and gaps of the sequence column."""
+        numbers = [row.seq for row in self.rows(stream, window)]
+        if not numbers:
+            return SequenceReport(repeated=0, gaps=0)
+        distinct = len(set(numbers))
+        return SequenceReport(repeated=len(numbers) - distinct, gaps=max(numbers) - min(numbers) + 1 - distinct)
 
     def difference(
         self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]

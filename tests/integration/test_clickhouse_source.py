@@ -398,6 +398,34 @@ def test_a_column_that_was_widened_after_it_was_described_is_not_read_and_wrappe
         hot.source.fingerprint(stream, mapping, ALWAYS)
 
 
+# ------------------------------------------------------------------------------------- gaps and repetitions
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "repeated", "gaps"),
+    [
+        ((), "(0, 'a', 1), (0, 'a', 9)", 0, None),
+        (("n",), "(0, 'a', 1), (1, 'a', 2), (2, 'a', 3)", 0, 0),
+        (("n",), "(0, 'a', 1), (1, 'a', 2), (2, 'a', 2), (3, 'a', 7)", 1, 4),
+        # Numbers count within each symbol; the last row is beyond the window.
+        (("symbol", "n"), "(0, 'a', 1), (1, 'a', 3), (2, 'b', 3), (3, 'b', 3), (90, 'b', 9)", 1, 1),
+        (("n", "symbol"), "(0, 'a', 1), (1, 'a', 9), (2, 'a', 9)", 1, None),
+    ],
+)
+def test_repeated_and_missing_sequence_numbers_are_reported(
+    hot: HotTier, table: TableName, columns: tuple[str, ...], values: str, repeated: int, gaps: int | None
+) -> None:
+    hot.run(
+        f"CREATE TABLE {table} (ts DateTime, symbol LowCardinality(String), n UInt64) ENGINE = MergeTree ORDER BY ts"
+    )
+    hot.run(f"INSERT INTO {table} VALUES {values}")
+    window = Window(lower=at("1970-01-01T00:00:00"), upper=at("1970-01-01T00:01:00"))
+
+    found = hot.source.sequence_report(stream_of(table, *columns), window)
+
+    assert (found.repeated, found.gaps) == (repeated, gaps)
+
+
 # ------------------------------------------------------------------------------------------ many threads
 
 

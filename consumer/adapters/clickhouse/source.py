@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from threading import Lock
@@ -30,7 +31,7 @@ from consumer.domain.unit_query import (
     wire_rows,
 )
 from consumer.domain.window import BEGINNING, END_OF_TIME, Window
-from consumer.ports import Bucket, Extent, SourceTable, Step
+from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
 
 # One query names every file: it may be longer than a query usually is.
@@ -137,6 +138,27 @@ class ClickHouseSource:
             ((count, digest),) = self._file_rows(fingerprint_query(mapping, chunk))
             total += Fingerprint(rows=int(count), digest=int(digest))
         return total
+
+    def sequence_report(self, stream: Stream, window: Window) -> SequenceReport:
+        """Report repeated values and gaps of the sequence columns; see :class:`consumer.ports.SequenceReport`.
+
+        Needs memory on the server for every distinct value.
+        """
+        if not stream.sequence_columns:
+            return SequenceReport(repeated=0, gaps=None)
+        *groups, last = stream.sequence_columns
+        types = {column.name: column.source_type for column in self._keys(stream).columns}
+        whole = re.fullmatch(r"(LowCardinality\()?U?Int(8|16|32|64)\)?", types[last]) is not None
+        number = quote_name(last) if whole else "0"
+        ((repeated, gaps),) = self._ask(
+            "sequence_report",
+            stream,
+            window,
+            groups=f"tuple({', '.join(quote_name(name) for name in groups)})" if groups else "''",
+            last=quote_name(last),
+            number=f"toInt128({number})",
+        )
+        return SequenceReport(repeated=int(repeated), gaps=int(gaps) if whole else None)
 
     def difference(
         self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]

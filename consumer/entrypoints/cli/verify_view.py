@@ -15,14 +15,14 @@ from consumer.service.verify import Verification
 
 
 def verify_text(found: Sequence[Verification]) -> RenderableType:
-    """Return a table with both tiers side by side."""
+    """Return a table with both tiers side by side; the last two numbers are of the sequence columns."""
     table = Table(title="rows below the watermark, by count and full-row digest", title_justify="left")
     for heading in ("stream", "below (UTC)"):
         table.add_column(heading, overflow="fold")
     for heading in ("hot rows", "cold rows"):
         table.add_column(heading, justify="right")
     table.add_column("digest")
-    for heading in ("missing", "surplus"):
+    for heading in ("missing", "surplus", "repeated", "gaps"):
         table.add_column(heading, justify="right")
     table.add_column("")
     for one in found:
@@ -35,6 +35,8 @@ def verify_text(found: Sequence[Verification]) -> RenderableType:
             one.cold.hex if same else f"{one.hot.hex} ≠ {one.cold.hex}",
             f"{one.missing:,}",
             f"{one.surplus:,}",
+            f"{one.sequence.repeated:,}",
+            "-" if one.sequence.gaps is None else f"{one.sequence.gaps:,}",
             Text("equal", style="green") if one.equal else Text("DIFFERENT", style="bold red"),
         )
     return table
@@ -55,6 +57,8 @@ def verify_data(found: Sequence[Verification]) -> dict[str, Any]:
                 "missing": one.missing,
                 "surplus": one.surplus,
                 "snapshot_id": one.snapshot_id,
+                "repeated_sequences": one.sequence.repeated,
+                "sequence_gaps": one.sequence.gaps,
                 "equal": one.equal,
             }
             for one in found
