@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consumer.domain.errors import IcehaulError
-from consumer.service.runtime.ports import Partition, RebalanceListener
+from consumer.service.runtime.ports import GroupListener, Partition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +40,13 @@ class MemoryEventSource:
     committed: dict[Partition, int] = field(default_factory=dict)
     paused: set[Partition] = field(default_factory=set)
     closed: bool = False
+    answers: bool = True
+    commits_now: int = 0
 
     def __post_init__(self) -> None:
-        self._listener: RebalanceListener | None = None
+        self._listener: GroupListener | None = None
         self._actions: deque[tuple[str, tuple[Partition, ...]]] = deque()
+        self._answers: deque[tuple[dict[Partition, int], dict[Partition, str]]] = deque()
         self._messages: deque[MemoryMessage] = deque()
         self._owned: set[Partition] = set()
         self._changed = threading.Condition()
@@ -60,16 +63,18 @@ class MemoryEventSource:
             self._messages.append(MemoryMessage(at=partition, number=offset, value=value))
             self._changed.notify_all()
 
-    def start(self, listener: RebalanceListener) -> None:
+    def start(self, listener: GroupListener) -> None:
         """Join."""
         self._listener = listener
 
     def poll(self, timeout: float, limit: int) -> Sequence[MemoryMessage]:
         """Report rebalances, and return messages of partitions that are owned and not paused."""
         with self._changed:
-            self._changed.wait_for(lambda: self._actions or self._ready(), timeout)
+            self._changed.wait_for(lambda: self._actions or self._answers or self._ready(), timeout)
             actions = list(self._actions)
             self._actions.clear()
+        while self._answers and self._listener is not None:
+            self._listener.committed(*self._answers.popleft())
         for kind, partitions in actions:
             self._act(kind, partitions)
         with self._changed:
@@ -78,8 +83,18 @@ class MemoryEventSource:
                 self._messages.remove(message)
             return ready
 
-    def commit(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit, but for what ``refuse`` names; the next poll tells the answer, unless ``answers`` is off."""
+        if self.answers:
+            with self._changed:
+                self._answers.append((dict(offsets), self._take(offsets)))
+
+    def commit_now(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
         """Commit, but for what ``refuse`` names."""
+        self.commits_now += 1
+        return self._take(offsets)
+
+    def _take(self, offsets: Mapping[Partition, int]) -> dict[Partition, str]:
         refused = {partition: self.refuse[partition] for partition in offsets if partition in self.refuse}
         self.committed.update({key: offset for key, offset in offsets.items() if key not in refused})
         return refused

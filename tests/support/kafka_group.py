@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -60,10 +61,16 @@ class Letters:
         self.offsets.append(message.offset() or 0)
 
 
+def quiet_client_logs() -> None:
+    """Keep the client's own log, many lines a second while a broker is away, out of the tests' output."""
+    logging.getLogger("confluent_kafka").setLevel(logging.CRITICAL)
+
+
 class Topic:
     """A topic of its own for one test, with its dead letters and its group."""
 
     def __init__(self, bootstrap_servers: str, *, partitions: int = 1) -> None:
+        quiet_client_logs()
         name = f"events-{uuid4().hex[:8]}"
         self.settings = KafkaSettings(
             bootstrap_servers=bootstrap_servers,
@@ -72,9 +79,9 @@ class Topic:
             group=f"group-{name}",
             partitions=partitions,
         )
-        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         self.create()
-        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0})
+        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0, "log_level": 0})
 
     def create(self) -> None:
         """Create both topics and wait until they are there."""

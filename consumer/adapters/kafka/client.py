@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumer.domain.errors import BrokerUnavailableError, ConfigurationError, IcehaulError
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
@@ -44,7 +44,11 @@ _DUPLICATE_INSTANCE = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError.UNREL
 
 
 def consumer_config(
-    kafka: KafkaSettings, consumer: ConsumerSettings, on_error: Callable[[KafkaError], None]
+    kafka: KafkaSettings,
+    consumer: ConsumerSettings,
+    *,
+    on_error: Callable[[KafkaError], None],
+    on_commit: Callable[[KafkaError | None, list[TopicPartition]], None],
 ) -> dict[str, Any]:
     """Return librdkafka's configuration of a group member.
 
@@ -78,6 +82,7 @@ def consumer_config(
         "auto.offset.reset": "error",
         "allow.auto.create.topics": False,
         "error_cb": on_error,
+        "on_commit": on_commit,
         "logger": logging.getLogger("confluent_kafka"),
     }
     if kafka.group_protocol == "classic":

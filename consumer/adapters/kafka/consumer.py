@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -12,13 +13,14 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from consumer.adapters.kafka.client import consumer_config, error_of, explain_fatal, unreachable
 from consumer.domain.errors import ConfigurationError, IcehaulError
 from consumer.service.runtime.deadline import Deadline
-from consumer.service.runtime.ports import Partition, RebalanceListener, RuntimeMetrics
+from consumer.service.runtime.ports import GroupListener, Partition, RuntimeMetrics
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
 
 START_SECONDS = 15.0
 """How long the start waits for a broker."""
 _METADATA_SECONDS = 3.0
 _COMMITTED_SECONDS = 10.0
+_CLOSE_SECONDS = 5.0
 _QUIET_SECONDS = 30.0
 """How long an error of the client that repeats is counted, but not logged again."""
 _NO_POSITION = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})  # noqa: SLF001
@@ -55,10 +57,12 @@ class KafkaEventSource:
         self._paused: set[Partition] = set()
         self._starts: dict[Partition, int] = {}
         self._silent_until: dict[str, Deadline] = {}
-        self._listener: RebalanceListener | None = None
+        self._listener: GroupListener | None = None
         self._incremental = kafka.group_protocol == "consumer" or kafka.assignment_strategy == "cooperative-sticky"
         try:
-            self._client = Consumer(consumer_config(kafka, consumer, self._on_error))
+            self._client = Consumer(
+                consumer_config(kafka, consumer, on_error=self._on_error, on_commit=self._on_commit)
+            )
         except KafkaException as error:
             raise ConfigurationError(
                 f"kafka.options: the Kafka client refuses its configuration: {error_of(error).str()}",
@@ -67,7 +71,7 @@ class KafkaEventSource:
 
     # ------------------------------------------------------------------------------------- start
 
-    def start(self, listener: RebalanceListener) -> None:
+    def start(self, listener: GroupListener) -> None:
         """Check broker and topics, then join the group."""
         self._listener = listener
         deadline = Deadline.after(self._start_seconds)
@@ -123,16 +127,38 @@ class KafkaEventSource:
         self._raise_fatal()
         return received
 
-    def commit(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
-        """Commit synchronously; return the partitions refused, each with the error's name."""
-        wanted = [TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()]
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Begin to commit; a poll tells the listener the answer.
+
+        A blocking commit would stop the poll loop for as long as the session time-out while the broker is away.
+        """
         try:
-            results = self._client.commit(offsets=wanted, asynchronous=False) or []
+            self._client.commit(offsets=_places(offsets), asynchronous=True)
+        except KafkaException as error:
+            self._answer(offsets, dict.fromkeys(offsets, error_of(error).name()))
+
+    def commit_now(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
+        """Commit and wait for the answer; return the partitions refused, each with the error's name."""
+        try:
+            results = self._client.commit(offsets=_places(offsets), asynchronous=False) or []
         except KafkaException as error:
             return dict.fromkeys(offsets, error_of(error).name())
-        answered = {Partition(result.topic, result.partition): result.error for result in results}
+        answered = {_at(result): result.error for result in results}
         refused = {partition: error.name() for partition, error in answered.items() if error is not None}
         return refused | {partition: "NO_ANSWER" for partition in offsets if partition not in answered}
+
+    def _on_commit(self, error: KafkaError | None, results: list[TopicPartition]) -> None:
+        """Take the answer; an error of the whole request counts for each partition without one of its own."""
+        refused: dict[Partition, str] = {}
+        for result in results:
+            found = result.error or error
+            if found is not None:
+                refused[_at(result)] = found.name()
+        self._answer({_at(result): result.offset for result in results}, refused)
+
+    def _answer(self, offsets: Mapping[Partition, int], refused: Mapping[Partition, str]) -> None:
+        if self._listener is not None:
+            self._listener.committed(offsets, refused)
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         """Stop fetching, stay in the group."""
@@ -154,8 +180,16 @@ class KafkaEventSource:
         return ends
 
     def close(self) -> None:
-        """Leave the group and free the client."""
-        self._client.close()
+        """Leave the group and free the client, unless the broker is away: then the group notices by itself.
+
+        The client would wait for the answer to a commit for as long as the session time-out.
+        """
+        closing = threading.Thread(target=self._client.close, name="icehaul-close", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
+        if closing.is_alive():
+            self._listener = None  # whatever is still called back comes too late
+            _log.warning("consumer.left_without_a_word", waited=_CLOSE_SECONDS)
 
     # -------------------------------------------------------------------------------- rebalances
 
@@ -175,7 +209,7 @@ class KafkaEventSource:
         self._tell(lambda listener, found: listener.lost(found), partitions)
 
     def _tell(
-        self, call: Callable[[RebalanceListener, Sequence[Partition]], None], partitions: list[TopicPartition]
+        self, call: Callable[[GroupListener, Sequence[Partition]], None], partitions: list[TopicPartition]
     ) -> None:
         told = [_at(found) for found in partitions]
         self._paused.difference_update(told)
@@ -264,3 +298,7 @@ class KafkaEventSource:
 
 def _at(place: TopicPartition) -> Partition:
     return Partition(place.topic, place.partition)
+
+
+def _places(offsets: Mapping[Partition, int]) -> list[TopicPartition]:
+    return [TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()]

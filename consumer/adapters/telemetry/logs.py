@@ -22,7 +22,7 @@ _NOISY = {
     "clickhouse_connect": logging.WARNING,
     "urllib3": logging.WARNING,
     "psycopg.pool": logging.ERROR,  # every failed attempt to connect, which our own errors tell once
-    "confluent_kafka": logging.ERROR,  # our error callback tells the same, once
+    "confluent_kafka": logging.CRITICAL,  # each failed attempt to connect; our error callback tells it once
     "opentelemetry": logging.ERROR,
 }
 

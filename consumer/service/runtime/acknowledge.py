@@ -1,10 +1,11 @@
-"""Commits offsets: synchronously, per partition, only the contiguous prefix of what is done."""
+"""Commits offsets: per partition, only the contiguous prefix of what is done, each answer awaited and checked."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Generic
 
 import structlog
@@ -23,22 +24,34 @@ _LAG_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    assignment: Assignment
+    offset: int
+    started_ns: int
+
+
 class Acknowledger(Generic[M]):
-    """Turns done events into committed offsets. Not thread-safe: the poll thread owns it."""
+    """Turns done events into committed offsets. Not thread-safe: the poll thread owns it.
+
+    A partition has one commit on its way at most, and counts as committed only once the broker has said so.
+    The poll thread goes on meanwhile: a broker that is away may take its time, the group may not.
+    """
 
     def __init__(self, source: EventSource[M], metrics: RuntimeMetrics, spans: MessagingSpans) -> None:
         self._source = source
         self._metrics = metrics
         self._spans = spans
         self._handled: dict[Partition, deque[tuple[int, SpanContext]]] = {}
+        self._under_way: dict[Partition, _Commit] = {}
         self._refused: set[Partition] = set()
         self._retry_at = Deadline.after(0)
         self._measure_at = Deadline.after(0)
 
     @property
     def waiting(self) -> bool:
-        """Whether a commit was refused and will be tried again."""
-        return bool(self._refused)
+        """Whether a commit is under way, or was refused and will be tried again."""
+        return bool(self._under_way or self._refused)
 
     def handled(self, task: Task[M]) -> None:
         """Remember the span of a task that is done, for the commit that will acknowledge it."""
@@ -46,41 +59,60 @@ class Acknowledger(Generic[M]):
             self._handled.setdefault(task.assignment.partition, deque()).append((task.offset, task.span))
 
     def forget(self, partition: Partition) -> None:
-        """Forget a partition that is no longer ours."""
+        """Forget a partition that is no longer ours; an answer to a commit still under way is ignored."""
         self._handled.pop(partition, None)
+        self._under_way.pop(partition, None)
         self._refused.discard(partition)
         self._metrics.consumer_lag(partition, None)
 
-    def commit(self, assignments: Collection[Assignment], *, last_chance: bool = False) -> None:
-        """Commit what is done; with ``last_chance`` also what was refused a moment ago."""
-        hold_back = not last_chance and not self._retry_at.expired
+    def commit(self, assignments: Collection[Assignment]) -> None:
+        """Begin to commit what is done and not on its way."""
         offsets: dict[Partition, int] = {}
         for assignment in assignments:
-            offset = assignment.tracker.committable
-            if offset is not None and not (hold_back and assignment.partition in self._refused):
-                offsets[assignment.partition] = offset
+            partition, offset = assignment.partition, assignment.tracker.committable
+            held_back = partition in self._refused and not self._retry_at.expired
+            if offset is not None and not held_back and partition not in self._under_way:
+                offsets[partition] = offset
+                self._under_way[partition] = _Commit(assignment, offset, time.time_ns())
         if offsets:
-            self._commit(offsets, {assignment.partition: assignment for assignment in assignments})
+            self._source.commit(offsets)
         if self._measure_at.expired:
             self._measure_at = Deadline.after(_LAG_SECONDS)
             self._measure(assignments)
 
-    def _commit(self, offsets: dict[Partition, int], assignments: dict[Partition, Assignment]) -> None:
-        started_ns = time.time_ns()
-        refused = self._source.commit(offsets)
+    def commit_now(self, assignments: Collection[Assignment]) -> None:
+        """Commit what is done and wait for the answer: the last chance before the partitions are given back."""
+        offsets: dict[Partition, int] = {}
+        for assignment in assignments:
+            offset = assignment.tracker.committable
+            if offset is not None:
+                offsets[assignment.partition] = offset
+                self._under_way[assignment.partition] = _Commit(assignment, offset, time.time_ns())
+        if offsets:
+            self.answered(offsets, self._source.commit_now(offsets))
+
+    def answered(self, offsets: Mapping[Partition, int], refused: Mapping[Partition, str]) -> None:
+        """Take the broker's answer to a commit."""
         for partition, offset in offsets.items():
-            reason = refused.get(partition)
-            self._spans.committed(partition, offset, self._acknowledged(partition, offset, reason), started_ns, reason)
-            if reason is None:
-                assignments[partition].tracker.committed(offset)
-                self._refused.discard(partition)
-                continue
-            self._metrics.commit_error(reason)
-            if partition not in self._refused:
-                _log.warning("commit.refused", partition=str(partition), offset=offset, reason=reason)
-            self._refused.add(partition)
-        if refused:
-            self._retry_at = Deadline.after(_RETRY_SECONDS)
+            commit = self._under_way.get(partition)
+            if commit is None or commit.offset != offset:
+                continue  # of an assignment that is over
+            del self._under_way[partition]
+            self._settle(commit, refused.get(partition))
+
+    def _settle(self, commit: _Commit, reason: str | None) -> None:
+        partition = commit.assignment.partition
+        spans = self._acknowledged(partition, commit.offset, reason)
+        self._spans.committed(partition, commit.offset, spans, commit.started_ns, reason)
+        if reason is None:
+            commit.assignment.tracker.committed(commit.offset)
+            self._refused.discard(partition)
+            return
+        self._metrics.commit_error(reason)
+        if partition not in self._refused:
+            _log.warning("commit.refused", partition=str(partition), offset=commit.offset, reason=reason)
+        self._refused.add(partition)
+        self._retry_at = Deadline.after(_RETRY_SECONDS)
 
     def _acknowledged(self, partition: Partition, offset: int, reason: str | None) -> list[SpanContext]:
         """Return the spans of the events before ``offset``; unless the commit was refused, they are settled."""

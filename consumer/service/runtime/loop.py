@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Generic
 
@@ -27,6 +27,8 @@ _BUSY_SECONDS = 0.025
 """Wait in a poll while work is in flight: how late a finished event may be acknowledged."""
 _ABANDON_SECONDS = 2.0
 """How long handlers that were told to give up may take before they are left behind."""
+_CONFIRM_SECONDS = 3.0
+"""How long the end waits for the broker's answer to the last commits."""
 
 _log = structlog.get_logger(__name__)
 
@@ -159,13 +161,16 @@ class EventLoop(Generic[M]):
             error=error,
         )
 
-    def _acknowledge(self, *, last_chance: bool = False) -> None:
+    def _acknowledge(self) -> None:
+        self._take_completed()
+        self._acknowledger.commit(self._assignments.values())
+
+    def _take_completed(self) -> None:
         while not self._completed.empty():
             for task in self._completed.get_nowait():
                 if self._assignments.get(task.assignment.partition) is task.assignment:
                     task.assignment.tracker.done(task.offset)
                     self._acknowledger.handled(task)
-        self._acknowledger.commit(self._assignments.values(), last_chance=last_chance)
 
     def _regulate(self) -> None:
         """Pause partitions with enough work in flight, resume those that are half done."""
@@ -190,10 +195,15 @@ class EventLoop(Generic[M]):
         assignments = list(self._assignments.values())
         self._dispatcher.close(assignments)
         _log.info("consumer.stopping", running=self._dispatcher.running(assignments))
-        while self._dispatcher.running(assignments) and not self._stop_now.is_set():
-            if self._shutdown.expired:
-                _log.warning("consumer.work_abandoned", running=self._dispatcher.running(assignments))
-                break
+        self._poll_while(lambda: self._dispatcher.running(assignments) > 0, self._shutdown)
+        if self._dispatcher.running(assignments):
+            _log.warning("consumer.work_abandoned", running=self._dispatcher.running(assignments))
+        self._abandon(assignments)
+        self._acknowledge()
+        self._poll_while(lambda: self._acknowledger.waiting, Deadline.after(_CONFIRM_SECONDS))
+
+    def _poll_while(self, condition: Callable[[], bool], deadline: Deadline) -> None:
+        while condition() and not deadline.expired and not self._stop_now.is_set():
             for assignment in self._assignments.values():
                 if not assignment.paused:
                     self._source.pause([assignment.partition])
@@ -201,8 +211,6 @@ class EventLoop(Generic[M]):
             self._source.poll(_BUSY_SECONDS, 1)
             self._beat = time.monotonic()
             self._acknowledge()
-        self._abandon(assignments)
-        self._acknowledge(last_chance=True)
 
     def _leave(self) -> None:
         self._shutdown = self._shutdown or Deadline.after(0)
@@ -210,16 +218,19 @@ class EventLoop(Generic[M]):
         self._source.close()
         # Closing normally revokes everything; after a fatal error it may not.
         self.lost(list(self._assignments))
-        self._dispatcher.stop(Deadline.after(0 if self._stop_now.is_set() else _ABANDON_SECONDS))
+        self._dispatcher.stop(Deadline.after(_IDLE_SECONDS))
 
     def _abandon(self, assignments: Collection[Assignment]) -> None:
-        for assignment in assignments:
+        listening = [assignment for assignment in assignments if not assignment.abandon.is_set()]
+        for assignment in listening:
             assignment.abandon.set()
+        if not listening:
+            return  # they had their time when they were told
         grace = Deadline.after(0 if self._stop_now.is_set() else _ABANDON_SECONDS)
         if not self._dispatcher.wait(assignments, grace):
             _log.warning("consumer.work_left_behind", running=self._dispatcher.running(assignments))
 
-    # -------------------------------------------------------- rebalance listener, in the poll thread
+    # ------------------------------------------------------------ group listener, in the poll thread
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """Take over partitions; one that is assigned again (after a jump of its offset) starts afresh."""
@@ -239,12 +250,27 @@ class EventLoop(Generic[M]):
         deadline = Deadline.after(0 if self._stop_now.is_set() else self._settings.revoke_deadline_seconds)
         if self._shutdown is not None:
             deadline = deadline.earlier(self._shutdown)
-        finished = self._dispatcher.wait(assignments, deadline)
+        finished = self._wait(assignments, deadline)
         if not finished:
             self._abandon(assignments)
-        self._acknowledge(last_chance=True)
+        self._take_completed()
+        # A broker that has not answered while the process was ending will not do so now.
+        if self._shutdown is None or not self._acknowledger.waiting:
+            self._acknowledger.commit_now(assignments)
         self._forget(partitions)
         _log.info("consumer.revoked", partitions=[str(partition) for partition in partitions], finished=finished)
+
+    def _wait(self, assignments: Collection[Assignment], deadline: Deadline) -> bool:
+        """Wait for running work, and show that the loop lives meanwhile."""
+        while not self._dispatcher.wait(assignments, deadline.earlier(Deadline.after(_IDLE_SECONDS))):
+            self._beat = time.monotonic()
+            if deadline.expired or self._stop_now.is_set():
+                return False
+        return True
+
+    def committed(self, offsets: Mapping[Partition, int], refused: Mapping[Partition, str]) -> None:
+        """Take the answer to a commit."""
+        self._acknowledger.answered(offsets, refused)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Abandon everything of these partitions; nothing of it may be committed by this member."""

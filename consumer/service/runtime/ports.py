@@ -41,8 +41,8 @@ M_co = TypeVar("M_co", bound=Message, covariant=True)
 M_contra = TypeVar("M_contra", bound=Message, contravariant=True)
 
 
-class RebalanceListener(Protocol):
-    """Told of every change of the assignment, from inside :meth:`EventSource.poll` or ``close``."""
+class GroupListener(Protocol):
+    """Told of changes of the assignment and of answers, from inside :meth:`EventSource.poll` or ``close``."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """Take over partitions; fetching has begun (or begins again, after a jump) at their start position."""
@@ -56,11 +56,15 @@ class RebalanceListener(Protocol):
         """Forget partitions that may belong to another member already: nothing can be committed."""
         ...
 
+    def committed(self, offsets: Mapping[Partition, int], refused: Mapping[Partition, str]) -> None:
+        """Take the answer to :meth:`EventSource.commit`; ``refused`` names partitions with a reason each."""
+        ...
+
 
 class EventSource(Protocol[M_co]):
     """One member of a consumer group. All methods are called from one thread."""
 
-    def start(self, listener: RebalanceListener) -> None:
+    def start(self, listener: GroupListener) -> None:
         """Check that broker and topics can be used, then join the group.
 
         Raises:
@@ -77,8 +81,12 @@ class EventSource(Protocol[M_co]):
         """
         ...
 
-    def commit(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
-        """Commit the offsets to read next, synchronously; return the partitions refused, each with a reason."""
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Begin to commit the offsets to read next; each of them is answered to the listener."""
+        ...
+
+    def commit_now(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
+        """Commit the offsets to read next, and return the partitions refused, each with a reason."""
         ...
 
     def pause(self, partitions: Sequence[Partition]) -> None:

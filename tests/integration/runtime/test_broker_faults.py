@@ -181,16 +181,41 @@ def test_a_broker_that_dies_and_comes_back_is_waited_for(
     assert handled.offsets[-1] == 1
 
 
-def test_what_is_done_while_the_broker_is_away_is_acknowledged_afterwards(broker: EmbeddedStack, topic: Topic) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS[:2])
+def test_while_the_broker_is_away_the_loop_turns_and_what_is_done_is_acknowledged_afterwards(
+    broker: EmbeddedStack, topic: Topic, protocol: dict[str, str]
+) -> None:
     gate = threading.Event()
     handled = Handled(lambda _event, _abandon: (gate.wait(60), None)[1])
     topic.send("a 1")
-    member = Member(topic.settings, handled)
+    member = Member(with_settings(topic, protocol), handled)
     with running(member):
         wait_until(lambda: handled.started, seconds=30)
         broker.kill_component(ComponentName.KAFKA)
         gate.set()
         wait_until(lambda: handled.done)
+        turns = member.metrics.counts["heartbeat"]
+        wait_until(lambda: member.metrics.counts["heartbeat"] > turns + 100)
         broker.start_component(ComponentName.KAFKA)
         wait_until(lambda: topic.committed() == 1, seconds=90)
         assert member.error is None
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS[:2])
+def test_a_consumer_can_end_while_the_broker_is_away(
+    broker: EmbeddedStack, topic: Topic, protocol: dict[str, str]
+) -> None:
+    gate = threading.Event()
+    handled = Handled(lambda _event, _abandon: (gate.wait(60), None)[1])
+    topic.send("a 1")
+    member = Member(with_settings(topic, protocol), handled)
+    with running(member):
+        wait_until(lambda: handled.started, seconds=30)
+        broker.kill_component(ComponentName.KAFKA)
+        try:
+            gate.set()
+            started = time.monotonic()
+            member.stop(seconds=30)
+            assert time.monotonic() - started < 15
+        finally:
+            broker.start_component(ComponentName.KAFKA)

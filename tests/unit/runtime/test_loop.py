@@ -97,6 +97,32 @@ def test_a_refused_commit_is_counted_and_tried_again(start: Start) -> None:
     wait_until(lambda: bench.source.committed == {P0: 1})
 
 
+def test_a_broker_that_does_not_answer_a_commit_stops_neither_the_loop_nor_its_end(start: Start) -> None:
+    bench = start()
+    bench.source.answers = False
+    bench.source.send(P0, 0, "a")
+    wait_until(lambda: bench.tracing.named("process events"))
+    turns = bench.metrics.counts["heartbeat"]
+    wait_until(lambda: bench.metrics.counts["heartbeat"] > turns + 10)
+    bench.loop.stop()
+    bench.thread.join(8)
+    assert not bench.thread.is_alive()
+    assert bench.source.commits_now == 0
+    assert not bench.source.committed
+
+
+def test_what_is_done_when_partitions_are_revoked_is_committed_before_they_are_given_back(start: Start) -> None:
+    gate = threading.Event()
+    bench = start(lambda _event, _abandon: (gate.wait(10), None)[1])
+    bench.source.send(P0, 0, "a")
+    wait_until(lambda: bench.metrics.values.get("in_flight") == 1)
+    bench.source.rebalance("revoked", P0)
+    gate.set()
+    wait_until(lambda: not bench.loop.partitions)
+    assert bench.source.committed == {P0: 1}
+    assert bench.source.commits_now == 1
+
+
 def test_one_partition_s_refusal_does_not_hold_back_another(start: Start) -> None:
     bench = start()
     bench.source.rebalance("assigned", P1)
