@@ -24,14 +24,14 @@ $(BIN)/python:
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 	@echo "==> installing icehaul and the embedded stack into $(VENV) (about 1.5 GB, once)"
-	@$(PIP_INSTALL) --require-hashes -r requirements/runtime.txt
 	@$(PIP_INSTALL) --require-hashes -r requirements/build.txt
+	@$(PIP_INSTALL) --no-build-isolation --require-hashes -r requirements/runtime.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo "==> installing the development tools into $(VENV)"
-	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(PIP_INSTALL) --no-build-isolation --require-hashes -r requirements/dev.txt
 	@touch $@
 
 .PHONY: install
