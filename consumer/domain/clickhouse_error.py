@@ -46,7 +46,7 @@ _MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
             # READONLY
             (164,),
             AccessDeniedError,
-            "give the user readonly = 2: icehaul sets settings with its queries",
+            "give the user readonly = 2, for settings are sent along with the queries",
         ),
         # UNKNOWN_SETTING, SETTING_CONSTRAINT_VIOLATION
         ((115, 452), ConfigurationError, _CHECK_SETTINGS),

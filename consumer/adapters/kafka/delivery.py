@@ -33,6 +33,7 @@ _OURS = frozenset(
 
 _CALLBACK_GRACE_S = 2.0
 _POLL_S = 0.1
+_METADATA_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +162,7 @@ class Delivery:
         if failures:
             # A client that timed out has often complained of the cause: refused credentials, no route.
             timed_out = failures[0].code() == KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - its official name
-            cause = self._complaint if timed_out and self._complaint is not None else failures[0]
+            cause = (self._complaint or self._topic_error(producer) if timed_out else None) or failures[0]
             raise translate(
                 cause, doing=f"{self._doing()}, {len(failures) + unanswered} of {expected} not acknowledged"
             )
@@ -172,6 +173,17 @@ class Delivery:
             )
         self._complaint = None
         return [outcome for _, outcome in sorted(outcomes.items()) if isinstance(outcome, Coordinates)]
+
+    def _topic_error(self, producer: Producer) -> KafkaError | None:
+        """Return what is wrong with the topic; the client itself says nothing about one that does not exist."""
+        try:
+            topics = producer.list_topics(timeout=_METADATA_S).topics
+        except KafkaException:
+            return None
+        if self.topic not in topics:
+            return KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        error: KafkaError | None = topics[self.topic].error
+        return error
 
     def _doing(self) -> str:
         return f"sending to topic {self.topic} at {self._servers}"

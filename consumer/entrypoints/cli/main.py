@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from consumer import __version__
@@ -59,16 +58,10 @@ def _root(
 def main() -> None:
     """Run the command line; errors go to standard error with their remedy, and set the exit code."""
     try:
-        code = app(standalone_mode=False)
+        app(prog_name="icehaul")  # exits by itself: 0, the command's code, 2 for wrong usage, 130 for Ctrl-C
     except IcehaulError as error:
         explain(error)
         sys.exit(_EXIT_CODES[error.reaction])
-    except click.exceptions.Abort:
-        sys.exit(ExitCode.INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
 if __name__ == "__main__":

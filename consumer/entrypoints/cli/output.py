@@ -36,6 +36,7 @@ class ExitCode:
     REFUSED = 4
     """An operator has to act before this can work."""
     INTERRUPTED = 130
+    """Ended by Ctrl-C."""
 
 
 def results() -> Console:

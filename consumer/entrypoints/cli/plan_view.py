@@ -41,8 +41,8 @@ def plan_text(preview: Preview) -> RenderableType:
 def _table(preview: Preview) -> Table:
     table = Table(title=f"{len(preview.batches)} batch(es)", title_justify="left")
     table.add_column("window (UTC)", overflow="fold")
-    table.add_column("units", justify="right")
-    table.add_column("rows", justify="right")
+    table.add_column("units", justify="right", overflow="fold")
+    table.add_column("rows", justify="right", overflow="fold")
     for batch in preview.batches:
         lower = "beginning" if batch.window.lower == BEGINNING else instant(batch.window.lower)
         table.add_row(f"{lower} → {instant(batch.window.upper)}", str(len(batch.units)), f"{_rows(batch):,}")

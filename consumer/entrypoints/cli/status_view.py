@@ -33,7 +33,7 @@ def _overview(now: datetime, found: Sequence[StreamStatus]) -> Table:
     for heading in ("stream", "layer", "state", "watermark (UTC)"):
         table.add_column(heading, overflow="fold")
     for heading in ("lag", "parked"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("last batch", overflow="fold")
     for one in found:
         state = one.record.state if one.record is not None else "new"
@@ -54,8 +54,8 @@ def _batches(batches: Sequence[BatchRecord]) -> Table:
     for heading in ("window (UTC)", "status"):
         table.add_column(heading, overflow="fold")
     for heading in ("rows", "size", "tries", "snapshot"):
-        table.add_column(heading, justify="right")
-    table.add_column("started (UTC)")
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("started (UTC)", overflow="fold")
     for batch in batches:
         table.add_row(
             f"{instant(batch.window.lower)} → {instant(batch.window.upper)}",

@@ -20,11 +20,11 @@ def verify_text(found: Sequence[Verification]) -> RenderableType:
     for heading in ("stream", "below (UTC)"):
         table.add_column(heading, overflow="fold")
     for heading in ("hot rows", "cold rows"):
-        table.add_column(heading, justify="right")
-    table.add_column("digest")
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("digest", overflow="fold")
     for heading in ("missing", "surplus", "repeated", "gaps"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("", overflow="fold")
     for one in found:
         same = one.hot.digest == one.cold.digest
         table.add_row(
