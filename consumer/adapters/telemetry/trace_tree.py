@@ -14,11 +14,12 @@ from rich.tree import Tree
 from consumer.adapters.telemetry.otlp_lines import read_requests
 
 _ERROR = 2
+_SEND = "send "
 _SHOWN = {
     "offload.stream": "{}",
     "offload.batch.id": "batch {:.8}",
-    "offload.rows": "{} rows",
-    "offload.bytes": "{} bytes",
+    "offload.rows": "{:,} rows",
+    "offload.bytes": "{:,} bytes",
     "iceberg.snapshot.id": "snapshot {}",
     "messaging.batch.message_count": "{} messages",
     "messaging.kafka.offset": "offset {}",
@@ -48,31 +49,53 @@ def read_spans(paths: Sequence[Path]) -> list[FileSpan]:
     return sorted(spans.values(), key=lambda span: (span.started_ns, span.span_id))
 
 
-def render_trace(paths: Sequence[Path], trace_id: str) -> Tree:
-    """Draw one trace (its id in 32 hexadecimal digits) from trace files."""
+def render_trace(paths: Sequence[Path], trace_id: str, *, downstream: bool = False) -> Tree:
+    """Draw one trace (its id in 32 hexadecimal digits) from trace files.
+
+    With ``downstream`` also what its events set off in the streams that depend on it; without, that is one line.
+    """
     spans = [span for span in read_spans(paths) if span.trace_id == trace_id]
-    return render(spans) if spans else Tree(Text(f"trace {trace_id}: no spans in the trace files", "dim"))
+    if not spans:
+        return Tree(Text(f"trace {trace_id}: no spans in the trace files", "dim"))
+    return _Drawing(spans, downstream=downstream).tree()
 
 
-def render(spans: Sequence[FileSpan]) -> Tree:
-    """Draw the spans (at least one) of one trace: who caused what, when after the trace's start, and for how long.
+class _Drawing:
+    """Draws who caused what, when after the trace's start, and for how long.
 
     A span whose parent is in no file hangs from the root.
     """
-    known = {span.span_id for span in spans}
-    children: dict[str | None, list[FileSpan]] = defaultdict(list)
-    for span in spans:
-        children[span.parent_id if span.parent_id in known else None].append(span)
-    begin = min(span.started_ns for span in spans)
-    length = _duration(max(span.ended_ns for span in spans) - begin)
-    tree = Tree(Text.assemble(("trace ", "bold"), spans[0].trace_id, (f"  {length}", "dim")), guide_style="dim")
-    _grow(tree, None, children, begin)
-    return tree
 
+    def __init__(self, spans: Sequence[FileSpan], *, downstream: bool) -> None:
+        self._downstream = downstream
+        self._begin = min(span.started_ns for span in spans)
+        self._length = max(span.ended_ns for span in spans) - self._begin
+        self._trace_id = spans[0].trace_id
+        known = {span.span_id for span in spans}
+        self._children: dict[str | None, list[FileSpan]] = defaultdict(list)
+        for span in spans:
+            self._children[span.parent_id if span.parent_id in known else None].append(span)
 
-def _grow(tree: Tree, parent: str | None, children: Mapping[str | None, list[FileSpan]], begin: int) -> None:
-    for span in sorted(children.get(parent, ()), key=lambda span: span.started_ns):
-        _grow(tree.add(_line(span, begin)), span.span_id, children, begin)
+    def tree(self) -> Tree:
+        """Return the whole drawing."""
+        title = Text.assemble(("trace ", "bold"), self._trace_id, (f"  {_duration(self._length)}", "dim"))
+        tree = Tree(title, guide_style="dim")
+        self._grow(tree, None)
+        return tree
+
+    def _grow(self, tree: Tree, parent: str | None) -> None:
+        folded: list[FileSpan] = []
+        for span in self._children.get(parent, ()):
+            if parent is not None and span.name.startswith(_SEND) and not self._downstream:
+                folded.append(span)
+            else:
+                self._grow(tree.add(_line(span, self._begin)), span.span_id)
+        if folded:
+            count = sum(self._size(span.span_id) for span in folded)
+            tree.add(Text(f"events to dependent streams: {len(folded)}, with {count} spans", "dim italic"))
+
+    def _size(self, span_id: str) -> int:
+        return 1 + sum(self._size(child.span_id) for child in self._children.get(span_id, ()))
 
 
 def _line(span: FileSpan, begin: int) -> Text:

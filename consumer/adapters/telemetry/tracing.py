@@ -41,7 +41,7 @@ class Tracing:
     """The tracer provider of one process.
 
     Args:
-        role: which process this is (consumer, emitter, demo); appended to the configured service name.
+        role: which process this is (consumer, emitter, demo); a part of the service name.
     """
 
     def __init__(self, settings: TelemetrySettings, *, role: str) -> None:
@@ -49,7 +49,7 @@ class Tracing:
             sampler=ParentBased(TraceIdRatioBased(settings.sample_ratio)),
             resource=Resource.create(
                 {
-                    SERVICE_NAME: f"{settings.service_name}-{role}",
+                    SERVICE_NAME: _service_name(settings, role),
                     SERVICE_NAMESPACE: settings.service_name,
                     SERVICE_VERSION: __version__,
                     SERVICE_INSTANCE_ID: str(uuid4()),
@@ -88,3 +88,8 @@ class Tracing:
 def traces_endpoint(endpoint: str) -> str:
     """Return the URL for traces of an OTLP/HTTP endpoint, given with or without its path."""
     return endpoint if endpoint.endswith(_TRACES_PATH) else endpoint.rstrip("/") + _TRACES_PATH
+
+
+def _service_name(settings: TelemetrySettings, role: str) -> str:
+    """Return the configured name with the role added, unless the name tells it."""
+    return settings.service_name if role in settings.service_name else f"{settings.service_name}-{role}"

@@ -261,9 +261,10 @@ class EventLoop(Generic[M]):
         _log.info("consumer.revoked", partitions=[str(partition) for partition in partitions], finished=finished)
 
     def _wait(self, assignments: Collection[Assignment], deadline: Deadline) -> bool:
-        """Wait for running work, and show that the loop lives meanwhile."""
-        while not self._dispatcher.wait(assignments, deadline.earlier(Deadline.after(_IDLE_SECONDS))):
+        """Wait for running work; meanwhile acknowledge what else is done, and show that the loop lives."""
+        while not self._dispatcher.wait(assignments, deadline.earlier(Deadline.after(_BUSY_SECONDS))):
             self._beat = time.monotonic()
+            self._acknowledge()
             if deadline.expired or self._stop_now.is_set():
                 return False
         return True

@@ -137,26 +137,49 @@ def test_the_trace_file_is_what_a_collector_reads(tmp_path: Path) -> None:
     assert values["names"]["arrayValue"]["values"][1] == {"stringValue": "b"}
 
 
+def draw(paths: list[Path], trace_id: str, *, downstream: bool = False) -> str:
+    """Draw a trace on a wide console."""
+    console = Console(file=io.StringIO(), width=160)
+    with console.capture() as capture:
+        console.print(render_trace(paths, trace_id, downstream=downstream))
+    return capture.get()
+
+
 def test_a_trace_is_drawn_as_a_tree_from_the_files_of_several_processes(tmp_path: Path) -> None:
     producer = Tracing(TelemetrySettings(trace_file=str(tmp_path / "emitter.jsonl")), role="emitter")
     consumer = Tracing(TelemetrySettings(trace_file=str(tmp_path / "consumer.jsonl")), role="consumer")
     with producer.tracer.start_as_current_span("send events") as send:
         trace_id = f"{send.get_span_context().trace_id:032x}"
-        a_story(consumer.tracer)
+        with consumer.tracer.start_as_current_span("process events") as process:
+            process.set_attribute("offload.rows", 23_465)
+            consumer.tracer.start_span("offload.unit", start_time=1_000_000_000).end(3_500_000_000)
     a_story(consumer.tracer)  # another trace, which does not belong into the picture
     producer.shutdown()
     consumer.shutdown()
     with (tmp_path / "consumer.jsonl").open("a") as file:
         file.write('{"resourceSpans": [{"resou')  # killed while it wrote
-    console = Console(file=io.StringIO(), width=160)
-    console.print(render_trace(sorted(tmp_path.glob("*.jsonl")), trace_id))
-    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    drawn = draw(sorted(tmp_path.glob("*.jsonl")), trace_id)
     assert trace_id in drawn
-    assert drawn.count("offload.publish") == 1
     assert "icehaul-emitter" in drawn
-    assert "23465 rows" in drawn
+    assert "23,465 rows" in drawn
     assert "2.50 s" in drawn
-    assert drawn.index("send events") < drawn.index("process events") < drawn.index("offload.publish")
+    assert "offload.publish" not in drawn
+    assert drawn.index("send events") < drawn.index("process events") < drawn.index("offload.unit")
+
+
+def test_what_happens_in_dependent_streams_is_one_line_unless_it_is_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+    with tracing.tracer.start_as_current_span("send events") as send:
+        trace_id = f"{send.get_span_context().trace_id:032x}"
+        with tracing.tracer.start_as_current_span("process events"):
+            a_story(tracing.tracer)
+            a_story(tracing.tracer)
+    tracing.shutdown()
+    folded, whole = draw([file], trace_id), draw([file], trace_id, downstream=True)
+    assert "events to dependent streams: 2, with 10 spans" in folded
+    assert "offload.publish" not in folded
+    assert whole.count("offload.publish") == 2
 
 
 def test_several_writers_of_one_file_do_not_mix_their_lines(tmp_path: Path) -> None:
@@ -182,6 +205,16 @@ def test_sampling_follows_the_parent_and_the_ratio(tmp_path: Path) -> None:
 
 
 def test_an_unknown_trace_is_an_empty_tree(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), width=80)
-    console.print(render_trace([tmp_path / "never-written.jsonl"], "0" * 32))
-    assert "no spans" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "no spans" in draw([tmp_path / "never-written.jsonl"], "0" * 32)
+
+
+@pytest.mark.parametrize(
+    ("configured", "shown"),
+    [("icehaul", "icehaul-consumer"), ("icehaul-consumer-1", "icehaul-consumer-1"), ("lake", "lake-consumer")],
+)
+def test_the_service_name_tells_the_role_once(tmp_path: Path, configured: str, shown: str) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file), service_name=configured), role="consumer")
+    a_story(tracing.tracer)
+    tracing.shutdown()
+    assert {span.service for span in read_spans([file])} == {shown}
