@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ _LOCK_DEADLINE_S = 660.0
 _STAMP = "verified.json"
 _PATTERN = "[organisation]_[artifact]-[revision](-[classifier]).[ext]"
 _IVY_FILE = """\
-<ivy-module version="2.0">
+<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/maven">
   <info organisation="icehaul" module="{name}" revision="1"/>
   <configurations><conf name="default"/></configurations>
   <dependencies>
@@ -38,12 +39,16 @@ _IVY_FILE = """\
   </dependencies>
 </ivy-module>
 """
-_DEPENDENCY = '    <dependency org="{}" name="{}" rev="{}" transitive="{}" conf="default->default"/>'  # organisation, …
+_DEPENDENCY = '    <dependency org="{}" name="{}" rev="{}" transitive="{}" conf="default->default">{}</dependency>'
+_CLASSIFIED = '<artifact name="{}" type="jar" ext="jar" m:classifier="{}"/>'
 
 
 @dataclass(frozen=True, slots=True)
 class JarSet:
-    """Coordinates ``organisation:name:revision`` that are used together, with or without what they depend on."""
+    """Coordinates that are used together, with or without what they depend on.
+
+    A coordinate is ``organisation:name:revision``, with ``:classifier`` where not the plain jar is meant.
+    """
 
     name: str
     coordinates: tuple[str, ...]
@@ -65,14 +70,27 @@ SPARK = JarSet(
     ),
     transitive=False,
 )
-ALL_SETS = (KAFKA, SPARK)
+CLICKHOUSE_JDBC = JarSet(
+    name="clickhouse-jdbc",
+    # For `make bench` only: the driver of the batch script that icehaul is compared with.
+    coordinates=("com.clickhouse:clickhouse-jdbc:0.9.4:all",),
+    transitive=False,
+)
+ALL_SETS = (KAFKA, SPARK, CLICKHOUSE_JDBC)
 
 
-def fetch(jar_set: JarSet, *, java_home: Path, cache: Path, log_file: Path) -> tuple[Path, ...]:
+def fetch(
+    jar_set: JarSet,
+    *,
+    java_home: Path,
+    cache: Path,
+    log_file: Path,
+    announce: Callable[[str], None] = lambda _: None,
+) -> tuple[Path, ...]:
     """The set's jars, from the cache or resolved into it, each one equal to its committed checksum.
 
     Many processes may ask at once: one resolves, the others wait. Files whose size and time of change are those of
-    the last full check are not read again.
+    the last full check are not read again. ``announce`` hears of a download before it begins.
 
     Raises:
         JarsError: if they cannot be resolved, or differ from ``jars.lock``.
@@ -87,6 +105,7 @@ def fetch(jar_set: JarSet, *, java_home: Path, cache: Path, log_file: Path) -> t
         if _matches_stamp(home, paths):
             return paths
         if not all(path.exists() for path in paths):
+            announce(f"downloading {len(paths)} jars for {jar_set.name} into {home.parent}, once")
             _resolve_into(jar_set, home, java_home=java_home, cache=cache, log_file=log_file)
         _verify(jar_set, home, expected)
         stamp = {path.name: _identity(path) for path in paths}
@@ -115,10 +134,7 @@ def resolve(jar_set: JarSet, target: Path, *, java_home: Path, log_file: Path) -
     """
     with tempfile.TemporaryDirectory(prefix="icehaul-ivy-", dir=target.parent) as scratch:
         work = Path(scratch)
-        dependencies = "\n".join(
-            _DEPENDENCY.format(*coordinate.split(":"), str(jar_set.transitive).lower())
-            for coordinate in jar_set.coordinates
-        )
+        dependencies = "\n".join(_dependency(coordinate, jar_set.transitive) for coordinate in jar_set.coordinates)
         ivy_file = work / "ivy.xml"
         ivy_file.write_text(_IVY_FILE.format(name=jar_set.name, dependencies=dependencies), encoding="utf-8")
         arguments = (
@@ -133,6 +149,12 @@ def resolve(jar_set: JarSet, target: Path, *, java_home: Path, log_file: Path) -
                 error.message,
                 remedy="check the network; behind a mirror, name it in ~/.m2/settings.xml or ~/.ivy2/ivysettings.xml",
             ) from error
+
+
+def _dependency(coordinate: str, transitive: bool) -> str:
+    organisation, name, revision, *classifier = coordinate.split(":")
+    artifact = "".join(_CLASSIFIED.format(name, one) for one in classifier)
+    return _DEPENDENCY.format(organisation, name, revision, str(transitive).lower(), artifact)
 
 
 def _resolve_into(jar_set: JarSet, home: Path, *, java_home: Path, cache: Path, log_file: Path) -> None:

@@ -47,7 +47,9 @@ class Supervisor:
     def __init__(self, layout: Layout, names: Sequence[ComponentName], progress: ProgressPipe) -> None:
         self._layout = layout
         self._progress = progress
-        self._toolchain = Toolchain(cache_directory(), layout.logs / "jars.log")
+        self._toolchain = Toolchain(
+            cache_directory(), layout.logs / "jars.log", announce=lambda text: progress.send(Progress(text=text))
+        )
         self._plan = load_or_create(layout.plan)
         self._lives = {name: self._build(name) for name in names}
         self._token = secrets.token_urlsafe(24)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from consumer.embedded import jars
@@ -12,8 +13,9 @@ from consumer.embedded.java import find_java_home
 class Toolchain:
     """What JVM components and Spark need; safe to ask from several threads."""
 
-    def __init__(self, cache: Path, log_file: Path) -> None:
+    def __init__(self, cache: Path, log_file: Path, announce: Callable[[str], None] = lambda _: None) -> None:
         self._cache = cache
+        self._announce = announce
         self._log_file = log_file
         self._lock = threading.Lock()
         self._java_home: Path | None = None
@@ -46,4 +48,10 @@ class Toolchain:
         return self._jars(jars.SPARK)
 
     def _jars(self, jar_set: jars.JarSet) -> tuple[Path, ...]:
-        return jars.fetch(jar_set, java_home=self.java_home(), cache=self._cache, log_file=self._log_file)
+        return jars.fetch(
+            jar_set,
+            java_home=self.java_home(),
+            cache=self._cache,
+            log_file=self._log_file,
+            announce=self._announce,
+        )

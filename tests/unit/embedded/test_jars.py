@@ -134,3 +134,12 @@ def test_a_mirror_of_other_repositories_is_not_used(tmp_path: Path, mirror_of: s
 def test_without_any_settings_ivy_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert resolution_settings(tmp_path) == ()
+
+
+def test_a_download_is_announced_and_the_cache_is_silent(tmp_path: Path, repository: Repository) -> None:
+    heard: list[str] = []
+    for _ in range(2):
+        jars.fetch(SET, java_home=tmp_path, cache=tmp_path / "cache", log_file=tmp_path / "log", announce=heard.append)
+    assert repository.resolved == 1
+    assert len(heard) == 1
+    assert "downloading 2 jars" in heard[0]
