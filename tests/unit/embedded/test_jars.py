@@ -97,8 +97,8 @@ def test_removed_from_the_cache_are_fetched_again(
 def test_the_committed_lock_covers_every_coordinate(jar_set: jars.JarSet) -> None:
     files = jars.locked(jar_set)
     for coordinate in jar_set.coordinates:
-        organisation, name, version = coordinate.split(":")
-        assert f"{organisation}_{name}-{version}.jar" in files
+        organisation, *rest = coordinate.split(":")
+        assert f"{organisation}_{'-'.join(rest)}.jar" in files
     assert all(len(checksum) == 64 for checksum in files.values())
 
 
