@@ -165,7 +165,7 @@ def test_a_dead_jvm_is_an_error_and_the_next_batch_starts_a_new_session(
         assert session is not None
         assert session._process is not None
         os.kill(session._process.pid, signal.SIGKILL)
-        with pytest.raises(EngineFailedError, match="JVM ended"):
+        with pytest.raises(EngineFailedError, match="Spark ended while batch"):
             writing.result(timeout=30)
 
     assert not spark_engine.ready

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 
 from consumer.adapters.spark.access import file_layout, session_settings, source_access, store_access
 from consumer.domain.batch import Batch
@@ -125,16 +125,18 @@ class SparkEngine:
                 raise self._failure(batch, job, error) from error
 
     def _failure(self, batch: Batch, job: _Running, error: Exception) -> EngineFailedError:
+        # First of all, for a JVM that is on its way out answers no questions for long.
+        cause = _cause(error)
         if job.cancelled:
             return EngineFailedError(f"batch {batch.id} was cancelled", remedy="nothing to do: its owner gave it up")
         if job.session.alive:
             return EngineFailedError(
-                f"the Spark job of batch {batch.id} failed: {_cause(error)}",
+                f"the Spark job of batch {batch.id} failed: {cause}",
                 remedy="the batch is tried again; if it persists, see the memory and the logs of Spark's workers",
             )
         last_words = self._discard(job.session)
         return EngineFailedError(
-            f"Spark's JVM ended while batch {batch.id} was written: {_cause(error)}; its last words: {last_words}",
+            f"Spark ended while batch {batch.id} was written: {cause}; its last words: {last_words}",
             remedy="the batch is tried again with a new session; if it persists, raise spark.driver_memory",
         )
 
@@ -192,6 +194,9 @@ def _urgency(error: IcehaulError) -> bool:
 
 
 def _cause(error: Exception) -> str:
-    """Return the first line of what went wrong: the rest is stack traces of the JVM."""
-    text = str(error.java_exception.getMessage()) if isinstance(error, Py4JJavaError) else str(error)
+    """Return the first of what went wrong: the rest is stack traces of the JVM."""
+    try:
+        text = str(error.java_exception.getMessage()) if isinstance(error, Py4JJavaError) else str(error)
+    except (Py4JError, OSError):
+        text = "the JVM is gone"
     return f"{type(error).__name__}: {text.partition('Driver stacktrace')[0].strip()[:_CAUSE_LIMIT]}"
