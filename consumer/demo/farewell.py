@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 
-from consumer.adapters.telemetry.trace_tree import FileSpan, read_spans, render
+from consumer.adapters.telemetry.trace_tree import render_trace
 from consumer.bootstrap import Application
 from consumer.demo.market import CAPTURES
 from consumer.demo.stage import Paths
@@ -17,7 +15,7 @@ from consumer.embedded.endpoints import Endpoints
 def print_trace(console: Console, application: Application, paths: Paths) -> None:
     """Print the trace of the first bronze batch, from the event's production to the offset commit.
 
-    The same trace goes on through the streams that the batch woke; they are left out here.
+    The same trace goes on through the streams that the batch woke; they are one line here.
     """
     batches = application.ledger.batches(CAPTURES[0].table, 100)
     published = [batch for batch in batches if batch.status is BatchStatus.PUBLISHED and batch.trace_id is not None]
@@ -27,22 +25,7 @@ def print_trace(console: Console, application: Application, paths: Paths) -> Non
     console.print(
         f"\n[bold]one batch's trace[/bold] ({batch.stream}, {batch.rows:,} rows, snapshot {batch.snapshot_id})"
     )
-    spans = [span for span in read_spans(sorted(paths.traces.glob("*.jsonl"))) if span.trace_id == batch.trace_id]
-    console.print(render(_without_dependants(spans)))
-
-
-def _without_dependants(spans: Sequence[FileSpan]) -> list[FileSpan]:
-    """Leave out the events that the batch sent to dependants, and everything that they caused."""
-    left_out: set[str] = set()
-    kept: list[FileSpan] = []
-    # Spans come in the order of their starts: a cause before what it causes.
-    for span in spans:
-        woken = span.parent_id is not None and span.name.startswith("send ")
-        if woken or span.parent_id in left_out:
-            left_out.add(span.span_id)
-        else:
-            kept.append(span)
-    return kept
+    console.print(render_trace(sorted(paths.traces.glob("*.jsonl")), str(batch.trace_id)))
 
 
 def print_farewell(console: Console, paths: Paths, endpoints: Endpoints) -> None:
