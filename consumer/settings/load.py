@@ -20,7 +20,7 @@ from consumer.settings.explain import describe, wrong_configuration
 from consumer.settings.model import Configuration
 from consumer.settings.origin import DELIMITER, PREFIX, SECRETS_VARIABLE, Origins
 from consumer.settings.topology import check_topology
-from consumer.settings.yaml_file import read_yaml
+from consumer.settings.yaml_file import YamlFile, read_yaml
 
 CONFIG_VARIABLE = "ICEHAUL_CONFIG"
 DEFAULT_FILE = Path("icehaul.yaml")
@@ -64,7 +64,31 @@ def load(path: Path | None = None) -> Configuration:
     Raises:
         ConfigurationError: naming place, field, value and what is allowed, for every wrong field at once.
     """
-    file = read_yaml(find_file(path, os.environ))
+    return load_with_origins(path)[0]
+
+
+def load_or_environment(path: Path | None = None) -> Configuration:
+    """Load the configuration as :func:`load` does; without a file of the default name, environment and secrets alone.
+
+    Raises:
+        ConfigurationError: as :func:`load` does, also if a file was named and does not exist.
+    """
+    file = find_file(path, os.environ)
+    if file == DEFAULT_FILE and not file.exists():
+        return _load(YamlFile(path=file, data={}, lines={}))[0]
+    return load(file)
+
+
+def load_with_origins(path: Path | None = None) -> tuple[Configuration, Origins]:
+    """Load and check the configuration, and tell where its values come from.
+
+    Raises:
+        ConfigurationError: as :func:`load` does.
+    """
+    return _load(read_yaml(find_file(path, os.environ)))
+
+
+def _load(file: YamlFile) -> tuple[Configuration, Origins]:
     secrets = os.environ.get(SECRETS_VARIABLE)
     origins = Origins.of(file, os.environ, Path(secrets) if secrets else None)
     try:
@@ -84,4 +108,4 @@ def load(path: Path | None = None) -> Configuration:
         ) from None
     if problems := check_topology(configuration, origins):
         raise wrong_configuration(problems)
-    return configuration
+    return configuration, origins

@@ -53,6 +53,12 @@ class Origins:
                 break
         return self.file.where(location)
 
+    def given(self, location: Location) -> str | None:
+        """Tell where the value at ``location`` was given; ``None`` if nowhere: it is the default."""
+        place = self.where(location)
+        in_file = place == self.file.where(location)
+        return None if in_file and location not in self.file.lines else place
+
     def _refuse_unknown_sections(self) -> None:
         sections = ", ".join(Configuration.model_fields)
         for name in self.file.data:

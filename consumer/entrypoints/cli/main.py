@@ -9,7 +9,7 @@ import typer
 
 from consumer import __version__
 from consumer.domain.errors import IcehaulError, Reaction
-from consumer.entrypoints.cli import emit, inspect, migrate, repair, run, stack, topics
+from consumer.entrypoints.cli import config, emit, inspect, migrate, repair, run, stack, topics
 from consumer.entrypoints.cli.output import ExitCode, explain
 
 _EXIT_CODES = {
@@ -30,10 +30,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(stack.app, name="stack")
+app.add_typer(config.app, name="config")
 app.command("migrate")(migrate.migrate)
 app.command("topics")(topics.topics)
 app.command("emit")(emit.emit)
 app.command("run")(run.run)
+app.command("streams")(config.streams)
 app.command("status")(inspect.status)
 app.command("plan")(inspect.plan)
 app.command("verify")(inspect.verify)
