@@ -1,6 +1,6 @@
-"""The JSON Schemas under ``schemas/``, generated from the models: written, or with ``--check`` only compared.
+"""The JSON Schemas and reference pages, generated from models and commands: written, or with ``--check`` compared.
 
-They are contracts for people and programs outside; icehaul itself validates by the models.
+The schemas are contracts for people and programs outside; icehaul itself validates by the models.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import typer
 
 from consumer.adapters.kafka.event_models import json_schema
 from consumer.domain.event import EventType
+from consumer.entrypoints import reference
 from consumer.settings.model import Configuration
 
 _ROOT = Path(__file__).resolve().parents[2] / "schemas"
@@ -41,16 +42,22 @@ def differing(root: Path = _ROOT) -> list[str]:
 def main(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if a file differs.")] = False,
 ) -> None:
-    """Write the JSON Schemas of events and configuration."""
+    """Write the JSON Schemas of events and configuration, and the generated reference pages."""
     if check:
         for path in (wrong := differing()):
             typer.echo(f"schemas/{path} differs from the models: run make schemas", err=True)
-        sys.exit(1 if wrong else 0)
+        for path in (pages := reference.differing()):
+            typer.echo(f"docs/reference/{path} differs from models and commands: run make schemas", err=True)
+        sys.exit(1 if wrong or pages else 0)
     for path, text in render().items():
         target = _ROOT / path
         target.parent.mkdir(exist_ok=True)
         target.write_text(text, encoding="utf-8")
         typer.echo(f"wrote schemas/{path}")
+    for path, text in reference.render().items():
+        reference.ROOT.mkdir(parents=True, exist_ok=True)
+        (reference.ROOT / path).write_text(text, encoding="utf-8")
+        typer.echo(f"wrote docs/reference/{path}")
 
 
 if __name__ == "__main__":

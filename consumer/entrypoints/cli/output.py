@@ -39,6 +39,17 @@ class ExitCode:
     """Ended by Ctrl-C."""
 
 
+EXIT_CODE_MEANINGS = {
+    ExitCode.OK: "The command did what it was asked for.",
+    ExitCode.FINDING: "It worked, and found something wrong: tiers differ, a stream is halted, a topic is missing.",
+    ExitCode.USAGE: "Wrong arguments or configuration; a ledger that was not migrated.",
+    ExitCode.UNAVAILABLE: "A server can't be used right now; the same command may work later.",
+    ExitCode.REFUSED: "An operator has to act first: credentials, grants, or tables that don't fit.",
+    ExitCode.INTERRUPTED: "Ended by Ctrl-C.",
+}
+"""Exit codes as the reference page lists them."""
+
+
 def results() -> Console:
     """Return the console of standard output."""
     return Console(soft_wrap=False)
