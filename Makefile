@@ -80,7 +80,7 @@ contracts: $(VENV)/.dev ## Check that imports point inwards
 check: lint types contracts ## All static checks
 
 .PHONY: schemas
-schemas: $(VENV)/.dev ## Write the JSON Schemas of events and configuration anew
+schemas: $(VENV)/.dev ## Write the JSON Schemas and the generated reference pages anew
 	@$(BIN)/python -m consumer.entrypoints.schemas
 
 .PHONY: lock
