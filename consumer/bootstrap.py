@@ -190,6 +190,7 @@ class Application:
         """Return a small real operation for each server that a consumer needs, by name."""
         return {
             "clickhouse": self.source.now,
+            "kafka": self.topics.check_present,
             "postgres": lambda: self.ledger.read(()),
             "spark": self._check_engine,
         }

@@ -79,6 +79,10 @@ def test_five_rows_then_three_more_make_eight_without_duplicates(
         for path in ("livez", "readyz", "metrics"):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
                 body = answer.read().decode()
+                if path == "readyz":
+                    assert json.loads(body)["checks"] == dict.fromkeys(
+                        ("clickhouse", "kafka", "postgres", "spark"), "ok"
+                    )
         assert f'icehaul_rows_total{{kind="window",outcome="published",stream="{stream}"}} 8.0' in body
         assert consumer.terminate() == 0
 

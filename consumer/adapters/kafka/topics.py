@@ -100,6 +100,18 @@ class Topics:
             findings += compare(spec, found)
         return tuple(findings)
 
+    def check_present(self) -> None:
+        """Ask the broker for the topics: a probe.
+
+        Raises:
+            BrokerUnavailableError: if no broker answers in time.
+            ConfigurationError: if a topic is missing.
+        """
+        found = self._describe()
+        for spec in self._specs:
+            if spec.name not in found:
+                raise ConfigurationError(f"topic {spec.name} does not exist", remedy="create it: icehaul topics")
+
     def _describe(self) -> Mapping[str, list[TopicPartitionInfo]]:
         """Return the partitions of the topics that exist; asking does not create them."""
         names = TopicCollection([spec.name for spec in self._specs])
