@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from pyiceberg.serializers import ToOutputFile
@@ -102,6 +102,11 @@ class IcebergCatalog:
         """Return how many snapshots the table's metadata lists; 0 where there is no table."""
         base = self._bases.load(table)
         return 0 if base is None else len(base.metadata.snapshots)
+
+    def properties(self, table: TableName) -> Mapping[str, str]:
+        """Return the table's properties; none where there is no table."""
+        base = self._bases.load(table)
+        return {} if base is None else dict(base.metadata.properties)
 
     def _target(self, base: Base) -> TargetTable:
         metadata = base.metadata

@@ -9,7 +9,7 @@ import typer
 
 from consumer import __version__
 from consumer.domain.errors import IcehaulError, Reaction
-from consumer.entrypoints.cli import config, emit, inspect, migrate, repair, run, stack, topics
+from consumer.entrypoints.cli import config, doctor, emit, inspect, migrate, repair, run, stack, topics
 from consumer.entrypoints.cli.output import ExitCode, explain
 
 _EXIT_CODES = {
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(stack.app, name="stack")
 app.add_typer(config.app, name="config")
+app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
 app.command("topics")(topics.topics)
 app.command("emit")(emit.emit)

@@ -1,0 +1,34 @@
+"""What a table's engine does to rows by itself, and what that means for rows that are offloaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_AS_THE_PARTS_HOLD_THEM = "rows are offloaded as the parts hold them at that moment, without FINAL: "
+
+_MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "ReplacingMergeTree": "versions that a later merge replaces are offloaded too, and stay in the target",
+        "CollapsingMergeTree": "cancelled rows and their cancellations are both offloaded, and stay in the target",
+        "VersionedCollapsingMergeTree": (
+            "cancelled rows and their cancellations are both offloaded, and stay in the target"
+        ),
+        "SummingMergeTree": "rows that a later merge adds up are offloaded one by one",
+        "AggregatingMergeTree": "states that a later merge combines are offloaded one by one",
+        "CoalescingMergeTree": "rows that a later merge combines are offloaded one by one",
+        "GraphiteMergeTree": "rows that a later rollup thins out are offloaded one by one",
+    }
+)
+
+ENGINE_REMEDY = (
+    "keep the version or sign column in the target and let readers take the last state; or offload a plain MergeTree"
+    " table with the final rows; or set settle_lag longer than merges take (both tiers may still differ)"
+)
+
+
+def merge_semantics(engine: str) -> str | None:
+    """Return what the engine's merges mean for an offload; ``None`` where they leave rows alone."""
+    family = engine.removeprefix("Replicated").removeprefix("Shared")
+    meaning = _MEANINGS.get(family)
+    return None if meaning is None else f"{engine}: {_AS_THE_PARTS_HOLD_THEM}{meaning}"

@@ -1,0 +1,201 @@
+"""The doctor's round: which checks there are for a configuration, and which make sense after which."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+from consumer.adapters.clickhouse.files import FileReader
+from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
+from consumer.adapters.iceberg.probe import StoreFile
+from consumer.adapters.kafka.codec import MAX_BYTES
+from consumer.adapters.kafka.inspection import BrokerInspection
+from consumer.adapters.postgres import inspection
+from consumer.adapters.postgres.migrations import pending
+from consumer.bootstrap import Application
+from consumer.domain.errors import IcehaulError
+from consumer.domain.stream import Stream
+from consumer.domain.window import Window
+from consumer.embedded.java import SUPPORTED, feature_release
+from consumer.entrypoints.machine import java_home, requirements, scratch_folder, secrets_in
+from consumer.service.doctor.broker import GroupCheck, TopicsCheck
+from consumer.service.doctor.examination import examine
+from consumer.service.doctor.finding import Check, Finding, Severity
+from consumer.service.doctor.machine import (
+    ConfigurationCheck,
+    DiskCheck,
+    JarsCheck,
+    JavaCheck,
+    PackagesCheck,
+    SparkCheck,
+)
+from consumer.service.doctor.servers import ClickHouseCheck, ClockCheck, PostgresCheck
+from consumer.service.doctor.sources import SourceCheck
+from consumer.service.doctor.storage import StoreCheck
+from consumer.service.doctor.targets import TargetCheck
+from consumer.settings.connections import SparkSettings
+from consumer.settings.load import find_file
+from consumer.settings.yaml_file import read_yaml
+
+_LOOK = timedelta(hours=1)
+_CLICKHOUSE, _POSTGRES, _STORE, _TOPICS = "clickhouse", "postgres", "object store", "kafka topics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """Checks that say nothing new where one of the ``needs`` can't be used."""
+
+    what: str
+    needs: frozenset[str]
+    checks: Sequence[Check]
+
+
+def check_without_configuration(error: IcehaulError, file: Path | None) -> list[Finding]:
+    """Examine what can be examined where the configuration does not load."""
+    wrong = Finding(
+        check="configuration",
+        subject=str(find_file(file, os.environ)),
+        severity=Severity.ERROR,
+        message=error.message,
+        remedy=error.remedy,
+    )
+    return [wrong, *examine(_machine(None, start=False))]
+
+
+def check_up(application: Application, streams: Sequence[Stream], *, file: Path | None, spark: bool) -> list[Finding]:
+    """Examine servers and machine, then what depends on servers that can be used."""
+    look = ClickHouseIntrospection(application.configuration.clickhouse)
+    try:
+        found = examine(
+            [_configuration(application, file), *_servers(application, look), *_machine(application, start=spark)]
+        )
+        broken = {one.check for one in found if one.severity is Severity.ERROR}
+        checks: list[Check] = []
+        skipped: list[Finding] = []
+        for dependent in _dependents(application, look, streams):
+            if unusable := sorted(dependent.needs & broken):
+                skipped.append(_skipped(dependent.what, unusable))
+            else:
+                checks += dependent.checks
+        return [*found, *skipped, *examine(checks)]
+    finally:
+        look.close()
+
+
+def _skipped(what: str, unusable: Sequence[str]) -> Finding:
+    return Finding(
+        check=what,
+        subject="-",
+        severity=Severity.INFO,
+        message=f"not checked, because of the error above in: {', '.join(unusable)}",
+        remedy="remove that error first, then run the doctor again",
+    )
+
+
+def _configuration(application: Application, file: Path | None) -> Check:
+    path = find_file(file, os.environ)
+    return ConfigurationCheck(
+        subject=str(path), streams=len(application.streams), secrets_in_file=secrets_in(read_yaml(path).data)
+    )
+
+
+def _servers(application: Application, look: ClickHouseIntrospection) -> list[Check]:
+    settings = application.configuration
+    database, topics = application.database, application.topics
+    files = FileReader(settings.clickhouse, settings.store)
+    broker = BrokerInspection(settings.kafka, settings.consumer)
+    return [
+        ClickHouseCheck(subject=f"{settings.clickhouse.host}:{settings.clickhouse.port}", server=look.server),
+        PostgresCheck(
+            subject=database.target,
+            facts=lambda: inspection.inspect(database),
+            pending=lambda: pending(database),
+            lease=application.lease,
+        ),
+        TopicsCheck(
+            subject=settings.kafka.bootstrap_servers,
+            topics=(settings.kafka.topic, settings.kafka.dead_letter_topic),
+            differences=topics.verify,
+            message_bytes=broker.message_bytes,
+            largest=MAX_BYTES,
+        ),
+        StoreCheck(
+            subject=settings.store.warehouse,
+            probe=StoreFile(settings.store, lambda path, structure: look.sum_of_file(files, path, structure)),
+        ),
+    ]
+
+
+def _machine(application: Application | None, *, start: bool) -> list[Check]:
+    settings = application.configuration.spark if application is not None else None
+    checks: list[Check] = [
+        DiskCheck(folder=scratch_folder(settings)),
+        JavaCheck(home=java_home(os.environ), release=feature_release, supported=SUPPORTED),
+        SparkCheck(
+            version=version("pyspark"),
+            start=application.engine.start if application is not None and start else None,
+            subject=(settings or SparkSettings()).master,
+        ),
+        PackagesCheck(requirements=requirements, subject=f"Python {platform.python_version()}"),
+    ]
+    if settings is not None:
+        checks.append(JarsCheck(jars=settings.jars))
+    return checks
+
+
+def _dependents(
+    application: Application, look: ClickHouseIntrospection, streams: Sequence[Stream]
+) -> Sequence[Dependent]:
+    settings = application.configuration
+    source, database = application.source, application.database
+    ledger, catalog = application.ledger, application.catalog
+    broker = BrokerInspection(settings.kafka, settings.consumer)
+
+    def latest(_stream: Stream) -> Window:
+        now = source.now()
+        return Window(lower=now - _LOOK, upper=now)
+
+    return [
+        Dependent(
+            what="kafka group",
+            needs=frozenset({_TOPICS}),
+            checks=[GroupCheck(subject=settings.kafka.group, protocol=settings.kafka.group_protocol, join=broker.join)],
+        ),
+        Dependent(
+            what="clock of ClickHouse",
+            needs=frozenset({_CLICKHOUSE}),
+            checks=[ClockCheck(subject="ClickHouse", server_now=source.now)],
+        ),
+        Dependent(
+            what="clock of Postgres",
+            needs=frozenset({_POSTGRES}),
+            checks=[ClockCheck(subject="Postgres", server_now=lambda: inspection.now(database))],
+        ),
+        Dependent(
+            what="sources",
+            needs=frozenset({_CLICKHOUSE}),
+            checks=[
+                SourceCheck(
+                    stream=stream,
+                    source=source,
+                    facts=look.table,
+                    time_zone=lambda: look.server().time_zone,
+                    latest=latest,
+                )
+                for stream in streams
+            ],
+        ),
+        Dependent(
+            what="targets",
+            needs=frozenset({_CLICKHOUSE, _POSTGRES, _STORE}),
+            checks=[
+                TargetCheck(stream=stream, describe=source.describe, ledger=ledger, catalog=catalog)
+                for stream in streams
+            ],
+        ),
+    ]

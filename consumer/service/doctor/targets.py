@@ -1,0 +1,132 @@
+"""The check of a stream's target: does it fit the stream, and does it agree with the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+from uuid import UUID
+
+from consumer.domain.divergence import check_divergence
+from consumer.domain.errors import IcehaulError
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.type_mapping import map_table
+from consumer.ports import SourceTable, StreamRecord, StreamState, TargetTable
+from consumer.service.doctor.finding import Statement, error, info, ok, warning
+
+_KEEP = "history.expire.min-snapshots-to-keep"
+
+
+class TargetReader(Protocol):
+    """What the check asks of the cold tier."""
+
+    def inspect(self, table: TableName) -> TargetTable | None:
+        """Load a target; ``None`` where there is none."""
+        ...
+
+    def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
+        """Compare a target with its stream."""
+        ...
+
+    def properties(self, table: TableName) -> Mapping[str, str]:
+        """Return the properties of a table."""
+        ...
+
+
+class RecordReader(Protocol):
+    """What the check asks of the ledger."""
+
+    def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
+        """Return the records of the streams that have one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetCheck:
+    """Existence, schema, partition spec, properties, and evidence against ledger."""
+
+    stream: Stream
+    describe: Callable[[TableName], SourceTable]
+    ledger: RecordReader
+    catalog: TargetReader
+    name: str = "target"
+
+    @property
+    def subject(self) -> str:
+        """The stream and its table."""
+        return f"{self.stream.name} ({self.stream.target})"
+
+    def run(self) -> Iterator[Statement]:
+        """Look at the target, compare it as a run would, and never make it."""
+        record = self.ledger.read([self.stream.name]).get(self.stream.name)
+        if record is not None and record.state is StreamState.HALTED:
+            yield error(
+                f"the stream is halted: {record.halt_reason}",
+                f"{record.halt_remedy}; then `icehaul resume {self.stream.name}`",
+            )
+        target = self.catalog.inspect(self.stream.target)
+        yield from self._agreement(record, target)
+        if target is None:
+            yield self._absent()
+            return
+        yield from self._shape(record)
+        yield from self._properties()
+
+    def _absent(self) -> Statement:
+        if self.stream.create_target:
+            return ok("it does not exist yet: the first batch makes it")
+        return error(
+            "it does not exist, and create_target is off",
+            f"create the table {self.stream.target}, or set create_target: true",
+        )
+
+    def _agreement(self, record: StreamRecord | None, target: TargetTable | None) -> Iterator[Statement]:
+        try:
+            check_divergence(
+                stream=self.stream.name,
+                last_upper=record.last_upper if record is not None else None,
+                generation=record.generation if record is not None else 1,
+                evidence=target.evidence if target is not None else None,
+            )
+        except IcehaulError as failure:
+            yield error(failure.message, failure.remedy)
+        else:
+            yield ok("ledger and table tell the same story")
+
+    def _shape(self, record: StreamRecord | None) -> Iterator[Statement]:
+        try:
+            described = self.describe(self.stream.source)
+            mapping = map_table(
+                described.columns,
+                timestamp_column=self.stream.timestamp_column,
+                sequence_columns=self.stream.sequence_columns,
+            )
+        except IcehaulError as failure:
+            yield info(f"schema and partition spec are not compared, for the source can't be read: {failure.message}")
+            return
+        try:
+            # Never made here, not even if somebody drops it at this moment.
+            self.catalog.ensure(
+                replace(self.stream, create_target=False),
+                mapping,
+                expected_uuid=record.target_uuid if record is not None else None,
+            )
+        except IcehaulError as failure:
+            yield error(failure.message, failure.remedy)
+        else:
+            yield ok("schema and partition spec are the stream's")
+
+    def _properties(self) -> Iterator[Statement]:
+        properties = self.catalog.properties(self.stream.target)
+        kept = properties.get(_KEEP, "1")
+        if kept.isdecimal() and int(kept) < self.stream.retain_snapshots:
+            yield warning(
+                f"table property {_KEEP} is {kept}, below retain_snapshots ({self.stream.retain_snapshots}): another"
+                " engine's expiry may remove snapshots that the proof of progress rests on",
+                f"ALTER TABLE … SET TBLPROPERTIES ('{_KEEP}' = '{self.stream.retain_snapshots}')",
+            )
+        if properties.get("write.parquet.compression-codec", "zstd") == "uncompressed":
+            yield info(
+                "table property write.parquet.compression-codec is uncompressed: other engines write large files"
+            )
