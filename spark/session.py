@@ -76,7 +76,7 @@ class Session:
     def _start(self, settings: SessionSettings) -> SparkContext:
         with as_file(files("spark") / "log4j2.properties") as log_configuration:
             conf = SparkConf(loadDefaults=False)
-            conf.setAll(list(_properties(settings, log_configuration).items()))
+            conf.setAll(list(session_properties(settings, log_configuration).items()))
             output = {"stdout": self._log, "stderr": self._log}
             gateway = launch_gateway(conf, popen_kwargs=output)  # type: ignore[no-untyped-call]
             self._process = gateway.proc
@@ -145,7 +145,8 @@ def check_java(environment: Mapping[str, str]) -> None:
         )
 
 
-def _properties(settings: SessionSettings, log_configuration: Path) -> dict[str, str]:
+def session_properties(settings: SessionSettings, log_configuration: Path) -> dict[str, str]:
+    """Return the Spark properties of a session; none holds a secret."""
     properties = {
         "spark.app.name": _APPLICATION,
         "spark.driver.memory": settings.driver_memory,

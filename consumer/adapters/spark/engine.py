@@ -100,7 +100,7 @@ class SparkEngine:
             )
             for unit in batch.units
         ]
-        return _reports(batch, self._run(batch, context, tasks))
+        return reports_of(batch, self._run(batch, context, tasks))
 
     def cancel(self, batch_id: UUID) -> None:
         """Cancel the batch's tasks, if any run; its ``write`` then raises :class:`EngineFailedError`."""
@@ -172,7 +172,13 @@ class SparkEngine:
                     del self._running[batch_id]
 
 
-def _reports(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitReport]:
+def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitReport]:
+    """Return the reports of the units that held rows, in their order.
+
+    Raises:
+        IcehaulError: the first error of any unit, those that halt the stream before those that may pass.
+        EngineFailedError: if not every unit is answered for exactly once.
+    """
     errors = sorted((outcome.error for outcome in outcomes if outcome.error is not None), key=_urgency)
     if errors:
         raise errors[0]

@@ -1,0 +1,115 @@
+"""Columns are cast exactly, or refused with their name."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyiceberg.schema import Schema
+from pyiceberg.types import (
+    DecimalType,
+    IntegerType,
+    ListType,
+    LongType,
+    MapType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+
+from consumer.domain.errors import SourceUnavailableError, TargetMismatchError, UnsupportedTypeError
+from spark.columns import ColumnCast, digest_sum
+
+
+def cast_to(*fields: NestedField) -> ColumnCast:
+    return ColumnCast.to_iceberg(Schema(*fields).model_dump_json())
+
+
+def batch_of(**columns: pa.Array) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def hashes(*values: int) -> pa.RecordBatch:
+    return batch_of(_icehaul_digest=pa.array(values, pa.uint64()))
+
+
+def test_values_keep_their_exact_content() -> None:
+    cast = cast_to(
+        NestedField(1, "ts", TimestamptzType(), required=True),
+        NestedField(2, "price", DecimalType(18, 8), required=True),
+        NestedField(3, "note", StringType(), required=False),
+        NestedField(4, "tags", ListType(5, StringType(), element_required=True), required=True),
+    )
+    instant = datetime(2299, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    batch = batch_of(
+        ts=pa.array([instant], pa.timestamp("us", "UTC")),
+        price=pa.array([Decimal("-9999999999.99999999")], pa.decimal128(18, 8)),
+        note=pa.array([None], pa.string()),
+        tags=pa.array([["", "🧊"]], pa.list_(pa.string())),
+        _icehaul_digest=pa.array([1], pa.uint64()),
+    )
+
+    assert cast.cast(batch).to_pylist() == [
+        {"ts": instant, "price": Decimal("-9999999999.99999999"), "note": None, "tags": ["", "🧊"]}
+    ]
+
+
+def test_fields_carry_the_targets_ids_at_every_depth() -> None:
+    tags = MapType(8, StringType(), 9, LongType(), value_required=True)
+    schema = cast_to(NestedField(7, "tags", tags, required=True)).schema
+
+    assert schema.field("tags").metadata[b"PARQUET:field_id"] == b"7"
+    assert schema.field("tags").type.key_field.metadata[b"PARQUET:field_id"] == b"8"
+    assert schema.field("tags").type.item_field.metadata[b"PARQUET:field_id"] == b"9"
+
+
+def test_columns_are_found_by_name_whatever_their_order() -> None:
+    cast = cast_to(
+        NestedField(2, "b", LongType(), required=True),
+        NestedField(1, "a", LongType(), required=True),
+    )
+
+    result = cast.cast(batch_of(a=pa.array([1], pa.int64()), b=pa.array([2], pa.int64())))
+
+    assert result.to_pylist() == [{"b": 2, "a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("array", "type_"),
+    [
+        pytest.param(pa.array([2**31], pa.int64()), IntegerType(), id="an integer that does not fit"),
+        pytest.param(pa.array([2**63], pa.uint64()), LongType(), id="an unsigned integer that would wrap"),
+        pytest.param(pa.array([1.5]), LongType(), id="a fraction"),
+        pytest.param(pa.array([Decimal("0.001")]), DecimalType(18, 2), id="a decimal with more places"),
+        pytest.param(pa.array([b"\xc3\x28"]).view(pa.string()), StringType(), id="bytes that are no UTF-8"),
+        pytest.param(pa.array([1], pa.timestamp("ns", "UTC")), TimestamptzType(), id="a nanosecond"),
+        pytest.param(pa.array([[1]]), LongType(), id="a list for a number"),
+        pytest.param(pa.array([None], pa.int64()), LongType(), id="a null in a required column"),
+    ],
+)
+def test_a_value_that_would_be_lost_is_refused_with_its_column(array: pa.Array, type_: LongType) -> None:
+    with pytest.raises(UnsupportedTypeError, match="column amount"):
+        cast_to(NestedField(1, "amount", type_, required=True)).cast(batch_of(amount=array))
+
+
+@pytest.mark.parametrize(
+    "names", [["a"], ["_icehaul_digest"], ["a", "b", "_icehaul_digest"], ["a", "a", "_icehaul_digest"]]
+)
+def test_columns_that_differ_from_the_targets_are_refused(names: list[str]) -> None:
+    with pytest.raises(TargetMismatchError):
+        cast_to(NestedField(1, "a", LongType(), required=True)).check(pa.schema([(name, pa.int64()) for name in names]))
+
+
+@given(st.lists(st.integers(min_value=0, max_value=2**64 - 1), max_size=20))
+def test_the_digest_is_the_sum_modulo_two_to_the_64th(values: list[int]) -> None:
+    assert digest_sum(hashes(*values)) == sum(values) % 2**64
+
+
+@pytest.mark.parametrize("column", [pa.array([1, None], pa.uint64()), pa.array([1], pa.int64())])
+def test_a_row_without_a_hash_is_an_error(column: pa.Array) -> None:
+    with pytest.raises(SourceUnavailableError, match="_icehaul_digest"):
+        digest_sum(batch_of(_icehaul_digest=column))
