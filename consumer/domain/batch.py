@@ -44,13 +44,15 @@ class SequenceRange:
 class Unit:
     """The part of a batch that one Spark task writes; it never crosses an Iceberg partition.
 
-    ``rows`` is the planner's count, a hint for sizing only: what is recorded is what was read.
+    ``rows`` and ``bytes`` (uncompressed, in the source) are the planner's estimates, hints for sizing only: what is
+    recorded is what was read.
     """
 
     index: int
     window: Window
     rows: int
     sequence: SequenceRange | None = None
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,16 @@ class Batch:
     def empty(self) -> bool:
         """Whether the source held no row in the window when it was planned."""
         return not self.units
+
+    @property
+    def rows(self) -> int:
+        """How many rows the planner counted."""
+        return sum(unit.rows for unit in self.units)
+
+    @property
+    def bytes(self) -> int:
+        """How many uncompressed bytes the planner expects them to be in the source."""
+        return sum(unit.bytes for unit in self.units)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

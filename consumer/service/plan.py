@@ -111,7 +111,9 @@ class Planner:
         units: list[Unit] = []
         for partition in by_partition(window, slices, stream.partition_by):
             for piece, sequence in self._unit_slices(stream, partition, _FIRST_STEP[stream.partition_by]):
-                units.append(Unit(index=len(units), window=piece.window, rows=piece.rows, sequence=sequence))
+                units.append(
+                    Unit(index=len(units), window=piece.window, rows=piece.rows, sequence=sequence, bytes=piece.bytes)
+                )
         return tuple(units)
 
     def _unit_slices(self, stream: Stream, piece: Slice, step: Step) -> Iterator[tuple[Slice, SequenceRange | None]]:
@@ -121,8 +123,9 @@ class Planner:
             yield piece, None
             return
         if step is Step.MICROSECOND:
-            for sequence in self._sequence_ranges(stream, piece, limit):
-                yield piece, sequence
+            ranges = list(self._sequence_ranges(stream, piece, limit))
+            for position, sequence in enumerate(ranges):
+                yield _share(piece, position, len(ranges), limit), sequence
             return
         finer = _finer(step)
         groups = list(
@@ -137,7 +140,9 @@ class Planner:
         for position, group in enumerate(groups):
             upper = groups[position + 1][0].window.lower if position + 1 < len(groups) else piece.window.upper
             rows = sum(member.rows for member in group)
-            covered = Slice(window=Window(lower=lower, upper=upper), rows=rows, bytes=0)
+            covered = Slice(
+                window=Window(lower=lower, upper=upper), rows=rows, bytes=sum(member.bytes for member in group)
+            )
             yield from self._unit_slices(stream, covered, finer)
             lower = upper
 
@@ -167,6 +172,12 @@ class Planner:
             generation=identity.generation,
             units=units,
         )
+
+
+def _share(piece: Slice, position: int, count: int, limit: int) -> Slice:
+    """Return the share of one range of an instant's rows: ``limit`` for each range but the last."""
+    rows = piece.rows if count == 1 else limit if position < count - 1 else max(0, piece.rows - limit * (count - 1))
+    return Slice(window=piece.window, rows=rows, bytes=piece.bytes * rows // piece.rows)
 
 
 def _finer(step: Step) -> Step:

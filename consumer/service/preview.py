@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from consumer.domain.batch import Batch
+from consumer.domain.batch import Batch, BatchStatus
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import StreamError
 from consumer.domain.planning import Cutoff
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import unit_query
 from consumer.domain.window import BEGINNING
-from consumer.ports import Catalog, Ledger, Source, StreamRecord, StreamState
+from consumer.ports import BatchRecord, Catalog, Ledger, Source, StreamRecord, StreamState
 from consumer.service.prepare import Preparation
 
 _NO_TABLE = UUID(int=0)
 """Stands in for the UUID of a target that the first run will create."""
+
+_LATEST = 20
+"""How many of the stream's latest batches tell its speed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,8 @@ class Preview:
     """What a tick sent now would do.
 
     ``queries`` are the reading queries, one for each unit of the first non-empty batch; ``obstacle`` is why a
-    run would halt, or ``None``.
+    run would halt, or ``None``; ``rate`` is how many rows per second the stream's latest batches wrote, ``None``
+    where none was published yet.
     """
 
     stream: Stream
@@ -37,6 +41,11 @@ class Preview:
     creates_target: bool
     obstacle: StreamError | None
     halted: bool
+    rate: float | None
+
+    def seconds(self, batch: Batch) -> float | None:
+        """Return how long a batch should take, by the stream's own latest batches; ``None`` where unknown."""
+        return batch.rows / self.rate if self.rate is not None else None
 
 
 class Previewer:
@@ -82,7 +91,19 @@ class Previewer:
             creates_target=target is None,
             obstacle=obstacle,
             halted=record.state is StreamState.HALTED,
+            rate=_rate(self._ledger.batches(stream.name, _LATEST)) if known is not None else None,
         )
+
+
+def _rate(batches: Sequence[BatchRecord]) -> float | None:
+    """Return the rows per second of published batches, from the first attempt to the commit."""
+    timed = [
+        (one.rows, (one.ended - one.started).total_seconds())
+        for one in batches
+        if one.status is BatchStatus.PUBLISHED and one.ended is not None
+    ]
+    rows, seconds = sum(rows for rows, _ in timed), sum(seconds for _, seconds in timed)
+    return rows / seconds if rows and seconds > 0 else None
 
 
 def _unseen(stream: Stream, now: datetime) -> StreamRecord:

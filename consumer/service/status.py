@@ -6,9 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from consumer.domain.batch import BatchStatus
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING
 from consumer.ports import BatchRecord, Ledger, Source, StreamRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What is being done for a stream now.
+
+    ``batch`` is the batch that is being written, ``None`` while its owner plans; ``age`` is how long ago its latest
+    attempt began. Where ``live`` is false, the lease has expired: the owner died, and the next event goes on.
+    """
+
+    owner: str
+    live: bool
+    batch: BatchRecord | None
+    age: timedelta | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +39,7 @@ class StreamStatus:
     lag: timedelta | None
     batches: Sequence[BatchRecord]
     parked: int
+    activity: Activity | None = None
 
 
 class Statuses:
@@ -45,10 +61,25 @@ class Statuses:
 
     def _status(self, stream: Stream, record: StreamRecord | None, now: datetime, batches: int) -> StreamStatus:
         read = record is not None and record.watermark > BEGINNING
+        latest = self._ledger.batches(stream.name, batches) if record is not None else ()
         return StreamStatus(
             stream=stream,
             record=record,
             lag=now - record.watermark if record is not None and read else None,
-            batches=self._ledger.batches(stream.name, batches) if record is not None else (),
+            batches=latest,
             parked=len(self._ledger.parked(stream.name)) if record is not None else 0,
+            activity=_activity(record, latest, now),
         )
+
+
+def _activity(record: StreamRecord | None, latest: Sequence[BatchRecord], now: datetime) -> Activity | None:
+    """Tell what the lease and the newest batch say; the servers' clocks are taken to agree."""
+    if record is None or record.owner is None:
+        return None
+    # Batches of a stream run one after the other: only the newest can be in the making.
+    writing = latest[0] if latest and latest[0].status is BatchStatus.WRITING else None
+    live = record.lease_expires is not None and record.lease_expires > now
+    if not live and writing is None:
+        return None
+    age = max(now - writing.started, timedelta(0)) if writing is not None else None
+    return Activity(owner=record.owner, live=live, batch=writing, age=age)

@@ -68,6 +68,11 @@ def emit(output: Format, *, text: RenderableType, data: Json) -> None:
         results().print(text)
 
 
+def json_line(data: Json) -> str:
+    """Return a result as one line of JSON."""
+    return json.dumps(data, default=_plain)
+
+
 def explain(error: IcehaulError) -> None:
     """Write an error and its remedy to standard error."""
     console = messages()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from consumer.domain.batch import Batch
 from consumer.domain.window import BEGINNING
-from consumer.entrypoints.cli.output import instant
+from consumer.entrypoints.cli.output import human, instant, size
 from consumer.service.preview import Preview
 
 
@@ -30,6 +30,7 @@ def plan_text(preview: Preview) -> RenderableType:
         parts.append(Text(f"obstacle   {preview.obstacle}", style="red"))
     if preview.batches:
         parts.append(_table(preview))
+        parts.append(Text(_speed(preview)))
     else:
         parts.append(Text("nothing to do: the watermark has reached the cutoff"))
     if preview.queries:
@@ -42,15 +43,35 @@ def _table(preview: Preview) -> Table:
     table = Table(title=f"{len(preview.batches)} batch(es)", title_justify="left")
     table.add_column("window (UTC)", overflow="fold")
     table.add_column("units", justify="right", overflow="fold")
-    table.add_column("rows", justify="right", overflow="fold")
+    for heading in ("rows", "source bytes", "takes about"):
+        table.add_column(heading, justify="right", overflow="fold")
     for batch in preview.batches:
         lower = "beginning" if batch.window.lower == BEGINNING else instant(batch.window.lower)
-        table.add_row(f"{lower} → {instant(batch.window.upper)}", str(len(batch.units)), f"{_rows(batch):,}")
+        table.add_row(
+            f"{lower} → {instant(batch.window.upper)}",
+            str(len(batch.units)),
+            f"{batch.rows:,}",
+            size(batch.bytes),
+            _about(preview.seconds(batch)),
+        )
     return table
 
 
-def _rows(batch: Batch) -> int:
-    return sum(unit.rows for unit in batch.units)
+def _speed(preview: Preview) -> str:
+    if preview.rate is None:
+        return "how long it takes is not known yet: the stream has published no batch"
+    total = _about(_total_seconds(preview))
+    return f"together about {total}, at the {preview.rate:,.0f} rows/s of the stream's latest batches"
+
+
+def _about(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds:.1f}s" if seconds < 60 else human(timedelta(seconds=seconds))
+
+
+def _total_seconds(preview: Preview) -> float | None:
+    return None if preview.rate is None else sum(batch.rows for batch in preview.batches) / preview.rate
 
 
 def _watermark(preview: Preview) -> Any:  # noqa: ANN401 - an instant, or nothing
@@ -75,7 +96,9 @@ def plan_data(preview: Preview) -> dict[str, Any]:
                 "batch_id": None if preview.creates_target else batch.id,
                 "lower": batch.window.lower,
                 "upper": batch.window.upper,
-                "rows": _rows(batch),
+                "rows": batch.rows,
+                "estimated_bytes": batch.bytes,
+                "estimated_seconds": preview.seconds(batch),
                 "units": [
                     {"index": unit.index, "lower": unit.window.lower, "upper": unit.window.upper, "rows": unit.rows}
                     for unit in batch.units
@@ -83,5 +106,9 @@ def plan_data(preview: Preview) -> dict[str, Any]:
             }
             for batch in preview.batches
         ],
+        "rows": sum(batch.rows for batch in preview.batches),
+        "estimated_bytes": sum(batch.bytes for batch in preview.batches),
+        "estimated_seconds": _total_seconds(preview),
+        "rows_per_second": preview.rate,
         "queries": list(preview.queries),
     }

@@ -13,7 +13,7 @@ from rich.text import Text
 from consumer.domain.window import BEGINNING
 from consumer.entrypoints.cli.output import human, instant, size
 from consumer.ports import BatchRecord, StreamState
-from consumer.service.status import StreamStatus
+from consumer.service.status import Activity, StreamStatus
 
 
 def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool) -> RenderableType:
@@ -23,9 +23,22 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
         if one.record is not None and one.record.state is StreamState.HALTED:
             parts.append(Text(f"\n{one.stream.name} is halted: {one.record.halt_reason}", style="red"))
             parts.append(Text(f"  remedy: {one.record.halt_remedy}"))
+        if one.activity is not None:
+            parts.append(_activity(one.stream.name, one.activity))
         if detailed and one.batches:
             parts.append(_batches(one.batches))
     return Group(*parts)
+
+
+def _activity(stream: str, activity: Activity) -> Text:
+    if activity.batch is None:
+        return Text(f"{stream}: planned by {activity.owner} now", style="cyan")
+    window = activity.batch.window
+    lower = "beginning" if window.lower == BEGINNING else instant(window.lower)
+    what = f"{lower} → {instant(window.upper)}, attempt {activity.batch.attempts}, began {human(activity.age)} ago"
+    if activity.live:
+        return Text(f"{stream}: {what}, written by {activity.owner} now", style="cyan")
+    return Text(f"{stream}: {what}, left by {activity.owner}; the next event goes on", style="yellow")
 
 
 def _overview(now: datetime, found: Sequence[StreamStatus]) -> Table:
@@ -100,7 +113,17 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "halt_reason": record.halt_reason if record is not None else None,
         "halt_remedy": record.halt_remedy if record is not None else None,
         "parked_events": one.parked,
+        "now": _activity_data(one.activity) if one.activity is not None else None,
         "batches": [_batch_data(batch) for batch in one.batches],
+    }
+
+
+def _activity_data(activity: Activity) -> dict[str, Any]:
+    return {
+        "owner": activity.owner,
+        "live": activity.live,
+        "batch_id": activity.batch.batch_id if activity.batch is not None else None,
+        "age_seconds": activity.age.total_seconds() if activity.age is not None else None,
     }
 
 
