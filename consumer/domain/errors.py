@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+REFERENCE = "docs/reference/errors.md"
+"""The page that lists every class of this module."""
+
 
 class Reaction(StrEnum):
     """What the service does when an error of a class reaches it."""
@@ -28,7 +31,8 @@ class Reaction(StrEnum):
 class IcehaulError(Exception):
     """Root of every error that icehaul raises on purpose.
 
-    ``message`` names the field or thing and its value; ``remedy`` says what to do about it.
+    ``message`` names the field or thing and its value; ``remedy`` says what to do about it. The docstring of every
+    class says what it means, and in its second paragraph what to do: ``docs/reference/errors.md`` is made of them.
     """
 
     reaction: ClassVar[Reaction] = Reaction.STOP
@@ -37,6 +41,12 @@ class IcehaulError(Exception):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+
+    @property
+    def anchor(self) -> str:
+        """Where the error reference tells of this class, or of the nearest one of this module that it derives from."""
+        name = next(cls.__name__ for cls in type(self).__mro__ if cls.__module__ == __name__)
+        return f"{REFERENCE}#{name.lower()}"
 
     def __str__(self) -> str:
         return f"{self.message}. Remedy: {self.remedy}"
@@ -51,13 +61,19 @@ def _rebuild(cls: type[IcehaulError], message: str, remedy: str) -> IcehaulError
 
 
 class ConfigurationError(IcehaulError):
-    """The configuration is wrong; the message names file, line, field, value and what is allowed."""
+    """The configuration is wrong; the message names file, line, field, value and what is allowed.
+
+    What to do: Correct the field that the message names; `icehaul config show` prints every value with its origin.
+    """
 
     reaction = Reaction.STOP
 
 
 class EmbeddedStackError(IcehaulError):
-    """A component of the embedded stack did not start, stop or answer."""
+    """A component of the embedded stack did not start, stop or answer.
+
+    What to do: Look at the log that the message names, under the stack's directory; then start the stack again.
+    """
 
     reaction = Reaction.STOP
 
@@ -84,7 +100,11 @@ class InvalidReason(StrEnum):
 
 
 class InvalidEventError(IcehaulError):
-    """An event that can never be handled: malformed, of an unknown type, or for an unknown stream."""
+    """An event that can never be handled: malformed, of an unknown type, or for an unknown stream.
+
+    What to do: Correct the producer by the event's JSON Schema in `schemas/events`; the message itself stands in the
+    dead-letter topic, with the reason in its headers.
+    """
 
     reaction = Reaction.DEAD_LETTER
 
@@ -101,104 +121,175 @@ def _rebuild_invalid_event(message: str, remedy: str, reason: InvalidReason) -> 
 
 
 class TransientError(IcehaulError):
-    """Base of the errors whose cause may pass by itself."""
+    """Base of the errors whose cause may pass by itself.
+
+    What to do: Nothing at first: it is tried again. If it lasts, mend the server that the message names.
+    """
 
     reaction = Reaction.RETRY
 
 
 class SourceUnavailableError(TransientError):
-    """ClickHouse is unreachable, overloaded, or broke off in the middle of a result."""
+    """ClickHouse is unreachable, overloaded, or broke off in the middle of a result.
+
+    What to do: See that ClickHouse runs at the address in the message, and is not overloaded.
+    """
 
 
 class LedgerUnavailableError(TransientError):
-    """Postgres is unreachable, restarting, or refused the transaction for now."""
+    """Postgres is unreachable, restarting, or refused the transaction for now.
+
+    What to do: See that Postgres runs at the address in the message, takes connections, and has no long lock.
+    """
 
 
 class StoreUnavailableError(TransientError):
-    """The object store is unreachable or answered with a passing error."""
+    """The object store is unreachable or answered with a passing error.
+
+    What to do: See that the object store answers at the endpoint in the message, and that the bucket exists.
+    """
 
 
 class BrokerUnavailableError(TransientError):
-    """Kafka is unreachable, or did not acknowledge in time."""
+    """Kafka is unreachable, or did not acknowledge in time.
+
+    What to do: See that the brokers in the message run, and are reached under the names that they advertise.
+    """
 
 
 class EngineFailedError(TransientError):
-    """A Spark job ended without a result."""
+    """A Spark job ended without a result.
+
+    What to do: Read the consumer's log for the cause: memory and disk of the Spark workers are the usual ones.
+    """
 
 
 class CheckFailedError(TransientError):
-    """What was written differs from what was read: the attempt is worthless, the batch is not."""
+    """What was written differs from what was read: the attempt is worthless, the batch is not.
+
+    What to do: Nothing once: the batch is written again. If it repeats, look for rows that change in the source, and at
+    store and network.
+    """
 
 
 class StreamError(IcehaulError):
-    """Base of the errors that halt one stream until an operator acts."""
+    """Base of the errors that halt one stream until an operator acts.
+
+    What to do: Do what the message's remedy says, then run `icehaul resume STREAM`: its events were kept.
+    """
 
     reaction = Reaction.HALT
 
 
 class SourceMissingError(StreamError):
-    """The source database, table or column does not exist, or the user may not read it."""
+    """The source database, table or column does not exist, or the user may not read it.
+
+    What to do: Create the table or column, grant SELECT on it, or correct the stream's `source`; then resume.
+    """
 
 
 class SourceChangedError(StreamError):
-    """The source is another table, or has other columns, than the one that the ledger recorded."""
+    """The source is another table, or has other columns, than the one that the ledger recorded.
+
+    What to do: Put the recorded table back, or give the new one a stream and a target of its own.
+    """
 
 
 class TargetMissingError(StreamError):
-    """The target table does not exist where it has to."""
+    """The target table does not exist where it has to.
+
+    What to do: Restore the table in the catalog, or let it be created by `create_target: true`; then resume.
+    """
 
 
 class TargetMismatchError(StreamError):
-    """The target table has another schema or partition spec than the stream."""
+    """The target table has another schema or partition spec than the stream.
+
+    What to do: Change the stream to what the table is, or give it another target; then resume.
+    """
 
 
 class UnsupportedTypeError(StreamError):
-    """A source column has a type that would lose values in Iceberg."""
+    """A source column has a type that would lose values in Iceberg.
+
+    What to do: Offload a view that casts the column to a type that fits; the message names the choices.
+    """
 
 
 class TimeColumnError(StreamError):
-    """The configured time column is nullable, no time, or finer than a microsecond."""
+    """The configured time column is nullable, no time, or finer than a microsecond.
+
+    What to do: Name another `timestamp_column`, or offload a view that casts it.
+    """
 
 
 class DivergenceError(StreamError):
-    """The ledger and the target table tell different stories."""
+    """The ledger and the target table tell different stories.
+
+    What to do: Find out who changed the table or the ledger, put the side that is wrong back, then resume.
+    """
 
 
 class GapError(StreamError):
-    """The source no longer holds rows that were never offloaded."""
+    """The source no longer holds rows that were never offloaded.
+
+    What to do: Restore the rows in the source, or decide that they are lost; then resume.
+    """
 
 
 class AccessDeniedError(StreamError):
-    """Wrong credentials, or a missing grant; the message names which."""
+    """Wrong credentials, or a missing grant; the message names which.
+
+    What to do: Correct user and password, or give the grant that the message names; `icehaul doctor` checks all of
+    them.
+    """
 
 
 class RetriesExhaustedError(StreamError):
-    """A passing error did not pass within the stream's retry limit."""
+    """A passing error did not pass within the stream's retry limit.
+
+    What to do: Mend the cause that the message quotes, then resume; `on_failure` sets the limit.
+    """
 
 
 class DefectError(StreamError):
-    """An exception that nobody foresaw: a defect of icehaul."""
+    """An exception that nobody foresaw: a defect of icehaul.
+
+    What to do: Report it with the traceback from the consumer's log; after an update resume.
+    """
 
 
 class FencedError(IcehaulError):
-    """Another owner has taken the stream: the epoch in the ledger is newer than ours."""
+    """Another owner has taken the stream: the epoch in the ledger is newer than ours.
+
+    What to do: Nothing: the new owner goes on from the watermark. If it happens often, raise `consumer.lease_seconds`.
+    """
 
     reaction = Reaction.ABANDON
 
 
 class LeaseHeldError(IcehaulError):
-    """Another owner holds the stream's lease at this moment."""
+    """Another owner holds the stream's lease at this moment.
+
+    What to do: Nothing: the event is held until the lease is free. After a crash that takes `consumer.lease_seconds`.
+    """
 
     reaction = Reaction.RETRY
 
 
 class BaseMovedError(IcehaulError):
-    """The table's metadata moved between staging and commit."""
+    """The table's metadata moved between staging and commit.
+
+    What to do: Nothing: the batch is staged again. If it happens often, find out who else commits to the table.
+    """
 
     reaction = Reaction.RESTAGE
 
 
 class UnknownCommitError(IcehaulError):
-    """The connection broke during COMMIT: the publish may or may not have landed."""
+    """The connection broke during COMMIT: the publish may or may not have landed.
+
+    What to do: Nothing: the ledger is read before anything else is done. Mend the connection to Postgres if it repeats.
+    """
 
     reaction = Reaction.READ_BACK

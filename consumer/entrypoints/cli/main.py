@@ -12,7 +12,7 @@ from consumer.domain.errors import IcehaulError, Reaction
 from consumer.entrypoints.cli import config, doctor, emit, inspect, migrate, repair, run, stack, topics
 from consumer.entrypoints.cli.output import ExitCode, explain
 
-_EXIT_CODES = {
+EXIT_CODES = {
     Reaction.STOP: ExitCode.USAGE,
     Reaction.RETRY: ExitCode.UNAVAILABLE,
     Reaction.READ_BACK: ExitCode.UNAVAILABLE,
@@ -64,7 +64,7 @@ def main() -> None:
         app(prog_name="icehaul")  # exits by itself: 0, the command's code, 2 for wrong usage, 130 for Ctrl-C
     except IcehaulError as error:
         explain(error)
-        sys.exit(_EXIT_CODES[error.reaction])
+        sys.exit(EXIT_CODES[error.reaction])
 
 
 if __name__ == "__main__":

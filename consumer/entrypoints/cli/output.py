@@ -74,12 +74,13 @@ def json_line(data: Json) -> str:
 
 
 def explain(error: IcehaulError) -> None:
-    """Write an error and its remedy to standard error."""
+    """Write an error, its remedy and where to read more to standard error."""
     console = messages()
     console.print("error:", style="bold red", end=" ")
     console.print(error.message, markup=False, highlight=False, soft_wrap=True)
     console.print("remedy:", style="bold green", end=" ")
     console.print(error.remedy, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"more: {error.anchor}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def human(span: timedelta | None) -> str:
