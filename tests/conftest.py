@@ -6,11 +6,16 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from consumer.embedded.stack import EmbeddedStack
 from tests.support import shared_stack
 
 pytest_plugins = ["tests.support.spark"]
+
+# How fast an example runs says nothing about the code on a machine that is busy with other things.
+settings.register_profile("icehaul", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("icehaul")
 
 
 @pytest.fixture(scope="session")
