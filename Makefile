@@ -12,6 +12,8 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 KEEP ?= 0
 PYTEST_ARGS ?=
+ROWS ?= 3000000
+BENCH_ARGS ?=
 
 .PHONY: help
 help: ## Show this help
@@ -61,6 +63,10 @@ unit: $(VENV)/.dev ## Run the unit tests only (seconds, no servers)
 .PHONY: memory
 memory: $(VENV)/.dev ## Offload 1,000,000 generated trades and print seconds and peak memory
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_offload.py -k million
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Compare with the ceilings and with what icehaul replaces (ROWS=3000000)
+	@$(BIN)/python -m tests.bench --rows $(ROWS) $(BENCH_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies

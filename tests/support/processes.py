@@ -102,7 +102,7 @@ class PeakMemory:
 
     def _run(self) -> None:
         while not self._stop.wait(0.05):
-            self.mib = max(self.mib, sum(_pss_kib(pid) for pid in family(self._pid)) / _PAGE_KIB)
+            self.mib = max(self.mib, sum(pss_kib(pid) for pid in family(self._pid)) / _PAGE_KIB)
 
 
 def family(pid: int) -> list[int]:
@@ -121,7 +121,8 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def _pss_kib(pid: int) -> int:
+def pss_kib(pid: int) -> int:
+    """Memory of a process, of pages that are shared its proportional part; 0 where there is no such process."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:

@@ -1,0 +1,144 @@
+"""icehaul itself: a consumer process as a user starts it, driven by ticks, watched from outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from consumer.bootstrap import Application
+from consumer.domain.batch import BatchStatus
+from consumer.domain.event import Event
+from consumer.domain.event_factory import tick
+from consumer.embedded.component import ComponentName
+from tests.bench import report
+from tests.bench.paths import Bench, Contender
+from tests.bench.report import Latencies
+from tests.bench.trades import COLUMNS, DAY, TABLE
+from tests.support.platform import day
+from tests.support.processes import Running, icehaul
+from tests.support.waiting import wait_until
+
+_DEADLINE_S = 600.0
+_POLL_S = 0.002
+_WARM_UP = 5
+_TICKS_TABLE = "ticks"
+_TICK_ROWS = 1000
+
+
+class Icehaul:
+    """A running consumer with one stream for each round, and one for ticks."""
+
+    def __init__(self, bench: Bench, application: Application, consumer: Running, streams: list[str]) -> None:
+        self._bench = bench
+        self._application = application
+        self._consumer = consumer
+        self._streams = streams
+        kafka = application.configuration.kafka
+        self._place = TopicPartition(kafka.topic, 0)
+        self._group = kafka.group
+        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        self._sent = 0
+
+    def contender(self) -> Contender:
+        """Return the stream path: from the tick to its committed offset, planning, check and publish included."""
+        groups = self._bench.groups(*ComponentName, icehaul=self._consumer.pid)
+        return Contender(name=report.STREAM, groups=groups, run=self._run)
+
+    def _run(self, number: int) -> int:
+        stream = self._streams[number]
+        self._handle(tick(stream=stream, boundary=day(DAY) + timedelta(days=1)))
+        batches = self._application.ledger.batches(stream, 1000)
+        published = [batch for batch in batches if batch.status is BatchStatus.PUBLISHED]
+        rows = sum(batch.rows for batch in published)
+        if rows != self._bench.rows:
+            raise AssertionError(f"{rows} rows were offloaded of {self._bench.rows}:\n{self._consumer.text()[-3000:]}")
+        return self._bench.stored_bytes(f"icehaul/{self._bench.platform.name}/{TABLE}_{number}")
+
+    def latencies(self, count: int) -> Latencies:
+        """Send ``count`` ticks with rows and ``count`` without, one after the other."""
+        stream = self._streams[-1]
+        boundary = day(DAY)
+        small: list[float] = []
+        idle: list[float] = []
+        for number in range(_WARM_UP + count):
+            self._bench.platform.client.command(
+                f"INSERT INTO {self._bench.platform.name}.{_TICKS_TABLE}"
+                f" SELECT toDateTime64({{ts:String}}, 6, 'UTC') + toIntervalMicrosecond(rowNumberInAllBlocks()),"
+                f" * EXCEPT ts FROM {self._bench.table} LIMIT {_TICK_ROWS}",
+                parameters={"ts": _text(boundary)},
+            )
+            for found in (small, idle):
+                boundary += timedelta(seconds=1)
+                milliseconds = self._handle(tick(stream=stream, boundary=boundary))
+                if number >= _WARM_UP:
+                    found.append(milliseconds)
+        return Latencies(small=small, idle=idle)
+
+    def _handle(self, event: Event) -> float:
+        """Send an event, wait for its committed offset, and return the milliseconds between."""
+        self._sent += 1
+        started = time.perf_counter()
+        self._application.event_sink.send([event])
+        while self._committed() < self._sent:
+            if time.perf_counter() - started > _DEADLINE_S:
+                raise AssertionError(f"{event} was not handled:\n{self._consumer.text()[-3000:]}")
+            time.sleep(_POLL_S)
+        return (time.perf_counter() - started) * 1e3
+
+    def _committed(self) -> int:
+        request = ConsumerGroupTopicPartitions(self._group, [self._place])
+        answer = self._admin.list_consumer_group_offsets([request])[self._group].result()
+        places = answer.topic_partitions
+        return max(places[0].offset, 0) if places else 0
+
+
+@contextmanager
+def running_icehaul(bench: Bench, rounds: int, log: Path) -> Iterator[Icehaul]:
+    """Start a consumer that has done its first batch, and end it with the block."""
+    platform = bench.platform
+    bench.platform.sections |= {
+        "kafka": {"partitions": 1},
+        "store": {"prefix": "bench/icehaul"},
+        "spark": {"master": f"local[{bench.cores}]"},
+        "consumer": {"http_port": 0},
+    }
+    streams = []
+    for number in range(rounds + 1):
+        platform.streams.append(_stream(platform.name, TABLE, f"{TABLE}_{number}"))
+        streams.append(f"{TABLE}_{number}")
+    platform.client.command(
+        f"CREATE TABLE {platform.name}.{_TICKS_TABLE} ({COLUMNS}) ENGINE = MergeTree PARTITION BY toDate(ts)"
+        " ORDER BY (symbol, ts, seq)"
+    )
+    platform.streams.append(_stream(platform.name, _TICKS_TABLE, _TICKS_TABLE))
+    streams.append(_TICKS_TABLE)
+    config = platform.write()
+    with Application(platform.configuration(), environment={}) as application:
+        application.migrate()
+        application.topics.ensure()
+        with icehaul("run", "-c", str(config), log=log, environment=platform.environment()) as consumer:
+            consumer.http_port()
+            wait_until(lambda: "consumer.assigned" in consumer.text(), seconds=60, what="the assignment")
+            yield Icehaul(bench, application, consumer, streams)
+            consumer.terminate()
+
+
+def _stream(database: str, source: str, target: str) -> dict[str, object]:
+    return {
+        "name": target,
+        "source": f"{database}.{source}",
+        "target": f"{database}.{target}",
+        "timestamp_column": "ts",
+        "sequence_columns": ["seq"],
+        "settle_lag": "0s",
+    }
+
+
+def _text(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -1,0 +1,95 @@
+"""What a path takes of the machine: seconds, CPU seconds of every process involved, and peak memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from tests.support.processes import family, pss_kib
+
+_SAMPLE_SECONDS = 0.4
+"""Seldom: a sample of a large process takes the kernel some milliseconds, which the measured paths would pay."""
+_TICKS = os.sysconf("SC_CLK_TCK")
+_KIB_PER_MIB = 1024
+_USER_TIME = 11
+"""Position of utime in ``/proc/PID/stat`` after the command; stime, cutime and cstime follow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One run of one path.
+
+    ``cpu`` are CPU seconds by process group; memory is the greatest sum over all groups, shared pages counted once.
+    """
+
+    seconds: float
+    rows: int
+    bytes_written: int
+    peak_rss_mib: float
+    cpu: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds of all processes involved."""
+        return sum(self.cpu.values())
+
+    @property
+    def rows_per_second(self) -> float:
+        """Throughput."""
+        return self.rows / self.seconds
+
+
+def measure(rows: int, groups: Mapping[str, int], run: Callable[[], int]) -> Measurement:
+    """Measure ``run``, which returns the bytes that it wrote; ``groups`` names the first process of each family."""
+    with _PeakMemory(tuple(groups.values())) as peak:
+        before = {name: cpu_seconds(pid) for name, pid in groups.items()}
+        started = time.perf_counter()
+        written = run()
+        seconds = time.perf_counter() - started
+        cpu = {name: cpu_seconds(pid) - before[name] for name, pid in groups.items()}
+    return Measurement(seconds=seconds, rows=rows, bytes_written=written, peak_rss_mib=peak.mib, cpu=cpu)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds that a process, its descendants, and those of them that have ended, have taken so far."""
+    return sum(_own_ticks(member) for member in family(pid)) / _TICKS
+
+
+def _own_ticks(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(value) for value in fields[_USER_TIME : _USER_TIME + 4])
+
+
+class _PeakMemory:
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.mib = 0.0
+
+    def __enter__(self) -> Self:
+        self._sample()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._sample()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_SAMPLE_SECONDS):
+            self._sample()
+
+    def _sample(self) -> None:
+        members = {member for pid in self._pids for member in family(pid)}
+        self.mib = max(self.mib, sum(pss_kib(member) for member in members) / _KIB_PER_MIB)
