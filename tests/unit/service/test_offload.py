@@ -188,6 +188,40 @@ def test_an_unknown_commit_is_read_back_before_anything_else(unknown_commit: Wor
     unknown_commit.offload().handle(event(), NEVER)
     assert unknown_commit.cold() == unknown_commit.hot()
     assert unknown_commit.engine.jobs == 1, "the files are published again, not written again"
+    found = [count for count in unknown_commit.metrics.counts if "unknown" in count]
+    assert len(found) == 1, "one look settles it"
+    assert unknown_commit.metrics.counts[found[0]] == 1
+
+
+def spoil(world: World, jobs: int) -> None:
+    """Make the first jobs' files hold another value than was read, as a broken disk or a bug might."""
+    real = world.engine.write
+
+    def write(**arguments: object) -> object:
+        reports = real(**arguments)  # type: ignore[arg-type]
+        if world.engine.jobs <= jobs:
+            for report in reports:
+                first, *others = world.source.files[report.file.path]
+                world.source.files[report.file.path] = [replace(first, value=first.value + 1), *others]
+        return reports
+
+    world.engine.write = write  # type: ignore[method-assign, assignment]
+
+
+def test_a_file_that_differs_from_what_was_read_is_never_published(world: World) -> None:
+    world.insert(*rows(3))
+    spoil(world, jobs=1)
+    world.offload().handle(event(), NEVER)
+    assert world.engine.jobs == 2
+    assert world.cold() == world.hot()
+
+
+def test_a_difference_that_stays_halts_the_stream(world: World) -> None:
+    world.insert(*rows(3))
+    spoil(world, jobs=100)
+    world.offload().handle(event(), NEVER)
+    assert world.cold().total() == 0
+    assert "digest" in str(world.ledger.read(["trades"])["trades"].halt_reason)
 
 
 def test_a_passing_error_is_retried(world: World) -> None:
