@@ -9,7 +9,7 @@ import typer
 
 from consumer import __version__
 from consumer.domain.errors import IcehaulError, Reaction
-from consumer.entrypoints.cli import config, doctor, emit, inspect, migrate, repair, run, stack, topics
+from consumer.entrypoints.cli import config, doctor, emit, init, inspect, migrate, offload, repair, run, stack, topics
 from consumer.entrypoints.cli.output import ExitCode, explain
 
 EXIT_CODES = {
@@ -31,10 +31,12 @@ app = typer.Typer(
 )
 app.add_typer(stack.app, name="stack")
 app.add_typer(config.app, name="config")
+app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
 app.command("topics")(topics.topics)
 app.command("emit")(emit.emit)
+app.command("offload")(offload.offload)
 app.command("run")(run.run)
 app.command("streams")(config.streams)
 app.command("status")(inspect.status)

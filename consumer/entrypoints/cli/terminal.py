@@ -1,0 +1,45 @@
+"""Questions on a terminal; they are written to standard error, so that standard output is the result alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import click
+
+from consumer.domain.stream import TableName
+from consumer.settings.scalars import format_duration, parse_duration
+
+
+class TerminalAsk:
+    """Implements :class:`consumer.service.starter.interview.Ask`; a wrong answer is asked for again."""
+
+    def choose(self, question: str, options: Sequence[str], default: str) -> str:
+        """Return one of the options."""
+        answer: str = click.prompt(question, type=click.Choice(options), default=default, err=True)
+        return answer
+
+    def duration(self, question: str, default: timedelta) -> timedelta:
+        """Return a span of time."""
+        answer: timedelta = click.prompt(question, value_proc=_duration, default=format_duration(default), err=True)
+        return answer
+
+    def table(self, question: str, default: str) -> str:
+        """Return a name of the form ``namespace.table``."""
+        answer: str = click.prompt(question, value_proc=_table, default=default, err=True)
+        return answer
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        found: timedelta = parse_duration(text)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return found
+
+
+def _table(text: str) -> str:
+    try:
+        return str(TableName.parse(text))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
