@@ -119,6 +119,9 @@ def test_the_first_acceptance_case_five_rows_then_three_more(world: World) -> No
     world.offload().handle(event(), NEVER)
     assert world.cold() == world.hot()
     assert world.cold().total() == 8
+    reached = world.ledger.read(["trades"])["trades"].watermark
+    assert world.metrics.values["watermark trades"] == reached.timestamp()
+    assert world.metrics.values["lag trades"] == (NOW - reached).total_seconds()
     world.offload().handle(event(), NEVER)
     assert world.cold().total() == 8
 
