@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pyiceberg.catalog.sql import SqlCatalog
 
 from consumer.adapters.spark.engine import SparkEngine
 from consumer.bootstrap import Application
@@ -22,6 +23,7 @@ from tests.support.platform import Platform, day
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
 
 ROWS = 3000
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -82,21 +84,26 @@ def test_spark_reads_the_table_through_the_jdbc_catalog(platform: Platform) -> N
     assert found == wanted
 
 
-def test_pyiceberg_reads_the_table_through_the_same_catalog(platform: Platform) -> None:
+def test_pyiceberg_reads_the_table_as_the_documentation_shows(platform: Platform) -> None:
     endpoints = platform.endpoints
-    catalog = SqlCatalog(
-        "icehaul",
-        uri=endpoints.postgres.dsn.replace("postgresql://", "postgresql+psycopg://"),
-        init_catalog_tables="false",
-        **{
-            "s3.endpoint": endpoints.store.endpoint,
-            "s3.region": endpoints.store.region,
-            "s3.access-key-id": endpoints.store.access_key,
-            "s3.secret-access-key": endpoints.store.secret_key,
-        },
-    )
-    table = catalog.load_table(f"{platform.name}.trades").scan().to_arrow()
-    catalog.engine.dispose()
+    page = (ROOT / "docs/how-to/query-the-cold-tier.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for shown, real in {
+        "postgresql+psycopg://icehaul:secret@postgres.example:5432/icehaul": endpoints.postgres.dsn.replace(
+            "postgresql://", "postgresql+psycopg://"
+        ),
+        "https://s3.example": endpoints.store.endpoint,
+        '"s3.access-key-id": "icehaul"': f'"s3.access-key-id": "{endpoints.store.access_key}"',
+        '"s3.secret-access-key": "secret"': f'"s3.secret-access-key": "{endpoints.store.secret_key}"',
+        "bronze.quickstart_trades": f"{platform.name}.trades",
+        "sequence_number > 10": "seq >= 0",
+    }.items():
+        assert shown in snippet
+        snippet = snippet.replace(shown, real)
+    names: dict[str, Any] = {}
+    exec(snippet, names)  # noqa: S102 - the documentation's own snippet
+    table = names["rows"]
+    names["catalog"].engine.dispose()
     wanted = expected(platform)
     assert table.num_rows == wanted["rows"]
     assert len(set(table["seq"].to_pylist())) == wanted["numbers"]
