@@ -13,6 +13,7 @@ from consumer.service.starter.draft import Skipped, StreamDraft
 from consumer.settings.scalars import format_duration
 
 _WIDTH = 118
+_UNBROKEN = 1_000_000
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 _HEADER = """\
 icehaul: what is moved from ClickHouse into Iceberg. Drafted by `icehaul init` from a live database; every guess stands
@@ -135,7 +136,11 @@ def _value(value: Any) -> str:  # noqa: ANN401 - whatever a section's field hold
             same = yaml.safe_load(f"[{text}]") == [text]
         except yaml.YAMLError:
             same = False
-        return text if same else json.dumps(text)
+        return text if same else yaml.safe_dump(text, default_style='"', width=_UNBROKEN).strip()
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_value(key)}: {_value(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
     return json.dumps(value)
 
 
