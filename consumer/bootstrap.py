@@ -27,7 +27,7 @@ from consumer.adapters.kafka.topics import Topics
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
 from consumer.adapters.postgres.ledger import PostgresLedger
-from consumer.adapters.postgres.migrations import Migration, migrate
+from consumer.adapters.postgres.migrations import Migration, migrate, pending
 from consumer.adapters.spark.engine import SparkEngine
 from consumer.adapters.telemetry.logs import configure_logging
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
@@ -40,6 +40,7 @@ from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.status import Statuses
+from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
 from consumer.settings.model import Configuration
 
@@ -214,6 +215,13 @@ class Application:
         """Compares both tiers."""
         return Verifier(source=self.source, ledger=self.ledger, catalog=self.catalog)
 
+    @cached_property
+    def takeovers(self) -> Takeovers:
+        """Takes over watermarks of former writers."""
+        return Takeovers(
+            source=self.source, ledger=self.ledger, catalog=self.catalog, owner=self.owner, lease=self.lease
+        )
+
     def observe(self, role: str) -> Tracing:
         """Set up logs and traces of this process, which is a ``role`` (consumer, emitter); traces are flushed last."""
         configure_logging(self.configuration.telemetry)
@@ -225,3 +233,7 @@ class Application:
     def migrate(self) -> Sequence[Migration]:
         """Bring the ledger's database to this version, and return what was applied."""
         return migrate(self.database)
+
+    def pending_migrations(self) -> Sequence[Migration]:
+        """Return what :meth:`migrate` would apply; changes nothing."""
+        return pending(self.database)

@@ -26,7 +26,7 @@ from consumer.domain.errors import (
 )
 from consumer.domain.event import Event
 from consumer.domain.stream import Stream
-from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamState
+from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.batch_run import BatchContext, BatchRunner
 from consumer.service.failpoints import Failpoints
 from consumer.service.lease import LeaseKeeper
@@ -116,6 +116,26 @@ class Offload:
             self._halt(event, claim, _defect(stream, error))
         self._failpoints.hit("event.done")
 
+    def run(self, event: Event, abandoned: threading.Event) -> None:
+        """Offload what the event asks for on behalf of somebody who waits for the outcome, not of Kafka.
+
+        The same steps as :meth:`handle`, but nothing is halted and nothing parked: whatever fails is raised, and
+        running the same again goes on from the watermark.
+
+        Args:
+            event: the event, never sent to Kafka.
+            abandoned: set to stop between two batches.
+
+        Raises:
+            LeaseHeldError: if another owner works on the stream.
+            StreamError: if the stream is halted, or something needs an operator.
+            InvalidEventError, FencedError, TransientError: as :meth:`handle` does.
+        """
+        stream = self._stream(event)
+        check_active(self._ledger.register(stream.name))
+        claim = self._claim(stream)
+        self._handle_claimed(stream, event, claim, abandoned)
+
     def _stream(self, event: Event) -> Stream:
         stream = self._streams.get(event.stream)
         if stream is None:
@@ -189,6 +209,19 @@ class Offload:
         self._metrics.state(event.stream, halted=True)
         _log.error("stream halted", stream=event.stream, reason=error.message, remedy=error.remedy)
         self._park(event)
+
+
+def check_active(record: StreamRecord) -> None:
+    """Raise unless the stream may be worked on.
+
+    Raises:
+        StreamError: if it is halted, with reason and remedy.
+    """
+    if record.state is StreamState.HALTED:
+        raise StreamError(
+            f"stream {record.stream} is halted: {record.halt_reason}",
+            remedy=f"{record.halt_remedy}; then run `icehaul resume {record.stream}`",
+        )
 
 
 def _defect(stream: Stream, error: Exception) -> DefectError:

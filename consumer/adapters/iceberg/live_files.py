@@ -15,11 +15,13 @@ from pyiceberg.expressions import (
     Reference,
 )
 from pyiceberg.expressions.literals import literal
+from pyiceberg.manifest import ManifestContent
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import DateType, TimestampType
 
 from consumer.adapters.iceberg.tables import TIME_COLUMN_PROPERTY
+from consumer.domain.errors import TargetMismatchError
 from consumer.domain.window import Window
 
 
@@ -27,9 +29,27 @@ def live_files(table: Table, window: Window | None) -> Iterator[str]:
     """Yield the paths of the data files that may hold rows of ``window`` (all, without one).
 
     Partitions and the time column's bounds tell; where a table does not say which column that is, all are yielded.
+
+    Raises:
+        TargetMismatchError: if another engine has deleted single rows: the data files still hold them.
     """
+    _check_no_deletes(table)
     for task in table.scan(row_filter=_filter(table, window)).plan_files():
         yield task.file.file_path
+
+
+def _check_no_deletes(table: Table) -> None:
+    snapshot = table.current_snapshot()
+    manifests = snapshot.manifests(table.io) if snapshot is not None else ()
+    if any(
+        one.content is ManifestContent.DELETES and (one.has_added_files() or one.has_existing_files())
+        for one in manifests
+    ):
+        raise TargetMismatchError(
+            f"the table {'.'.join(table.name())} has row-level deletes, which its data files do not show",
+            remedy="rewrite its data files without them (Spark: CALL system.rewrite_data_files with"
+            " delete-file-threshold 1), or use a target that nobody else writes to",
+        )
 
 
 def _filter(table: Table, window: Window | None) -> BooleanExpression:
