@@ -24,6 +24,8 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The Arrow IPC end-of-stream marker: continuation, then a metadata length of zero."""
 _TAIL_BYTES = 8192
 _BUFFER_BYTES = 1 << 20
+_BLOCK_BYTES = 16 << 20
+"""Uncompressed bytes of one block that the server reads, about; ``block_rows`` bounds it too."""
 _ERROR_BODY_BYTES = 16_384
 _RETRY_REMEDY = "nothing to do unless it persists: the batch is tried again; then see ClickHouse's log and the network"
 
@@ -137,6 +139,8 @@ def _parameters(access: SourceAccess, query_id: str) -> str:
     settings: dict[str, str | int] = {
         "output_format_arrow_compression_method": "lz4_frame",
         "cancel_http_readonly_queries_on_client_close": 1,
+        # The default makes blocks of a megabyte, of some thousand rows: each costs the server, Arrow and us a round.
+        "preferred_block_size_bytes": _BLOCK_BYTES,
         **dict(access.settings),
         "default_format": "ArrowStream",
         "query_id": query_id,

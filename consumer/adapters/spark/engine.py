@@ -89,7 +89,9 @@ class SparkEngine:
         """
         if batch.empty:
             return ()
-        context = JobContext(source=self._source, store=self._store, layout=file_layout(target.schema, self._settings))
+        order = dict.fromkeys((stream.timestamp_column, *stream.sequence_columns))
+        layout = file_layout(target.schema, self._settings, tuple(order))
+        context = JobContext(source=self._source, store=self._store, layout=layout)
         tasks = [
             UnitTask(
                 index=unit.index,
