@@ -315,18 +315,6 @@ def test_equal_sequences_are_never_cut(hot: HotTier, table: TableName) -> None:
     assert list(hot.source.sequence_bounds(stream_of(table), ALWAYS, 10)) == []
 
 
-def test_rows_arrive_in_the_order_of_time_and_sequence(hot: HotTier, table: TableName) -> None:
-    hot.run(f"CREATE TABLE {table} (ts DateTime, n UInt64) ENGINE = MergeTree ORDER BY n")
-    hot.run(f"INSERT INTO {table} SELECT intDiv(100 - number, 10), number FROM numbers(100)")
-    stream = stream_of(table, "n")
-    mapping = mapping_of(hot, stream)
-
-    rows, _ = hot.read(unit_query(stream, mapping, Unit(index=0, window=ALWAYS, rows=0)), mapping)
-
-    read = [(row["ts"], row["n"]) for row in rows.to_pylist()]
-    assert read == sorted(read)
-
-
 # ------------------------------------------------------------------------------------------ values
 
 

@@ -6,13 +6,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from threading import Lock
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
+from consumer.adapters.clickhouse.descriptions import Descriptions
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
-from consumer.adapters.clickhouse.tables import describe_table
 from consumer.domain.clickhouse_sql import quote_name, quote_table
 from consumer.domain.errors import TimeColumnError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
@@ -53,26 +52,19 @@ class ClickHouseSource:
     def __init__(self, settings: ClickHouseSettings, store: StoreSettings) -> None:
         self._connection = ClickHouseConnection(settings, READ_SETTINGS)
         self._files = FileReader(settings, store)
-        self._lock = Lock()
-        self._described: dict[TableName, SourceTable] = {}
+        self._descriptions = Descriptions(self._connection)
 
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()
 
     def now(self) -> datetime:
-        """Return the server's time in UTC."""
-        ((micros,),) = self._connection.rows("SELECT toUnixTimestamp64Micro(now64(6))")
-        return from_micros(int(micros))
+        """Return the server's time in UTC; see :meth:`Descriptions.now`."""
+        return self._descriptions.now()
 
     def describe(self, table: TableName) -> SourceTable:
-        """Describe a table; see :func:`consumer.adapters.clickhouse.tables.describe_table`."""
-        with self._lock:
-            known = self._described.get(table)
-        described = describe_table(self._connection, table, known)
-        with self._lock:
-            self._described[table] = described
-        return described
+        """Describe a table; see :meth:`Descriptions.describe`."""
+        return self._descriptions.describe(table)
 
     def extent(self, stream: Stream, window: Window) -> Extent:
         """Count the rows in a window, with the first and last instant.
@@ -81,9 +73,14 @@ class ClickHouseSource:
             TimeColumnError: if the time column holds an instant outside the years 1900 to 2299.
         """
         time = quote_name(stream.timestamp_column)
-        ((rows, first, last, row_bytes),) = self._ask("extent", stream, window, time=time)
+        ((rows, first, last),) = self._ask("extent", stream, window, time=time)
         if not rows:
             return Extent(rows=0, bytes=0, first=None, last=None)
+        # Bytes per row are those of the whole table: counting them for the window would mean reading it.
+        ((row_bytes,),) = self._connection.rows(
+            f"SELECT {load_sql('row_bytes')}",
+            parameters={"database": stream.source.database, "table": stream.source.table},
+        )
         return Extent(
             rows=int(rows),
             bytes=_bytes(rows, row_bytes),
@@ -204,10 +201,7 @@ class ClickHouseSource:
 
     def _keys(self, stream: Stream) -> TableMapping:
         """Map the time column and the sequence columns as they were described last."""
-        with self._lock:
-            described = self._described.get(stream.source)
-        if described is None:
-            described = self.describe(stream.source)
+        described = self._descriptions.last(stream.source)
         names = {stream.timestamp_column, *stream.sequence_columns}
         return map_table(
             [column for column in described.columns if column.name in names],

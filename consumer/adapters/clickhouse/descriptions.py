@@ -1,0 +1,97 @@
+"""What tables looked like when they were described last, and what time the server said it was."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+
+from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
+from consumer.adapters.clickhouse.tables import describe_table
+from consumer.domain.stream import TableName
+from consumer.domain.time_type import from_micros
+from consumer.ports import SourceTable
+
+_SETTLED_S = 2
+"""A definition that is older than this is not being altered: times of change are told in whole seconds."""
+_CLOCK_S = 1.0
+"""How long the server's time is reckoned on from what it last said, instead of asking it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What tells one definition of a table from another; ``modified`` in seconds since 1970."""
+
+    uuid: str
+    definition: str
+    modified: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """``version`` is ``None`` where the table might have been altered while it was described."""
+
+    version: Version | None
+    table: SourceTable
+
+
+class Descriptions:
+    """Describes tables, in full only after they have changed; for all threads."""
+
+    def __init__(self, connection: ClickHouseConnection) -> None:
+        self._connection = connection
+        self._lock = Lock()
+        self._known: dict[TableName, _Known] = {}
+        self._clock: tuple[datetime, float] | None = None
+
+    def describe(self, table: TableName) -> SourceTable:
+        """Return what the table looks like now; see :func:`consumer.adapters.clickhouse.tables.describe_table`.
+
+        That the user may read every column is proved once for each definition; a grant that is taken away later
+        fails the query that reads the rows.
+        """
+        version, settled = self._version(table)
+        with self._lock:
+            known = self._known.get(table)
+        if known is not None and version is not None and known.version == version:
+            return known.table
+        described = describe_table(self._connection, table, known.table if known is not None else None)
+        with self._lock:
+            self._known[table] = _Known(version=version if settled else None, table=described)
+        return described
+
+    def last(self, table: TableName) -> SourceTable:
+        """Return the table as it was described last, or describe it for the first time."""
+        with self._lock:
+            known = self._known.get(table)
+        return self.describe(table) if known is None else known.table
+
+    def now(self) -> datetime:
+        """Return the server's time in UTC: asked, or reckoned on from what it said within the last second.
+
+        Reckoned from when the answer arrived, it is never ahead of the server's clock.
+        """
+        with self._lock:
+            clock = self._clock
+        if clock is not None:
+            said, heard = clock
+            elapsed = time.monotonic() - heard
+            if elapsed < _CLOCK_S:
+                return said + timedelta(seconds=elapsed)
+        ((micros,),) = self._connection.rows("SELECT toUnixTimestamp64Micro(now64(6))")
+        return from_micros(int(micros))
+
+    def _version(self, table: TableName) -> tuple[Version | None, bool]:
+        """Return the table's version, and whether nobody has altered it for a while; none where there is no table."""
+        rows = self._connection.rows(
+            load_sql("table_version"), parameters={"database": table.database, "table": table.table}
+        )
+        if not rows:
+            return None, False
+        uuid, definition, modified, micros = rows[0]
+        now = from_micros(int(micros))
+        with self._lock:
+            self._clock = (now, time.monotonic())
+        settled = int(modified) <= int(now.timestamp()) - _SETTLED_S
+        return Version(uuid=str(uuid), definition=definition, modified=int(modified)), settled
