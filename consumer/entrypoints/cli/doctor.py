@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 import typer
@@ -34,8 +33,6 @@ def doctor(
     Looks and changes nothing, but for one small file under the warehouse and a member of a consumer group of its
     own, both removed at once. Exit code 1 if there is an error; warnings are allowed.
     """
-    # What the clients have to complain about becomes findings.
-    logging.getLogger("confluent_kafka").setLevel(logging.CRITICAL)
     with messages().status("checking"):
         found = _findings(streams or [], spark=spark, config=config)
     emit(output, text=doctor_text(found), data=doctor_data(found))

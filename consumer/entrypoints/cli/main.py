@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -62,6 +63,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; errors go to standard error with their remedy, and set the exit code."""
+    # What is wrong is explained once, and by us; what libraries log besides is for commands that set up logs.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         app(prog_name="icehaul")  # exits by itself: 0, the command's code, 2 for wrong usage, 130 for Ctrl-C
     except IcehaulError as error:
