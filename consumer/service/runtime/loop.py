@@ -23,7 +23,7 @@ from consumer.settings.connections import ConsumerSettings
 
 _IDLE_SECONDS = 0.2
 """Longest wait in a poll: how late the loop may notice that it should stop."""
-_BUSY_SECONDS = 0.025
+_BUSY_SECONDS = 0.005
 """Wait in a poll while work is in flight: how late a finished event may be acknowledged."""
 _ABANDON_SECONDS = 2.0
 """How long handlers that were told to give up may take before they are left behind."""
