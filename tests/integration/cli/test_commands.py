@@ -26,7 +26,24 @@ def test_version(icehaul: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "stack", "migrate", "topics", "emit", "run", "status", "plan", "verify", "resume"]
+    "command",
+    [
+        "",
+        "stack",
+        "migrate",
+        "topics",
+        "emit",
+        "run",
+        "status",
+        "plan",
+        "verify",
+        "resume",
+        "streams",
+        "config",
+        "config show",
+        "config schema",
+        "offload",
+    ],
 )
 def test_help_of_every_command(icehaul: Run, command: str) -> None:
     ended = icehaul(*command.split(), "--help")
@@ -155,7 +172,20 @@ def test_an_unknown_stream_is_refused_with_the_known_ones(
 
 
 @pytest.mark.parametrize(
-    "command", ["migrate", "topics", "status", "verify", "plan x", "resume x", "emit --once", "run"]
+    "command",
+    [
+        "migrate",
+        "topics",
+        "status",
+        "verify",
+        "plan x",
+        "resume x",
+        "emit --once",
+        "emit --tick now",
+        "run",
+        "streams",
+        "config show",
+    ],
 )
 def test_without_a_configuration_every_command_says_how_to_name_one(
     icehaul: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: object, command: str
