@@ -57,6 +57,11 @@ class Bench:
         return self.stack.endpoints
 
     @property
+    def parts(self) -> int:
+        """In how many parts the Spark programs and icehaul read the table."""
+        return self.cores * 2
+
+    @property
     def table(self) -> str:
         """The source table."""
         return f"{self.platform.name}.{TABLE}"
@@ -262,6 +267,6 @@ def _spark_settings(bench: Bench, jdbc_jars: tuple[Path, ...]) -> dict[str, obje
         "scalars": SCALARS,
         "nested": NESTED,
         "rows": bench.rows,
-        "partitions": bench.cores * 2,
+        "partitions": bench.parts,
         "fetch_size": 100_000,
     }
