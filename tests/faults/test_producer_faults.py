@@ -74,7 +74,7 @@ def test_a_broker_that_hangs_is_an_error_by_the_deadline_and_later_sends_work_ag
         started = time.monotonic()
         with pytest.raises(BrokerUnavailableError, match="1 of 1 not acknowledged"):
             sink.send([second])
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < 60, "that was librdkafka's own limit of five minutes"
     finally:
         broker.resume_component(ComponentName.KAFKA)
     wait_until(lambda: _sent(sink, second), seconds=30, what="a confirmation after the pause")

@@ -22,12 +22,7 @@ def processes_of(directory: Path) -> dict[int, str]:
 
 def listening_addresses(pids: set[int]) -> set[str]:
     """The addresses (hexadecimal, as in /proc/net/tcp and tcp6) that any of these processes listens on."""
-    sockets: set[str] = set()
-    for pid in pids:
-        for descriptor in (Path("/proc") / str(pid) / "fd").iterdir():
-            target = str(descriptor.readlink()) if descriptor.is_symlink() else ""
-            if target.startswith("socket:["):
-                sockets.add(target.removeprefix("socket:[").removesuffix("]"))
+    sockets = {socket for pid in pids for socket in _sockets(pid)}
     addresses: set[str] = set()
     for table in ("tcp", "tcp6"):
         for line in (Path("/proc/net") / table).read_text(encoding="ascii").splitlines()[1:]:
@@ -36,6 +31,19 @@ def listening_addresses(pids: set[int]) -> set[str]:
             if state == "0A" and inode in sockets:
                 addresses.add(local.partition(":")[0])
     return addresses
+
+
+def _sockets(pid: int) -> set[str]:
+    """The inodes of a process's sockets; none of one that has just ended."""
+    found: set[str] = set()
+    try:
+        for descriptor in (Path("/proc") / str(pid) / "fd").iterdir():
+            target = str(descriptor.readlink())
+            if target.startswith("socket:["):
+                found.add(target.removeprefix("socket:[").removesuffix("]"))
+    except OSError:
+        return found
+    return found
 
 
 def _works_in(entry: Path, directory: Path) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyspark
 
 _HOST = "127.0.0.1"
-_DEADLINE_S = 60.0
+_DEADLINE_S = 180.0
 _STOP_GRACE_S = 10.0
 _MASTER = re.compile(r"Starting Spark master at (spark://\S+)")
 _REGISTERED = re.compile(r"Successfully registered with master")
