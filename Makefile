@@ -13,6 +13,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 KEEP ?= 0
 PYTEST_ARGS ?=
 ROWS ?= 3000000
+# ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
+COMPAT_ENGINES := 24.5 24.8 25.8
 BENCH_ARGS ?=
 
 .PHONY: help
@@ -60,6 +62,17 @@ test: $(VENV)/.dev ## Run all tests on the embedded stack
 unit: $(VENV)/.dev ## Run the unit tests only (seconds, no servers)
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
+# Two versions of chdb can't share an environment: they are one library with one name.
+.venvs/chdb-%/.installed: requirements/compat-%.txt | $(BIN)/python
+	@echo "==> installing ClickHouse $* into .venvs/chdb-$* (up to 1 GB, once)"
+	@$(BIN)/python -m venv --clear .venvs/chdb-$*
+	@.venvs/chdb-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.PHONY: compat
+compat: $(VENV)/.dev $(COMPAT_ENGINES:%=.venvs/chdb-%/.installed) ## Run icehaul's SQL on ClickHouse 24.5, 24.8, 25.8 and 26.9 (downloads the older ones)
+	@ICEHAUL_COMPAT_ALL=1 $(BIN)/python -m pytest tests/compat $(PYTEST_ARGS)
+
 .PHONY: memory
 memory: $(VENV)/.dev ## Offload 1,000,000 generated trades and print seconds and peak memory
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_offload.py -k million
@@ -98,7 +111,11 @@ lock: $(BIN)/python ## Lock the requirements with hashes, without index addresse
 		--extra embedded pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	@for engine in $(COMPAT_ENGINES); do \
+		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+			requirements/compat-$$engine.in -o requirements/compat-$$engine.txt; \
+	done
 
 .PHONY: clean
-clean: ## Remove the virtual environment, caches and everything under var
-	@rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+clean: ## Remove the virtual environments, caches and everything under var
+	@rm -rf $(VENV) .venvs var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

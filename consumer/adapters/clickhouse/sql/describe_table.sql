@@ -4,7 +4,7 @@ SELECT
     partition_key,
     sorting_key,
     (
-        SELECT groupArray(tuple(name, type, default_kind))
+        SELECT groupArray(array(name, type, default_kind))
         FROM
         (
             SELECT name, type, default_kind

@@ -12,7 +12,7 @@ SELECT
 FROM system.tables AS t
 LEFT JOIN
 (
-    SELECT table, groupArray(tuple(name, type, default_kind, comment)) AS columns
+    SELECT table, groupArray(array(name, type, default_kind, comment)) AS columns
     FROM (SELECT table, name, type, default_kind, comment FROM system.columns WHERE database = {database:String} ORDER BY table, position)
     GROUP BY table
 ) AS c ON c.table = t.name
