@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from pydantic import SecretStr, ValidationError
 
@@ -86,7 +85,7 @@ def _server(configured: ClickHouseSettings, **given: str | int | bool | None) ->
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if not configured.password.get_secret_value() and sys.stdin.isatty():
         changes["password"] = SecretStr(
-            click.prompt(
+            typer.prompt(
                 "ClickHouse password (empty for none)", hide_input=True, default="", show_default=False, err=True
             )
         )

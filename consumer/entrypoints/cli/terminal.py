@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-import click
+import typer
 
 from consumer.domain.stream import TableName
 from consumer.settings.scalars import format_duration, parse_duration
@@ -16,17 +16,24 @@ class TerminalAsk:
 
     def choose(self, question: str, options: Sequence[str], default: str) -> str:
         """Return one of the options."""
-        answer: str = click.prompt(question, type=click.Choice(options), default=default, err=True)
+
+        def one_of(text: str) -> str:
+            if text not in options:
+                raise typer.BadParameter(f"{text!r} is not one of: {', '.join(options)}")
+            return text
+
+        shown = f"{question} ({', '.join(options)})"
+        answer: str = typer.prompt(shown, value_proc=one_of, default=default, err=True)
         return answer
 
     def duration(self, question: str, default: timedelta) -> timedelta:
         """Return a span of time."""
-        answer: timedelta = click.prompt(question, value_proc=_duration, default=format_duration(default), err=True)
+        answer: timedelta = typer.prompt(question, value_proc=_duration, default=format_duration(default), err=True)
         return answer
 
     def table(self, question: str, default: str) -> str:
         """Return a name of the form ``namespace.table``."""
-        answer: str = click.prompt(question, value_proc=_table, default=default, err=True)
+        answer: str = typer.prompt(question, value_proc=_table, default=default, err=True)
         return answer
 
 
@@ -34,7 +41,7 @@ def _duration(text: str) -> timedelta:
     try:
         found: timedelta = parse_duration(text)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise typer.BadParameter(str(error)) from None
     return found
 
 
@@ -42,4 +49,4 @@ def _table(text: str) -> str:
     try:
         return str(TableName.parse(text))
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise typer.BadParameter(str(error)) from None
