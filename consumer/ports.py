@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
 from pyiceberg.schema import Schema
@@ -19,7 +19,7 @@ from consumer.domain.event import Coordinates, Event
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.window import PartitionBy, Window
+from consumer.domain.window import BEGINNING, PartitionBy, Window
 
 
 class Clock(Protocol):
@@ -178,6 +178,25 @@ class StreamRecord:
     halt_reason: str | None
     halt_remedy: str | None
     updated: datetime
+
+    @classmethod
+    def unseen(cls, stream: str, now: datetime) -> Self:
+        """Return the record of a stream that nobody has worked on, as the first claim finds it."""
+        return cls(
+            stream=stream,
+            watermark=BEGINNING,
+            last_upper=None,
+            generation=1,
+            source_uuid=None,
+            target_uuid=None,
+            epoch=0,
+            owner=None,
+            lease_expires=None,
+            state=StreamState.ACTIVE,
+            halt_reason=None,
+            halt_remedy=None,
+            updated=now,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from consumer.domain.errors import StreamError
 from consumer.domain.planning import Cutoff
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import unit_query
-from consumer.domain.window import BEGINNING
 from consumer.ports import BatchRecord, Catalog, Ledger, Source, StreamRecord, StreamState
 from consumer.service.prepare import Preparation
 
@@ -64,7 +63,7 @@ class Previewer:
             StreamError, TransientError: as the source raises them.
         """
         known = self._ledger.read([stream.name]).get(stream.name)
-        record = known if known is not None else _unseen(stream, self._source.now())
+        record = known if known is not None else StreamRecord.unseen(stream.name, self._source.now())
         described, mapping = self._preparation.read_source(stream, known)
         target = self._catalog.inspect(stream.target)
         obstacle: StreamError | None = None
@@ -104,22 +103,3 @@ def _rate(batches: Sequence[BatchRecord]) -> float | None:
     ]
     rows, seconds = sum(rows for rows, _ in timed), sum(seconds for _, seconds in timed)
     return rows / seconds if rows and seconds > 0 else None
-
-
-def _unseen(stream: Stream, now: datetime) -> StreamRecord:
-    """Return the record that the first claim of a stream would make."""
-    return StreamRecord(
-        stream=stream.name,
-        watermark=BEGINNING,
-        last_upper=None,
-        generation=1,
-        source_uuid=None,
-        target_uuid=None,
-        epoch=0,
-        owner=None,
-        lease_expires=None,
-        state=StreamState.ACTIVE,
-        halt_reason=None,
-        halt_remedy=None,
-        updated=now,
-    )

@@ -12,7 +12,6 @@ from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import DivergenceError, LeaseHeldError
 from consumer.domain.event import Event
 from consumer.domain.fence import Position, check_binding, check_fence, check_window, missing_row
-from consumer.domain.window import BEGINNING
 from consumer.ports import (
     BatchRecord,
     Claim,
@@ -66,7 +65,7 @@ class MemoryLedger:
     def register(self, stream: str) -> StreamRecord:
         """Create the stream's record unless it exists, and return it."""
         with self._lock:
-            return self._streams.setdefault(stream, self._fresh(stream))
+            return self._streams.setdefault(stream, StreamRecord.unseen(stream, self._now()))
 
     def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
         """Return the records of the streams that have one."""
@@ -179,7 +178,7 @@ class MemoryLedger:
                 return
             self._put(
                 replace(
-                    known or self._fresh(stream),
+                    known or StreamRecord.unseen(stream, self._now()),
                     state=StreamState.HALTED,
                     halt_reason=reason,
                     halt_remedy=remedy,
@@ -247,23 +246,6 @@ class MemoryLedger:
             self._put(replace(known, watermark=batch.window.upper, last_upper=batch.window.upper))
             for event in publication.outbox:
                 self._send(event)
-
-    def _fresh(self, stream: str) -> StreamRecord:
-        return StreamRecord(
-            stream=stream,
-            watermark=BEGINNING,
-            last_upper=None,
-            generation=1,
-            source_uuid=None,
-            target_uuid=None,
-            epoch=0,
-            owner=None,
-            lease_expires=None,
-            state=StreamState.ACTIVE,
-            halt_reason=None,
-            halt_remedy=None,
-            updated=self._now(),
-        )
 
     def _known(self, stream: str) -> StreamRecord:
         record = self._streams.get(stream)
