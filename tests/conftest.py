@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from consumer.embedded.stack import EmbeddedStack
@@ -29,6 +31,17 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStac
     """Real servers of this module's own, to be killed, paused and restarted at will."""
     with EmbeddedStack.start(tmp_path_factory.mktemp("stack")) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def logs_end_with_their_test() -> Iterator[None]:
+    """Take away the log handlers that a command set up in this process: they write to what the test captured."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, logging.StreamHandler) and not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

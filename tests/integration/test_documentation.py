@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,13 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
+def command_of(line: str) -> list[str]:
+    """The words of a command, without what its shell is told besides."""
+    return list(takewhile(lambda word: word not in {">", "2>&1", "|", "&", ";"}, shlex.split(line, comments=True)))
+
+
 COMMANDS = [
-    pytest.param(shlex.split(line.replace("\\\n", " "), comments=True), id=f"{page.stem}: {line.split('#')[0].strip()}")
+    pytest.param(command_of(line), id=f"{page.stem}: {line.split('#')[0].strip()}")
     for page in PAGES
     if page.name not in GENERATED
     for block in blocks(page, "bash")
