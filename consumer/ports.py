@@ -21,19 +21,6 @@ from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import BEGINNING, PartitionBy, Window
 
-
-class Clock(Protocol):
-    """Time of this process; for waiting and lease renewal, never for windows."""
-
-    def now(self) -> datetime:
-        """Return the current instant in UTC."""
-        ...
-
-    def sleep(self, duration: timedelta) -> None:
-        """Wait."""
-        ...
-
-
 # --------------------------------------------------------------------------------------- hot tier
 
 
