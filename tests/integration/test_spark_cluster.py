@@ -17,8 +17,9 @@ from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import SparkSettings
 from spark import unit_offload
 from spark.results import collect
-from tests.support.spark import HotTable, clickhouse_settings, store_settings, wait_until
+from tests.support.spark import HotTable, clickhouse_settings, store_settings
 from tests.support.standalone_cluster import StandaloneCluster, running_cluster
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.spark
 
@@ -91,7 +92,7 @@ def test_the_units_of_a_killed_worker_are_written_once_by_the_other(
     cluster_engine.start()
     with ThreadPoolExecutor(max_workers=1) as threads:
         writing = threads.submit(slow.write, cluster_engine, batch)
-        wait_until(lambda: writing.done() or slow.running_queries() == 2, deadline_s=60, what="both workers write")
+        wait_for(lambda: writing.done() or slow.running_queries() == 2, deadline_s=60, what="both workers write")
         os.killpg(cluster.workers[0].pid, signal.SIGKILL)
         reports = writing.result(timeout=120)
 

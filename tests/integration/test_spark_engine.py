@@ -15,7 +15,8 @@ from consumer.adapters.spark.engine import SparkEngine
 from consumer.domain.errors import EngineFailedError, SourceMissingError, UnsupportedTypeError
 from consumer.domain.fingerprint import EMPTY
 from consumer.embedded.stack import EmbeddedStack
-from tests.support.spark import HotTable, wait_until
+from tests.support.spark import HotTable
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.spark
 
@@ -139,7 +140,7 @@ def test_a_cancelled_batch_ends_at_once_and_can_be_written_again(spark_engine: S
     spark_engine.start()
     with ThreadPoolExecutor(max_workers=1) as threads:
         writing = threads.submit(table.write, spark_engine, batch)
-        wait_until(lambda: writing.done() or table.running_queries() == 1, deadline_s=60, what="the task runs")
+        wait_for(lambda: writing.done() or table.running_queries() == 1, deadline_s=60, what="the task runs")
         started_s = time.monotonic()
         spark_engine.cancel(batch.id)
         with pytest.raises(EngineFailedError, match=f"batch {batch.id} was cancelled"):
@@ -160,7 +161,7 @@ def test_a_dead_jvm_is_an_error_and_the_next_batch_starts_a_new_session(
     table = trades.slow_view(seconds=3)
     with ThreadPoolExecutor(max_workers=1) as threads:
         writing = threads.submit(table.write, spark_engine, table.batch(0, 3000))
-        wait_until(lambda: writing.done() or table.running_queries() == 1, deadline_s=60, what="the task runs")
+        wait_for(lambda: writing.done() or table.running_queries() == 1, deadline_s=60, what="the task runs")
         session = spark_engine._session
         assert session is not None
         assert session._process is not None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -60,18 +58,6 @@ def spark_engine(stack: EmbeddedStack) -> Iterator[SparkEngine]:
     engine = SparkEngine(SparkSettings(), clickhouse_settings(stack.endpoints), store_settings(stack.endpoints))
     yield engine
     engine.stop()
-
-
-def wait_until(holds: Callable[[], bool], *, deadline_s: float, what: str) -> None:
-    """Wait until a condition holds.
-
-    Raises:
-        AssertionError: if it does not within the deadline.
-    """
-    end_s = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < end_s, f"not within {deadline_s} s: {what}"
-        threading.Event().wait(0.02)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,8 @@ import json
 import signal
 import subprocess
 import sys
-import threading
-import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +16,12 @@ from typing import Any
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
+from tests.support.waiting import wait_for
+
 USER, PASSWORD = "icehaul", "not'so\"simple"
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
 ENDLESS = "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)"
-
-
-def wait_until(holds: Callable[[], bool], *, deadline_s: float, what: str) -> None:
-    end_s = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < end_s, f"not within {deadline_s} s: {what}"
-        threading.Event().wait(0.02)
 
 
 @dataclass
@@ -58,7 +51,7 @@ class Server:
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[3])
         try:
-            wait_until(self._ready, deadline_s=START_DEADLINE_S, what="the server is ready")
+            wait_for(self._ready, deadline_s=START_DEADLINE_S, what="the server is ready")
         except BaseException:
             self.process.kill()
             self.process.wait()

@@ -12,8 +12,8 @@ from clickhouse_connect.driver.exceptions import ProgrammingError
 from tests.integration.embedded_clickhouse.support import (
     Server,
     is_running,
-    wait_until,
 )
+from tests.support.waiting import wait_for
 
 
 def test_tables_have_uuids_parts_and_columns(client: Client, table: str) -> None:
@@ -53,7 +53,7 @@ def test_ttl_deletes_rows(client: Client) -> None:
     )
     client.command("INSERT INTO aging VALUES (now() - INTERVAL 2 DAY, 1), (now(), 2)")
     client.command("OPTIMIZE TABLE aging FINAL")
-    wait_until(lambda: client.command("SELECT count() FROM aging") == 1, deadline_s=30, what="the TTL was applied")
+    wait_for(lambda: client.command("SELECT count() FROM aging") == 1, deadline_s=30, what="the TTL was applied")
     client.command("DROP TABLE aging SYNC")
 
 
@@ -90,7 +90,7 @@ def test_eight_threads_insert_read_and_digest_without_losing_a_row(server: Serve
 def test_one_client_refuses_concurrent_queries_in_its_session(server: Server) -> None:
     with server.client() as client, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(client.command, "SELECT sleep(1)")
-        wait_until(lambda: is_running(server, "SELECT sleep(1)"), deadline_s=10, what="the query runs")
+        wait_for(lambda: is_running(server, "SELECT sleep(1)"), deadline_s=10, what="the query runs")
         with pytest.raises(ProgrammingError, match="concurrent"):
             client.command("SELECT 1")
         slow.result()
