@@ -106,9 +106,9 @@ schemas: $(VENV)/.dev ## Write the JSON Schemas and the generated reference page
 lock: $(BIN)/python ## Lock the requirements with hashes, without index addresses
 	@$(PIP_INSTALL) uv
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra embedded --group dev pyproject.toml -o requirements/dev.txt
+		--extra embedded --extra connect --group dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra embedded pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+		--extra embedded --extra connect pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	@for engine in $(COMPAT_ENGINES); do \

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from opentelemetry import trace
+from opentelemetry.util._once import Once
 
 from consumer.embedded.stack import EmbeddedStack
 from tests.support import shared_stack
@@ -42,6 +44,14 @@ def logs_end_with_their_test() -> Iterator[None]:
         if isinstance(handler, logging.StreamHandler) and not type(handler).__module__.startswith("_pytest"):
             root.removeHandler(handler)
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def traces_end_with_their_test() -> Iterator[None]:
+    """Take away the tracer provider that a command installed in this process: OpenTelemetry keeps the first one."""
+    yield
+    trace._TRACER_PROVIDER = None
+    trace._TRACER_PROVIDER_SET_ONCE = Once()
 
 
 @pytest.fixture
