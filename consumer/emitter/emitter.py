@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +23,7 @@ from consumer.domain.stream import Stream
 from consumer.emitter.closings import find_closings
 from consumer.emitter.ports import EmitterStore, EventSink, InventorySource
 from consumer.emitter.ticks import due_tick
+from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
 from consumer.settings.connections import EmitterSettings
 
 _log = structlog.get_logger(__name__)
@@ -61,6 +60,7 @@ class Emitter:
         store: EmitterStore,
         settings: EmitterSettings,
         owner: str,
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
         self._streams = tuple(streams)
         self._source = source
@@ -68,6 +68,7 @@ class Emitter:
         self._store = store
         self._settings = settings
         self._owner = owner
+        self._clock = threads.monotonic
         self._lease_time = timedelta(seconds=settings.lease_seconds)
         self._lease: EmitterLease | None = None
         self._complaints: dict[str, str] = {}
@@ -86,7 +87,7 @@ class Emitter:
         finally:
             self._store.release(lease)
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Signal) -> None:
         """Send what is due, every ``settings.poll``, until ``stop`` is set; stand by while another one is active.
 
         Passing errors are logged and tried again.
@@ -98,12 +99,12 @@ class Emitter:
         next_round = 0.0
         try:
             while not stop.is_set():
-                due = time.monotonic() >= next_round
+                due = self._clock() >= next_round
                 if not self._attempt(self._hold_and_send if due else self._hold):
                     next_round, pause = 0.0, min(poll, renewal)
                 else:
-                    next_round = time.monotonic() + poll if due else next_round
-                    pause = min(renewal, max(0.0, next_round - time.monotonic()))
+                    next_round = self._clock() + poll if due else next_round
+                    pause = min(renewal, max(0.0, next_round - self._clock()))
                 stop.wait(pause)
         finally:
             self._give_up()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +37,7 @@ from consumer.service.failpoints import Failpoints
 from consumer.service.prepare import Work
 from consumer.service.retrying import retrying
 from consumer.service.steps import TRACER, step
+from consumer.service.threads import Signal
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class BatchContext:
     work: Work
     trigger: Trigger
     dependants: Sequence[str]
-    abandoned: threading.Event
+    abandoned: Signal
     still_ours: Callable[[], None]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
@@ -12,6 +11,7 @@ import structlog
 
 from consumer.domain.errors import FencedError, IcehaulError
 from consumer.ports import Claim, Ledger
+from consumer.service.threads import SYSTEM_THREADS, Thread, Threads
 
 _log = structlog.get_logger(__name__)
 
@@ -24,24 +24,33 @@ class LeaseKeeper:
     gone, so that running work can be cancelled.
     """
 
-    def __init__(self, ledger: Ledger, claim: Claim, ttl: timedelta, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        claim: Claim,
+        ttl: timedelta,
+        on_lost: Callable[[], None],
+        threads: Threads = SYSTEM_THREADS,
+    ) -> None:
         self._ledger = ledger
         self._claim = claim
         self._ttl = ttl
         self._on_lost = on_lost
-        self._closing = threading.Event()
-        self._lost = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"lease-{claim.stream}", daemon=True)
+        self._threads = threads
+        self._closing = threads.signal()
+        self._lost = threads.signal()
+        self._thread: Thread | None = None
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._thread = self._threads.start(self._run, name=f"lease-{self._claim.stream}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         if not self._lost.is_set():
             self._release()
 

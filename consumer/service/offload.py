@@ -6,7 +6,6 @@ Steps of a batch, numbered as in ``docs/explanation/protocol.md``: 1 receive (th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -33,6 +32,7 @@ from consumer.service.lease import LeaseKeeper
 from consumer.service.prepare import Preparation, Work
 from consumer.service.retrying import retrying
 from consumer.service.steps import step, trigger_of
+from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +55,7 @@ class Offload:
         owner: str,
         lease: timedelta,
         failpoints: Failpoints,
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
         self._streams = streams
         self._source = source
@@ -64,6 +65,7 @@ class Offload:
         self._owner = owner
         self._lease = lease
         self._failpoints = failpoints
+        self._threads = threads
         self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog)
         self._runner = BatchRunner(
             source=source,
@@ -74,7 +76,7 @@ class Offload:
             failpoints=failpoints,
         )
 
-    def handle(self, event: Event, abandoned: threading.Event) -> None:
+    def handle(self, event: Event, abandoned: Signal) -> None:
         """Offload what the event hints at; returning means that its offset may be committed.
 
         Args:
@@ -116,7 +118,7 @@ class Offload:
             self._halt(event, claim, _defect(stream, error))
         self._failpoints.hit("event.done")
 
-    def run(self, event: Event, abandoned: threading.Event) -> None:
+    def run(self, event: Event, abandoned: Signal) -> None:
         """Offload what the event asks for on behalf of somebody who waits for the outcome, not of Kafka.
 
         The same steps as :meth:`handle`, but nothing is halted and nothing parked: whatever fails is raised, and
@@ -154,9 +156,9 @@ class Offload:
         self._metrics.state(stream.name, halted=claim.record.state is StreamState.HALTED)
         return claim
 
-    def _handle_claimed(self, stream: Stream, event: Event, claim: Claim, abandoned: threading.Event) -> None:
+    def _handle_claimed(self, stream: Stream, event: Event, claim: Claim, abandoned: Signal) -> None:
         running = _Running(self._engine)
-        with LeaseKeeper(self._ledger, claim, self._lease, on_lost=running.cancel) as keeper:
+        with LeaseKeeper(self._ledger, claim, self._lease, running.cancel, self._threads) as keeper:
             self._failpoints.hit("stream.claimed")
 
             def still_ours() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,21 +10,19 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception_type,
-    sleep_using_event,
-    stop_after_attempt,
-    stop_when_event_set,
     wait_exponential_jitter,
 )
 
 from consumer.domain.errors import RetriesExhaustedError, TransientError
 from consumer.domain.stream import Stream
+from consumer.service.threads import Signal
 
 _log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 
 
-def retrying(stream: Stream, abandoned: threading.Event, work: Callable[[], Result]) -> Result:
+def retrying(stream: Stream, abandoned: Signal, work: Callable[[], Result]) -> Result:
     """Call ``work`` until it succeeds, with capped exponential backoff and jitter.
 
     Unknown commits never come here: they are read back where they happen.
@@ -56,15 +53,18 @@ def retrying(stream: Stream, abandoned: threading.Event, work: Callable[[], Resu
             error=str(error),
         )
 
+    def pause(seconds: float) -> None:
+        abandoned.wait(seconds)
+
     return Retrying(
         retry=retry_if_exception_type(TransientError),
-        stop=stop_after_attempt(policy.attempts) | stop_when_event_set(abandoned),
+        stop=lambda state: state.attempt_number >= policy.attempts or abandoned.is_set(),
         wait=wait_exponential_jitter(
             multiplier=policy.initial.total_seconds(),
             max=policy.maximum.total_seconds(),
             jitter=policy.initial.total_seconds(),
         ),
-        sleep=sleep_using_event(abandoned),
+        sleep=pause,
         before_sleep=report,
         retry_error_callback=exhausted,
     )(work)

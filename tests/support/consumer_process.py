@@ -21,6 +21,7 @@ from consumer.entrypoints.http import HttpEndpoints, Liveness
 from consumer.entrypoints.readiness import Readiness
 from consumer.entrypoints.worker import Worker
 from consumer.service.runtime.loop import EventLoop
+from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings, KafkaSettings, TelemetrySettings
 from tests.support.kafka_group import Letters, decode
 
@@ -37,7 +38,7 @@ def main(bootstrap_servers: str, topic: str, group: str, directory: Path) -> int
     """Run the consumer and return its exit code."""
     configure_logging(TelemetrySettings(log_format="json"))
 
-    def handle(event: Event, abandon: threading.Event) -> None:
+    def handle(event: Event, abandon: Signal) -> None:
         (directory / f"{event.stream}.started").touch()
         while not (directory / f"{event.stream}.go").exists():
             if abandon.wait(0.02) and not event.stream.startswith("deaf"):

@@ -18,6 +18,7 @@ from consumer.domain.errors import IcehaulError, InvalidEventError
 from consumer.domain.event import Coordinates, Event, EventType
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Handler
+from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
 from consumer.testing.telemetry import MemoryMetrics, MemoryTracing
 from tests.support.waiting import wait_until
@@ -175,12 +176,12 @@ class Member:
 class Handled:
     """A handler that records what it handled, and does what a test asks for in between."""
 
-    def __init__(self, act: Callable[[Event, threading.Event], None] | None = None) -> None:
+    def __init__(self, act: Callable[[Event, Signal], None] | None = None) -> None:
         self.started: list[Event] = []
         self.done: list[Event] = []
         self._act = act
 
-    def __call__(self, event: Event, abandon: threading.Event, /) -> None:
+    def __call__(self, event: Event, abandon: Signal, /) -> None:
         self.started.append(event)
         if self._act is not None:
             self._act(event, abandon)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
@@ -12,6 +11,7 @@ import structlog
 from consumer.domain.errors import TransientError, UnknownCommitError
 from consumer.domain.event import Event
 from consumer.ports import OutboxMessage
+from consumer.service.threads import Signal
 
 _BATCH = 500
 
@@ -61,7 +61,7 @@ class OutboxRelay:
             total += len(messages)
         return total
 
-    def run(self, stop: threading.Event, interval: timedelta) -> None:
+    def run(self, stop: Signal, interval: timedelta) -> None:
         """Relay every ``interval`` until ``stop`` is set; passing errors are logged and tried again.
 
         Raises:

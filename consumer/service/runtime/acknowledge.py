@@ -15,6 +15,7 @@ from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.ports import EventSource, M, Partition, RuntimeMetrics
 from consumer.service.runtime.spans import MessagingSpans
 from consumer.service.runtime.work import Assignment, Task
+from consumer.service.threads import SYSTEM_THREADS, Threads
 
 _RETRY_SECONDS = 0.5
 """Pause after a refused commit; what is done stays done, so haste gains nothing."""
@@ -38,15 +39,22 @@ class Acknowledger(Generic[M]):
     The poll thread goes on meanwhile: a broker that is away may take its time, the group may not.
     """
 
-    def __init__(self, source: EventSource[M], metrics: RuntimeMetrics, spans: MessagingSpans) -> None:
+    def __init__(
+        self,
+        source: EventSource[M],
+        metrics: RuntimeMetrics,
+        spans: MessagingSpans,
+        threads: Threads = SYSTEM_THREADS,
+    ) -> None:
         self._source = source
         self._metrics = metrics
         self._spans = spans
+        self._clock = threads.monotonic
         self._handled: dict[Partition, deque[tuple[int, SpanContext]]] = {}
         self._under_way: dict[Partition, _Commit] = {}
         self._refused: set[Partition] = set()
-        self._retry_at = Deadline.after(0)
-        self._measure_at = Deadline.after(0)
+        self._retry_at = Deadline.after(0, self._clock)
+        self._measure_at = Deadline.after(0, self._clock)
 
     @property
     def waiting(self) -> bool:
@@ -77,7 +85,7 @@ class Acknowledger(Generic[M]):
         if offsets:
             self._source.commit(offsets)
         if self._measure_at.expired:
-            self._measure_at = Deadline.after(_LAG_SECONDS)
+            self._measure_at = Deadline.after(_LAG_SECONDS, self._clock)
             self._measure(assignments)
 
     def commit_now(self, assignments: Collection[Assignment]) -> None:
@@ -112,7 +120,7 @@ class Acknowledger(Generic[M]):
         if partition not in self._refused:
             _log.warning("commit.refused", partition=str(partition), offset=commit.offset, reason=reason)
         self._refused.add(partition)
-        self._retry_at = Deadline.after(_RETRY_SECONDS)
+        self._retry_at = Deadline.after(_RETRY_SECONDS, self._clock)
 
     def _acknowledged(self, partition: Partition, offset: int, reason: str | None) -> list[SpanContext]:
         """Return the spans of the events before ``offset``; unless the commit was refused, they are settled."""

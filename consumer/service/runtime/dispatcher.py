@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.failures import Verdict
 from consumer.service.runtime.ports import M
 from consumer.service.runtime.work import Assignment, Task
+from consumer.service.threads import SYSTEM_THREADS, Thread, Threads
 
 
 @dataclass(slots=True)
@@ -36,6 +35,7 @@ class Dispatcher(Generic[M]):
         run: does the work of a task and of the tasks it covers.
         finished: told of tasks that are done, from a worker's thread.
         failed: told of tasks that failed (error, attempt), from a worker's thread; says when to try again.
+        threads: where the workers come from.
     """
 
     def __init__(
@@ -45,36 +45,37 @@ class Dispatcher(Generic[M]):
         run: Callable[[Sequence[Task[M]]], None],
         finished: Callable[[Sequence[Task[M]]], None],
         failed: Callable[[Sequence[Task[M]], Exception, int], Verdict],
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
+        self._workers = workers
         self._run = run
         self._finished = finished
         self._failed = failed
-        self._changed = threading.Condition()
+        self._changed = threads.condition()
         self._lanes: dict[Hashable, _Lane[M]] = {}
         self._ready: deque[Hashable] = deque()
         self._resting: list[tuple[float, int, Hashable]] = []
         self._rests = 0
         self._stopped = False
-        self._threads = [
-            # Daemons: a handler that hangs must not keep the process from ending.
-            threading.Thread(target=self._work, name=f"icehaul-worker-{number}", daemon=True)
-            for number in range(workers)
-        ]
+        self._threads = threads
+        self._started: list[Thread] = []
 
     def start(self) -> None:
         """Start the workers."""
-        for thread in self._threads:
-            thread.start()
+        # Daemons: a handler that hangs must not keep the process from ending.
+        self._started = [
+            self._threads.start(self._work, name=f"icehaul-worker-{number}") for number in range(self._workers)
+        ]
 
     def stop(self, deadline: Deadline) -> bool:
         """Start no further task, wait for the running ones; tell whether all workers ended in time."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        for thread in self._threads:
+        for thread in self._started:
             if thread.is_alive():
                 thread.join(deadline.remaining)
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in self._started)
 
     def submit(self, task: Task[M]) -> None:
         """Queue a task at the end of its lane."""
@@ -125,12 +126,12 @@ class Dispatcher(Generic[M]):
     def _rest(self, key: Hashable, lane: _Lane[M], delay: float) -> None:
         lane.waiting = True
         self._rests += 1
-        heapq.heappush(self._resting, (time.monotonic() + delay, self._rests, key))
+        heapq.heappush(self._resting, (self._threads.monotonic() + delay, self._rests, key))
         self._changed.notify_all()
 
     def _wake_rested(self) -> float | None:
         """Put lanes that have rested into the queue; return the seconds until the next one has."""
-        now = time.monotonic()
+        now = self._threads.monotonic()
         while self._resting and self._resting[0][0] <= now:
             self._ready.append(heapq.heappop(self._resting)[2])
         return self._resting[0][0] - now if self._resting else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import SimpleQueue
@@ -19,6 +18,7 @@ from consumer.service.runtime.handling import Handling
 from consumer.service.runtime.ports import DeadLetters, EventSource, Handler, M, Partition, RuntimeMetrics
 from consumer.service.runtime.spans import MessagingSpans
 from consumer.service.runtime.work import Assignment, Task
+from consumer.service.threads import SYSTEM_THREADS, Threads
 from consumer.settings.connections import ConsumerSettings
 
 _IDLE_SECONDS = 0.2
@@ -44,6 +44,7 @@ class EventLoop(Generic[M]):
         decode: turns a message into an event; raises InvalidEventError where it can't.
         handler: handles an event; when it returns, the event is done.
         dead_letters: takes the messages that can never be handled.
+        threads: where the workers come from.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class EventLoop(Generic[M]):
         dead_letters: DeadLetters[M],
         metrics: RuntimeMetrics,
         tracer: Tracer,
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
         self._settings = settings
+        self._threads = threads
         self._source = source
         self._metrics = metrics
         self._spans = MessagingSpans(tracer, group=group)
-        self._acknowledger = Acknowledger(source, metrics, self._spans)
+        self._acknowledger = Acknowledger(source, metrics, self._spans, threads)
         self._handling = Handling[M](
             decode=decode, handler=handler, dead_letters=dead_letters, metrics=metrics, spans=self._spans
         )
@@ -72,12 +75,13 @@ class EventLoop(Generic[M]):
             run=self._handling.execute,
             finished=self._completed.put,
             failed=self._handling.failed,
+            threads=threads,
         )
         self._assignments: dict[Partition, Assignment] = {}
-        self._stop = threading.Event()
-        self._stop_now = threading.Event()
+        self._stop = threads.signal()
+        self._stop_now = threads.signal()
         self._shutdown: Deadline | None = None
-        self._beat = time.monotonic()
+        self._beat = self._threads.monotonic()
         self._received = 0
 
     # -------------------------------------------------------------------------------- any thread
@@ -94,7 +98,7 @@ class EventLoop(Generic[M]):
     @property
     def silence(self) -> float:
         """Seconds since the loop turned last."""
-        return time.monotonic() - self._beat
+        return self._threads.monotonic() - self._beat
 
     @property
     def partitions(self) -> Collection[Partition]:
@@ -123,7 +127,7 @@ class EventLoop(Generic[M]):
         busy = self._dispatcher.busy or self._acknowledger.waiting
         started_ns = time.time_ns()
         messages = self._source.poll(_BUSY_SECONDS if busy else _IDLE_SECONDS, self._settings.events_per_partition)
-        self._beat = time.monotonic()
+        self._beat = self._threads.monotonic()
         self._metrics.heartbeat()
         if messages:
             self._accept(messages, started_ns)
@@ -191,7 +195,7 @@ class EventLoop(Generic[M]):
 
     def _finish_running(self) -> None:
         """Let running work finish within the deadline, without starting more, while polling goes on."""
-        self._shutdown = Deadline.after(self._settings.shutdown_deadline_seconds)
+        self._shutdown = self._deadline(self._settings.shutdown_deadline_seconds)
         assignments = list(self._assignments.values())
         self._dispatcher.close(assignments)
         _log.info("consumer.stopping", running=self._dispatcher.running(assignments))
@@ -200,7 +204,7 @@ class EventLoop(Generic[M]):
             _log.warning("consumer.work_abandoned", running=self._dispatcher.running(assignments))
         self._abandon(assignments)
         self._acknowledge()
-        self._poll_while(lambda: self._acknowledger.waiting, Deadline.after(_CONFIRM_SECONDS))
+        self._poll_while(lambda: self._acknowledger.waiting, self._deadline(_CONFIRM_SECONDS))
 
     def _poll_while(self, condition: Callable[[], bool], deadline: Deadline) -> None:
         while condition() and not deadline.expired and not self._stop_now.is_set():
@@ -209,16 +213,16 @@ class EventLoop(Generic[M]):
                     self._source.pause([assignment.partition])
                     assignment.paused = True
             self._source.poll(_BUSY_SECONDS, 1)
-            self._beat = time.monotonic()
+            self._beat = self._threads.monotonic()
             self._acknowledge()
 
     def _leave(self) -> None:
-        self._shutdown = self._shutdown or Deadline.after(0)
+        self._shutdown = self._shutdown or self._deadline(0)
         self._dispatcher.close(list(self._assignments.values()))
         self._source.close()
         # Closing normally revokes everything; after a fatal error it may not.
         self.lost(list(self._assignments))
-        self._dispatcher.stop(Deadline.after(_IDLE_SECONDS))
+        self._dispatcher.stop(self._deadline(_IDLE_SECONDS))
 
     def _abandon(self, assignments: Collection[Assignment]) -> None:
         listening = [assignment for assignment in assignments if not assignment.abandon.is_set()]
@@ -226,7 +230,7 @@ class EventLoop(Generic[M]):
             assignment.abandon.set()
         if not listening:
             return  # they had their time when they were told
-        grace = Deadline.after(0 if self._stop_now.is_set() else _ABANDON_SECONDS)
+        grace = self._deadline(0 if self._stop_now.is_set() else _ABANDON_SECONDS)
         if not self._dispatcher.wait(assignments, grace):
             _log.warning("consumer.work_left_behind", running=self._dispatcher.running(assignments))
 
@@ -238,8 +242,9 @@ class EventLoop(Generic[M]):
         again = [self._assignments.pop(partition) for partition in partitions if partition in self._assignments]
         self._dispatcher.close(again)
         for partition in partitions:
-            self._assignments[partition] = Assignment(partition, closing=self._stop.is_set())
-        self._report_assignment()
+            abandon = self._threads.signal()
+            self._assignments[partition] = Assignment(partition, closing=self._stop.is_set(), abandon=abandon)
+        self._metrics.assigned(len(self._assignments))
         _log.info("consumer.assigned", partitions=[str(partition) for partition in partitions])
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
@@ -247,7 +252,7 @@ class EventLoop(Generic[M]):
         self._metrics.rebalance("revoked")
         assignments = [self._assignments[partition] for partition in partitions if partition in self._assignments]
         self._dispatcher.close(assignments)
-        deadline = Deadline.after(0 if self._stop_now.is_set() else self._settings.revoke_deadline_seconds)
+        deadline = self._deadline(0 if self._stop_now.is_set() else self._settings.revoke_deadline_seconds)
         if self._shutdown is not None:
             deadline = deadline.earlier(self._shutdown)
         finished = self._wait(assignments, deadline)
@@ -262,8 +267,8 @@ class EventLoop(Generic[M]):
 
     def _wait(self, assignments: Collection[Assignment], deadline: Deadline) -> bool:
         """Wait for running work; meanwhile acknowledge what else is done, and show that the loop lives."""
-        while not self._dispatcher.wait(assignments, deadline.earlier(Deadline.after(_BUSY_SECONDS))):
-            self._beat = time.monotonic()
+        while not self._dispatcher.wait(assignments, deadline.earlier(self._deadline(_BUSY_SECONDS))):
+            self._beat = self._threads.monotonic()
             self._acknowledge()
             if deadline.expired or self._stop_now.is_set():
                 return False
@@ -289,7 +294,7 @@ class EventLoop(Generic[M]):
         for partition in partitions:
             self._assignments.pop(partition, None)
             self._acknowledger.forget(partition)
-        self._report_assignment()
-
-    def _report_assignment(self) -> None:
         self._metrics.assigned(len(self._assignments))
+
+    def _deadline(self, seconds: float) -> Deadline:
+        return Deadline.after(seconds, self._threads.monotonic)

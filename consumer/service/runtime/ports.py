@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from consumer.domain.errors import IcehaulError
 from consumer.domain.event import Event
+from consumer.service.threads import Signal
 
 
 class Partition(NamedTuple):
@@ -121,7 +121,7 @@ class DeadLetters(Protocol[M_contra]):
 class Handler(Protocol):
     """Handles one event: when it returns, the event counts as done."""
 
-    def __call__(self, event: Event, abandon: threading.Event, /) -> None:
+    def __call__(self, event: Event, abandon: Signal, /) -> None:
         """Handle an event; give up soon, by any error, once ``abandon`` is set.
 
         Raises:

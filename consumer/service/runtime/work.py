@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic
@@ -13,6 +12,7 @@ from consumer.domain.errors import IcehaulError
 from consumer.domain.event import Event, EventType
 from consumer.service.runtime.offsets import OffsetTracker
 from consumer.service.runtime.ports import M, Partition
+from consumer.service.threads import SYSTEM_THREADS, Signal
 
 
 @dataclass(eq=False, slots=True)
@@ -28,7 +28,7 @@ class Assignment:
     tracker: OffsetTracker = field(default_factory=OffsetTracker)
     paused: bool = False
     closing: bool = False
-    abandon: threading.Event = field(default_factory=threading.Event)
+    abandon: Signal = field(default_factory=SYSTEM_THREADS.signal)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import pytest
 
 from consumer.domain.errors import BrokerUnavailableError, FencedError, LeaseHeldError
 from consumer.domain.event import Event
+from consumer.service.threads import Signal
 from tests.support.kafka_group import Handled, Member, Topic, running, with_settings
 from tests.support.waiting import wait_until
 
@@ -51,7 +52,7 @@ def test_a_new_member_starts_at_the_committed_offset_and_an_old_group_misses_not
 def test_a_failing_event_is_held_and_not_acknowledged_until_it_succeeds(topic: Topic, error: type[Exception]) -> None:
     healthy = threading.Event()
 
-    def act(event: Event, _abandon: threading.Event) -> None:
+    def act(event: Event, _abandon: Signal) -> None:
         if event.stream == "ill" and not healthy.is_set():
             raise error("no") if error is ZeroDivisionError else error("no", remedy="wait")  # type: ignore[call-arg]
 
@@ -92,7 +93,7 @@ def test_an_offset_is_not_committed_while_its_dead_letter_fails(topic: Topic) ->
 def test_what_a_killed_member_did_not_finish_is_delivered_again(topic: Topic) -> None:
     topic.send("a 1", "b 1", "b 2")
 
-    def hang(event: Event, abandon: threading.Event) -> None:
+    def hang(event: Event, abandon: Signal) -> None:
         if event.stream == "b":
             abandon.wait(20)
             raise FencedError("given up", remedy="none needed")

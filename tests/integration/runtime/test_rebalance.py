@@ -9,6 +9,7 @@ import pytest
 
 from consumer.domain.errors import ConfigurationError, FencedError
 from consumer.domain.event import Event
+from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings
 from tests.support.kafka_group import Handled, Member, Topic, running, with_settings
 from tests.support.waiting import wait_until
@@ -80,7 +81,7 @@ def test_work_that_does_not_end_within_the_revoke_deadline_is_abandoned_and_done
     topic = make_topic(2)
     abandoned: list[str] = []
 
-    def hang(event: Event, abandon: threading.Event) -> None:
+    def hang(event: Event, abandon: Signal) -> None:
         if event.stream.startswith("quick"):
             return
         abandon.wait(60)

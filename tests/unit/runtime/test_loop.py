@@ -13,6 +13,7 @@ from consumer.domain.errors import FencedError, InvalidEventError, InvalidReason
 from consumer.domain.event import Event, EventType
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Handler, Partition
+from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings
 from consumer.testing.runtime import MemoryDeadLetters, MemoryEventSource, MemoryMessage
 from consumer.testing.telemetry import MemoryMetrics, MemoryTracing
@@ -172,7 +173,7 @@ def test_what_can_not_be_decoded_becomes_a_dead_letter(start: Start, value: str,
 
 
 def test_an_event_that_the_handler_finds_invalid_becomes_a_dead_letter(start: Start) -> None:
-    def refuse(event: Event, _abandon: threading.Event) -> None:
+    def refuse(event: Event, _abandon: Signal) -> None:
         raise InvalidEventError(f"no stream {event.stream}", remedy="none", reason=InvalidReason.UNKNOWN_STREAM)
 
     bench = start(refuse)
@@ -185,7 +186,7 @@ def test_an_event_that_the_handler_finds_invalid_becomes_a_dead_letter(start: St
 def test_lost_partitions_are_abandoned_without_a_commit(start: Start) -> None:
     abandoned = threading.Event()
 
-    def hang(_event: Event, abandon: threading.Event) -> None:
+    def hang(_event: Event, abandon: Signal) -> None:
         assert abandon.wait(10)
         abandoned.set()
 
@@ -203,7 +204,7 @@ def test_work_of_an_earlier_assignment_does_not_acknowledge_anything_of_a_later_
     release = threading.Event()
     started: list[str] = []
 
-    def hang(event: Event, _abandon: threading.Event) -> None:
+    def hang(event: Event, _abandon: Signal) -> None:
         started.append(event.id)
         if len(started) == 1:
             release.wait(20)  # a handler that does not listen
@@ -227,7 +228,7 @@ def test_an_orderly_stop_finishes_what_runs_and_forgets_what_waits(start: Start)
     gate = threading.Event()
     started: list[str] = []
 
-    def handle(event: Event, _abandon: threading.Event) -> None:
+    def handle(event: Event, _abandon: Signal) -> None:
         started.append(event.id)
         gate.wait(20)
 
@@ -245,7 +246,7 @@ def test_an_orderly_stop_finishes_what_runs_and_forgets_what_waits(start: Start)
 
 
 def test_an_immediate_stop_waits_for_nothing_but_commits_what_is_done(start: Start) -> None:
-    def handle(event: Event, _abandon: threading.Event) -> None:
+    def handle(event: Event, _abandon: Signal) -> None:
         if event.stream == "hangs":
             threading.Event().wait(5)
 
@@ -264,7 +265,7 @@ def test_an_immediate_stop_waits_for_nothing_but_commits_what_is_done(start: Sta
 def test_a_stop_that_takes_longer_than_its_deadline_abandons_the_work(start: Start) -> None:
     seen = threading.Event()
 
-    def hang(_event: Event, abandon: threading.Event) -> None:
+    def hang(_event: Event, abandon: Signal) -> None:
         abandon.wait(20)
         seen.set()
         raise FencedError("given up", remedy="none")
@@ -306,7 +307,7 @@ def test_one_trace_leads_from_the_producer_over_poll_and_process_to_the_commit(s
 def test_a_failed_attempt_is_an_error_in_its_trace(start: Start) -> None:
     attempts: list[int] = []
 
-    def fail_once(_event: Event, _abandon: threading.Event) -> None:
+    def fail_once(_event: Event, _abandon: Signal) -> None:
         attempts.append(1)
         if len(attempts) == 1:
             raise FencedError("taken over", remedy="none")
