@@ -35,7 +35,7 @@ from consumer.adapters.telemetry.tracing import Tracing
 from consumer.domain.errors import EngineFailedError
 from consumer.domain.stream import Stream
 from consumer.emitter.emitter import Emitter
-from consumer.service.failpoints import Failpoints
+from consumer.failpoints.acting import VARIABLE, Failpoints
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
 from consumer.service.runtime.loop import EventLoop
@@ -43,8 +43,6 @@ from consumer.service.status import Statuses
 from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
 from consumer.settings.model import Configuration
-
-FAILPOINTS_VARIABLE = "ICEHAUL_FAILPOINTS"
 
 
 class Application:
@@ -77,7 +75,7 @@ class Application:
     @cached_property
     def failpoints(self) -> Failpoints:
         """The failpoints that the environment arms (none, outside of tests)."""
-        return Failpoints(self._environment.get(FAILPOINTS_VARIABLE, ""))
+        return Failpoints(self._environment.get(VARIABLE, ""))
 
     @cached_property
     def metrics(self) -> PrometheusMetrics:
@@ -116,7 +114,8 @@ class Application:
     @cached_property
     def engine(self) -> SparkEngine:
         """The batch engine; its session starts with the first batch, or by ``start``."""
-        engine = SparkEngine(self.configuration.spark, self.configuration.clickhouse, self.configuration.store)
+        settings = self.configuration
+        engine = SparkEngine(settings.spark, settings.clickhouse, settings.store, self.failpoints)
         self._closing.callback(engine.stop)
         return engine
 
@@ -152,7 +151,7 @@ class Application:
     @cached_property
     def relay(self) -> OutboxRelay:
         """Sends the ledger's outbox."""
-        return OutboxRelay(self.ledger, self.event_sink)
+        return OutboxRelay(self.ledger, self.event_sink, self.failpoints)
 
     @cached_property
     def topics(self) -> Topics:
@@ -171,6 +170,7 @@ class Application:
             store=PostgresEmitterStore(self.database),
             settings=self.configuration.emitter,
             owner=self.owner,
+            failpoints=self.failpoints,
         )
 
     def loop(self, tracing: Tracing) -> EventLoop[KafkaMessage]:
@@ -185,6 +185,7 @@ class Application:
             dead_letters=self.dead_letters,
             metrics=self.metrics,
             tracer=tracing.tracer,
+            failpoints=self.failpoints,
         )
 
     def probes(self) -> Mapping[str, Callable[[], object]]:

@@ -9,7 +9,7 @@ from functools import partial
 from pyspark import SparkContext
 
 from spark.results import collect
-from spark.unit_offload import offload_unit
+from spark.unit_offload import armed_failpoints, offload_unit
 from spark.unit_task import JobContext, UnitOutcome, UnitTask
 
 
@@ -36,4 +36,8 @@ def run_job(
 
 
 def _offload(context: JobContext, tasks: Iterable[UnitTask]) -> Iterator[UnitOutcome]:
-    return (offload_unit(context, task) for task in tasks)
+    failpoints = armed_failpoints(context)
+    for task in tasks:
+        outcome = offload_unit(context, task, failpoints)
+        with failpoints.around("task.answer"):
+            yield outcome

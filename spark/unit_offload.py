@@ -6,10 +6,13 @@ import time
 from uuid import uuid4
 
 import pyarrow as pa
+from pyspark import TaskContext
 
 from consumer.domain.batch import WrittenFile
 from consumer.domain.errors import CheckFailedError, EngineFailedError, IcehaulError
 from consumer.domain.fingerprint import Fingerprint
+from consumer.failpoints.acting import Failpoints
+from consumer.failpoints.effects import EFFECTS
 from spark.columns import ColumnCast, digest_sum
 from spark.object_store import connect
 from spark.unit_reader import open_unit
@@ -19,7 +22,14 @@ from spark.unit_writer import UnitWriter
 _TEXT_LIMIT = 300
 
 
-def offload_unit(context: JobContext, task: UnitTask) -> UnitOutcome:
+def armed_failpoints(context: JobContext) -> Failpoints:
+    """Return the failpoints of this task: those that travel with the job; none where Spark repeats a task."""
+    running = TaskContext.get()
+    again = running is not None and running.attemptNumber() > 0
+    return Failpoints("" if again else context.failpoints)
+
+
+def offload_unit(context: JobContext, task: UnitTask, failpoints: Failpoints | None = None) -> UnitOutcome:
     """Write one unit under a path of this attempt's own, and tell how that ended; raises nothing.
 
     An error is returned rather than raised, because it would lose its class on the way through the JVM.
@@ -28,7 +38,7 @@ def offload_unit(context: JobContext, task: UnitTask) -> UnitOutcome:
     file: WrittenFile | None = None
     error: IcehaulError | None = None
     try:
-        file = _write(context, task)
+        file = _write(context, task, failpoints or Failpoints())
     except IcehaulError as known:
         error = known
     except Exception as unknown:  # noqa: BLE001 - the one place where a task's defects become an error of ours
@@ -43,12 +53,14 @@ def offload_unit(context: JobContext, task: UnitTask) -> UnitOutcome:
     return UnitOutcome(unit=task.index, file=file, error=error, started_ns=started_ns, ended_ns=time.time_ns())
 
 
-def _write(context: JobContext, task: UnitTask) -> WrittenFile | None:
+def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> WrittenFile | None:
     attempt = uuid4()
     cast = ColumnCast.to_iceberg(context.layout.schema_json)
     uri = f"{task.prefix}/{task.index:05d}-{attempt}.parquet"
     query_id = f"icehaul-{task.batch_id}-{task.index}-{attempt}"
     read = Fingerprint(rows=0, digest=0)
+    before_read, after_read = EFFECTS["task.read"].points
+    failpoints.hit(before_read)
     with (
         UnitWriter(connect(context.store), uri, cast.schema, context.layout) as writer,
         open_unit(context.source, task.query, query_id) as stream,
@@ -57,7 +69,9 @@ def _write(context: JobContext, task: UnitTask) -> WrittenFile | None:
         for batch in stream.batches():
             read += Fingerprint(rows=batch.num_rows, digest=digest_sum(batch))
             writer.write(cast.cast(batch))
-        writer.close()
+            failpoints.hit(after_read)
+        with failpoints.around("task.close"):
+            writer.close()
     if writer.rows != read.rows:
         raise CheckFailedError(
             f"unit {task.index} of batch {task.batch_id}: {read.rows} rows were read, {writer.rows} written",

@@ -72,11 +72,15 @@ class FileLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """What all tasks of a job share; it travels in the closure, which no Spark page or log shows."""
+    """What all tasks of a job share; it travels in the closure, which no Spark page or log shows.
+
+    ``failpoints`` is the specification of those at which the tasks of this one job are to fail.
+    """
 
     source: SourceAccess
     store: StoreAccess
     layout: FileLayout
+    failpoints: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from consumer.domain.stream import Stream
 from consumer.emitter.closings import find_closings
 from consumer.emitter.ports import EmitterStore, EventSink, InventorySource
 from consumer.emitter.ticks import due_tick
+from consumer.failpoints.acting import Failpoints
 from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
 from consumer.settings.connections import EmitterSettings
 
@@ -61,7 +62,9 @@ class Emitter:
         settings: EmitterSettings,
         owner: str,
         threads: Threads = SYSTEM_THREADS,
+        failpoints: Failpoints | None = None,
     ) -> None:
+        self._failpoints = failpoints or Failpoints()
         self._streams = tuple(streams)
         self._source = source
         self._sink = sink
@@ -81,11 +84,11 @@ class Emitter:
             FencedError: if another one took over in the middle.
             TransientError: if a server did not answer; doing the same again is safe.
         """
-        lease = self._store.acquire(self._owner, self._lease_time)
+        lease = self._acquire()
         try:
             return self._round(lease)
         finally:
-            self._store.release(lease)
+            self._release(lease)
 
     def run(self, stop: Signal) -> None:
         """Send what is due, every ``settings.poll``, until ``stop`` is set; stand by while another one is active.
@@ -131,9 +134,9 @@ class Emitter:
     def _hold(self) -> EmitterLease:
         """Renew the lease, or acquire it."""
         if self._lease is not None:
-            self._store.renew(self._lease, self._lease_time)
+            self._renew(self._lease)
             return self._lease
-        self._lease = self._store.acquire(self._owner, self._lease_time)
+        self._lease = self._acquire()
         _log.info("emitter.active", owner=self._owner, epoch=self._lease.epoch)
         return self._lease
 
@@ -142,10 +145,22 @@ class Emitter:
         if lease is None:
             return
         try:
-            self._store.release(lease)
+            self._release(lease)
         except TransientError as error:
             # It expires by itself.
             _log.warning("emitter.lease-not-released", error=error.message)
+
+    def _acquire(self) -> EmitterLease:
+        with self._failpoints.around("emitter.claim"):
+            return self._store.acquire(self._owner, self._lease_time)
+
+    def _renew(self, lease: EmitterLease) -> None:
+        with self._failpoints.around("emitter.renew"):
+            self._store.renew(lease, self._lease_time)
+
+    def _release(self, lease: EmitterLease) -> None:
+        with self._failpoints.around("emitter.release"):
+            self._store.release(lease)
 
     def _round(self, lease: EmitterLease) -> Round:
         now = self._source.now()
@@ -161,7 +176,7 @@ class Emitter:
                 self._complain(stream.name, error.message, level="warning", remedy=error.remedy)
                 continue
             self._complaints.pop(stream.name, None)
-            self._store.renew(lease, self._lease_time)
+            self._renew(lease)
             closes += self._close(lease, stream, inventory, sent.get(stream.name, {}), now)
         return Round(ticks=ticks, closes=closes, failed=failed)
 
@@ -184,20 +199,20 @@ class Emitter:
             )
             for closing in closings
         ]
-        self._sink.send(events)
-        self._store.record_emissions(
-            lease,
-            [
-                Emission(
-                    stream=stream.name,
-                    partition_id=closing.partition.id,
-                    content_id=closing.partition.content.id,
-                    cutoff=closing.cutoff,
-                    event_id=event.id,
-                )
-                for closing, event in zip(closings, events, strict=True)
-            ],
-        )
+        emissions = [
+            Emission(
+                stream=stream.name,
+                partition_id=closing.partition.id,
+                content_id=closing.partition.content.id,
+                cutoff=closing.cutoff,
+                event_id=event.id,
+            )
+            for closing, event in zip(closings, events, strict=True)
+        ]
+        with self._failpoints.around("closes.send"):
+            self._sink.send(events)
+        with self._failpoints.around("closes.record"):
+            self._store.record_emissions(lease, emissions)
         _log.info("emitter.closed", stream=stream.name, partitions=[closing.partition.id for closing in closings])
         return len(events)
 
@@ -208,8 +223,10 @@ class Emitter:
         if boundary is None or not self._streams:
             return 0
         events = [tick(stream=stream.name, boundary=boundary) for stream in self._streams]
-        self._sink.send(events)
-        self._store.record_tick(lease, boundary)
+        with self._failpoints.around("ticks.send"):
+            self._sink.send(events)
+        with self._failpoints.around("ticks.record"):
+            self._store.record_tick(lease, boundary)
         _log.info("emitter.ticked", boundary=boundary.isoformat(), streams=len(events))
         return len(events)
 

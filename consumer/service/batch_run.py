@@ -22,6 +22,7 @@ from consumer.domain.event import Event
 from consumer.domain.event_factory import batch_committed
 from consumer.domain.fingerprint import EMPTY
 from consumer.domain.stream import DigestPolicy, Stream
+from consumer.failpoints.acting import Failpoints
 from consumer.ports import (
     BatchEngine,
     Catalog,
@@ -33,7 +34,6 @@ from consumer.ports import (
     Trigger,
     UnitReport,
 )
-from consumer.service.failpoints import Failpoints
 from consumer.service.prepare import Work
 from consumer.service.retrying import retrying
 from consumer.service.steps import TRACER, step
@@ -92,19 +92,18 @@ class BatchRunner:
         if batch.empty:
             return self._advance(context, claim, batch)
         try:
-            self._ledger.begin(claim, batch, context.trigger)
+            with self._failpoints.around("batch.begin"):
+                self._ledger.begin(claim, batch, context.trigger)
         except UnknownCommitError:
             if self._read_back(context, batch) is None:
                 raise
             return _after(claim, batch)
-        self._failpoints.hit("batch.begun")
         try:
             files = self._write(context, claim, batch)
             if not files:
                 # Every row has gone since the plan was made (TTL, a dropped partition).
                 return self._advance(context, claim, replace(batch, units=()))
             self._check(context, files)
-            self._failpoints.hit("batch.checked")
             context.still_ours()
             snapshot_id = self._publish(context, claim, batch, files)
         except IcehaulError as error:
@@ -116,7 +115,8 @@ class BatchRunner:
     def _advance(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
         with step(self._metrics, batch.stream, "publish", offload_batch_id=str(batch.id), offload_rows=0):
             try:
-                self._ledger.advance(claim, batch, context.trigger, self._wakes(context, batch))
+                with self._failpoints.around("batch.advance"):
+                    self._ledger.advance(claim, batch, context.trigger, self._wakes(context, batch))
             except UnknownCommitError:
                 if not self._landed_empty(context, batch):
                     raise LedgerUnavailableError(
@@ -138,22 +138,23 @@ class BatchRunner:
         attributes = _attributes(batch)
         prefix = f"{context.work.target.location}/data/{batch.id}"
         with step(self._metrics, batch.stream, "write", **attributes) as span:
-            self._ledger.stage(claim, batch.id, prefix, ())
-            reports = self._engine.write(
-                stream=context.stream,
-                mapping=context.work.mapping,
-                target=context.work.target,
-                batch=batch,
-                prefix=prefix,
-                traceparent=context.trigger.traceparent,
-            )
+            with self._failpoints.around("attempt.open"):
+                self._ledger.stage(claim, batch.id, prefix, ())
+            with self._failpoints.around("batch.write"):
+                reports = self._engine.write(
+                    stream=context.stream,
+                    mapping=context.work.mapping,
+                    target=context.work.target,
+                    batch=batch,
+                    prefix=prefix,
+                    traceparent=context.trigger.traceparent,
+                )
             files = [report.file for report in reports]
             _unit_spans(batch, reports)
             span.set_attribute("offload.rows", sum(file.fingerprint.rows for file in files))
             span.set_attribute("offload.bytes", sum(file.bytes for file in files))
-            self._failpoints.hit("batch.written")
-            self._ledger.stage(claim, batch.id, prefix, files)
-        self._failpoints.hit("batch.staged")
+            with self._failpoints.around("attempt.stage"):
+                self._ledger.stage(claim, batch.id, prefix, files)
         return files
 
     def _check(self, context: BatchContext, files: Sequence[WrittenFile]) -> None:
@@ -252,7 +253,8 @@ class BatchRunner:
     def _failed(self, context: BatchContext, claim: Claim, batch: Batch, error: IcehaulError, seconds: float) -> None:
         self._metrics.batch(batch.stream, batch.kind, type(error).__name__, rows=0, bytes=0, seconds=seconds)
         try:
-            self._ledger.fail(claim, batch.id, str(error))
+            with self._failpoints.around("batch.fail"):
+                self._ledger.fail(claim, batch.id, str(error))
         except IcehaulError as second:
             # The record of a failure is a courtesy; the failure itself is what is raised.
             _log.warning("failure not recorded", stream=context.stream.name, error=str(second))

@@ -10,6 +10,7 @@ from typing import Self
 import structlog
 
 from consumer.domain.errors import FencedError, IcehaulError
+from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Ledger
 from consumer.service.threads import SYSTEM_THREADS, Thread, Threads
 
@@ -31,7 +32,10 @@ class LeaseKeeper:
         ttl: timedelta,
         on_lost: Callable[[], None],
         threads: Threads = SYSTEM_THREADS,
+        *,
+        failpoints: Failpoints | None = None,
     ) -> None:
+        self._failpoints = failpoints or Failpoints()
         self._ledger = ledger
         self._claim = claim
         self._ttl = ttl
@@ -70,7 +74,8 @@ class LeaseKeeper:
         interval = self._ttl.total_seconds() / 3
         while not self._closing.wait(interval):
             try:
-                self._ledger.renew(self._claim, self._ttl)
+                with self._failpoints.around("lease.renew"):
+                    self._ledger.renew(self._claim, self._ttl)
             except FencedError:
                 self._lost.set()
                 self._on_lost()
@@ -81,7 +86,8 @@ class LeaseKeeper:
 
     def _release(self) -> None:
         try:
-            self._ledger.release(self._claim)
+            with self._failpoints.around("lease.release"):
+                self._ledger.release(self._claim)
         except IcehaulError as error:
             # The lease expires by itself.
             _log.warning("lease release failed", stream=self._claim.stream, error=str(error))

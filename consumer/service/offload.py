@@ -25,9 +25,9 @@ from consumer.domain.errors import (
 )
 from consumer.domain.event import Event
 from consumer.domain.stream import Stream
+from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.batch_run import BatchContext, BatchRunner
-from consumer.service.failpoints import Failpoints
 from consumer.service.lease import LeaseKeeper
 from consumer.service.prepare import Preparation, Work
 from consumer.service.retrying import retrying
@@ -66,7 +66,7 @@ class Offload:
         self._lease = lease
         self._failpoints = failpoints
         self._threads = threads
-        self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog)
+        self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog, failpoints=failpoints)
         self._runner = BatchRunner(
             source=source,
             ledger=ledger,
@@ -90,8 +90,11 @@ class Offload:
             TransientError: if not even the ledger could be reached.
         """
         stream = self._stream(event)
-        self._failpoints.hit("event.received")
-        record = self._ledger.register(stream.name)
+        with self._failpoints.around("event.handle"):
+            self._handle(stream, event, abandoned)
+
+    def _handle(self, stream: Stream, event: Event, abandoned: Signal) -> None:
+        record = self._register(stream)
         if record.state is StreamState.HALTED:
             self._park(event)
             return
@@ -103,7 +106,8 @@ class Offload:
             self._metrics.event_handled(stream.name, event.type, "covered")
             return
         if claim.record.state is StreamState.HALTED:
-            self._ledger.release(claim)
+            with self._failpoints.around("lease.release"):
+                self._ledger.release(claim)
             self._park(event)
             return
         try:
@@ -116,7 +120,6 @@ class Offload:
             # A defect must not stop the streams that share the partition: this one is halted.
             _log.exception("unexpected error", stream=stream.name)
             self._halt(event, claim, _defect(stream, error))
-        self._failpoints.hit("event.done")
 
     def run(self, event: Event, abandoned: Signal) -> None:
         """Offload what the event asks for on behalf of somebody who waits for the outcome, not of Kafka.
@@ -134,7 +137,7 @@ class Offload:
             InvalidEventError, FencedError, TransientError: as :meth:`handle` does.
         """
         stream = self._stream(event)
-        check_active(self._ledger.register(stream.name))
+        check_active(self._register(stream))
         claim = self._claim(stream)
         self._handle_claimed(stream, event, claim, abandoned)
 
@@ -149,8 +152,12 @@ class Offload:
             )
         return stream
 
+    def _register(self, stream: Stream) -> StreamRecord:
+        with self._failpoints.around("stream.register"):
+            return self._ledger.register(stream.name)
+
     def _claim(self, stream: Stream) -> Claim:
-        with step(self._metrics, stream.name, "claim"):
+        with step(self._metrics, stream.name, "claim"), self._failpoints.around("lease.claim"):
             claim = self._ledger.claim(stream.name, self._owner, self._lease)
         self._metrics.lease(stream.name)
         self._metrics.state(stream.name, halted=claim.record.state is StreamState.HALTED)
@@ -158,8 +165,9 @@ class Offload:
 
     def _handle_claimed(self, stream: Stream, event: Event, claim: Claim, abandoned: Signal) -> None:
         running = _Running(self._engine)
-        with LeaseKeeper(self._ledger, claim, self._lease, running.cancel, self._threads) as keeper:
-            self._failpoints.hit("stream.claimed")
+        with LeaseKeeper(
+            self._ledger, claim, self._lease, running.cancel, self._threads, failpoints=self._failpoints
+        ) as keeper:
 
             def still_ours() -> None:
                 keeper.check()
@@ -170,7 +178,6 @@ class Offload:
                     )
 
             work = retrying(stream, abandoned, lambda: self._prepare(stream, event, claim))
-            self._failpoints.hit("batch.planned")
             context = BatchContext(
                 stream=stream,
                 work=work,
@@ -197,17 +204,18 @@ class Offload:
             running.batch = batch.id
             run = partial(self._runner.run, context, claim, batch)
             claim = retrying(stream, context.abandoned, run)
-            self._failpoints.hit("batch.published")
         watermark = claim.record.watermark
         self._metrics.watermark(stream.name, watermark, self._source.now() - watermark)
 
     def _park(self, event: Event) -> None:
-        self._ledger.park(event)
+        with self._failpoints.around("event.park"):
+            self._ledger.park(event)
         self._metrics.event_handled(event.stream, event.type, "parked")
 
     def _halt(self, event: Event, claim: Claim, error: IcehaulError) -> None:
         """Halt the stream, and park the event before it counts as done."""
-        self._ledger.halt(event.stream, reason=error.message, remedy=error.remedy, epoch=claim.epoch)
+        with self._failpoints.around("stream.halt"):
+            self._ledger.halt(event.stream, reason=error.message, remedy=error.remedy, epoch=claim.epoch)
         self._metrics.state(event.stream, halted=True)
         _log.error("stream halted", stream=event.stream, reason=error.message, remedy=error.remedy)
         self._park(event)

@@ -14,6 +14,7 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.planning import Cutoff
 from consumer.domain.stream import Stream
 from consumer.domain.type_mapping import map_table
+from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, Source, SourceTable, StreamRecord, TargetTable
 from consumer.service.plan import Identity, Planner
 
@@ -32,7 +33,10 @@ class Work:
 class Preparation:
     """Compares source, target and ledger of a stream, and plans its batches."""
 
-    def __init__(self, *, source: Source, ledger: Ledger, catalog: Catalog) -> None:
+    def __init__(
+        self, *, source: Source, ledger: Ledger, catalog: Catalog, failpoints: Failpoints | None = None
+    ) -> None:
+        self._failpoints = failpoints or Failpoints()
         self._source = source
         self._ledger = ledger
         self._catalog = catalog
@@ -57,7 +61,8 @@ class Preparation:
             evidence=target.evidence,
         )
         if record.source_uuid is None or record.target_uuid is None:
-            self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid)
+            with self._failpoints.around("stream.bind"):
+                self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid)
         cutoff, batches = self.plan(stream, record, described.uuid, target.uuid, event_cutoff)
         return Work(source=described, mapping=mapping, target=target, cutoff=cutoff, batches=batches)
 

@@ -81,7 +81,7 @@ class MemoryCatalog:
     """What :class:`~consumer.adapters.iceberg.catalog.IcebergCatalog` is, without files.
 
     ``files`` is what a fake engine has put on the store, by path. ``hit`` is called at the failpoints
-    ``publish.staged``, ``publish.before-commit`` and ``publish.after-commit``; what it raises is raised there.
+    of the effects ``target.create``, ``publish.stage`` and ``publish.commit``; what it raises is raised there.
     """
 
     def __init__(
@@ -105,7 +105,9 @@ class MemoryCatalog:
             if expected_uuid is not None and (table is None or table.uuid != expected_uuid):
                 raise _replaced(stream, table)
             if table is None:
+                self._hit("target.before-create")
                 table = self._create(stream, mapping)
+                self._hit("target.after-create")
             if table.owner != stream.name:
                 raise TargetMismatchError(
                     f"stream {stream.name}: the target {stream.target} belongs to the stream {table.owner!r}",
@@ -139,10 +141,11 @@ class MemoryCatalog:
             expected = publication.claim.record.target_uuid
             if table is None or (expected is not None and table.uuid != expected):
                 raise _replaced(stream, table)
+            self._hit("publish.before-stage")
             base = table.version
             evidence, batch_ids = table.evidence(), {s.evidence.batch_id for s in table.ancestry() if s.evidence}
             snapshot_id = next(self._ids)
-        self._hit("publish.staged")
+        self._hit("publish.after-stage")
 
         def swap(record: StreamRecord) -> None:
             if self.tables.get(stream.target) is not table or table.version != base:

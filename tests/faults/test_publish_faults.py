@@ -31,8 +31,8 @@ from consumer.domain.errors import (
 )
 from consumer.domain.window import PartitionBy
 from consumer.embedded.stack import EmbeddedStack
+from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Publication
-from consumer.service.failpoints import Failpoints
 from consumer.settings.connections import CatalogSettings, PostgresSettings, StoreSettings
 from tests.support.cold_tier import HOUR, MAPPING, START, IcebergColdTier, iceberg_cold_tier
 from tests.support.tcp_proxy import CommitFault, PostgresProxy, TcpProxy
@@ -221,7 +221,7 @@ def test_a_base_that_moved_is_never_rebased_on_blindly(tier: IcebergColdTier) ->
     tier.publish(claim)
     step = tier.write(claim)
     foreign: list[int] = []
-    catalog = interrupted(tier, "publish.staged", lambda: foreign.append(tier.add_foreign()))
+    catalog = interrupted(tier, "publish.after-stage", lambda: foreign.append(tier.add_foreign()))
     with pytest.raises(BaseMovedError, match="moved on"):
         catalog.publish(step.publication)
     assert tier.target().snapshot_id == foreign[0]
@@ -237,7 +237,7 @@ def test_a_rollback_between_staging_and_commit_is_seen_after_restaging(tier: Ice
     first = tier.publish(claim)
     tier.publish(claim)
     step = tier.write(claim)
-    catalog = interrupted(tier, "publish.staged", lambda: tier.roll_back(first))
+    catalog = interrupted(tier, "publish.after-stage", lambda: tier.roll_back(first))
     with pytest.raises(BaseMovedError):
         catalog.publish(step.publication)
     with pytest.raises(DivergenceError):
@@ -246,7 +246,7 @@ def test_a_rollback_between_staging_and_commit_is_seen_after_restaging(tier: Ice
 
 def test_a_table_dropped_between_staging_and_commit_is_not_resurrected(tier: IcebergColdTier) -> None:
     step = tier.write(tier.begin())
-    catalog = interrupted(tier, "publish.staged", tier.drop)
+    catalog = interrupted(tier, "publish.after-stage", tier.drop)
     with pytest.raises(BaseMovedError):
         catalog.publish(step.publication)
     with pytest.raises(DivergenceError, match="not in the catalog"):
@@ -266,7 +266,7 @@ def test_an_owner_that_loses_its_lease_between_staging_and_commit_is_fenced(tier
         tier.catalog.publish(tier.write(newer).publication)
 
     with pytest.raises(FencedError):
-        interrupted(tier, "publish.staged", take_over).publish(step.publication)
+        interrupted(tier, "publish.after-stage", take_over).publish(step.publication)
     settled(tier, rows=3, batches=1)
     assert step.file.path not in tier.catalog.data_files(tier.stream.target, PartitionBy.DAY, None)
 
@@ -274,10 +274,9 @@ def test_an_owner_that_loses_its_lease_between_staging_and_commit_is_fenced(tier
 def test_a_zombie_on_an_unchanged_table_is_fenced_too(tier: IcebergColdTier) -> None:
     claim = tier.begin()
     step = tier.write(claim)
+    renewed = interrupted(tier, "publish.after-stage", lambda: tier.ledger.claim(tier.stream.name, claim.owner, HOUR))
     with pytest.raises(FencedError):
-        interrupted(tier, "publish.staged", lambda: tier.ledger.claim(tier.stream.name, claim.owner, HOUR)).publish(
-            step.publication
-        )
+        renewed.publish(step.publication)
     assert tier.target().snapshot_id is None
     assert set(tier.keys("metadata")) == referenced(tier)
 
@@ -288,7 +287,7 @@ _CRASH = """
 import pickle, sys
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.postgres.database import Database
-from consumer.service.failpoints import Failpoints
+from consumer.failpoints.acting import Failpoints
 from consumer.settings.connections import CatalogSettings
 postgres, store, publication, point = pickle.load(sys.stdin.buffer)
 catalog = IcebergCatalog(
@@ -299,7 +298,8 @@ catalog.publish(publication)
 
 
 @pytest.mark.parametrize(
-    ("point", "landed"), [("publish.staged", False), ("publish.before-commit", False), ("publish.after-commit", True)]
+    ("point", "landed"),
+    [("publish.after-stage", False), ("publish.before-commit", False), ("publish.after-commit", True)],
 )
 def test_a_killed_publisher_leaves_all_or_nothing(tier: IcebergColdTier, point: str, *, landed: bool) -> None:
 
@@ -442,7 +442,7 @@ def test_claims_stay_valid_after_a_failed_publish(tier: IcebergColdTier) -> None
     def fail() -> None:
         raise LedgerUnavailableError("made up", remedy="none")
 
-    for point in ("publish.staged", "publish.before-commit"):
+    for point in ("publish.after-stage", "publish.before-commit"):
         with pytest.raises(LedgerUnavailableError, match="made up"):
             interrupted(tier, point, fail).publish(step.publication)
     tier.catalog.publish(step.publication)

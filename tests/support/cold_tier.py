@@ -34,8 +34,8 @@ from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import Window
 from consumer.embedded.endpoints import Endpoints
+from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, Publication, TargetTable, Trigger
-from consumer.service.failpoints import Failpoints
 from consumer.settings.connections import CatalogSettings, PostgresSettings, StoreSettings
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.ledger import MemoryLedger

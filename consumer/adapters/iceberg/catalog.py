@@ -23,8 +23,8 @@ from consumer.domain.errors import LedgerUnavailableError, TargetMissingError, U
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import PartitionBy, Window
+from consumer.failpoints.acting import Failpoints
 from consumer.ports import Publication, TargetTable
-from consumer.service.failpoints import Failpoints
 from consumer.settings.connections import CatalogSettings, StoreSettings
 
 
@@ -39,6 +39,7 @@ class IcebergCatalog:
         store: StoreSettings,
         failpoints: Failpoints | None = None,
     ) -> None:
+        self._failpoints = failpoints or Failpoints()
         self._store = store
         self._io = StoreFileIO(store)
         self._rows = CatalogRows(database, catalog.name)
@@ -51,7 +52,7 @@ class IcebergCatalog:
             footers=self._footers,
             io=self._io,
             store=store,
-            failpoints=failpoints or Failpoints(),
+            failpoints=self._failpoints,
         )
 
     def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
@@ -131,9 +132,12 @@ class IcebergCatalog:
         provider = load_location_provider(metadata.location, metadata.properties)
         location = provider.new_table_metadata_file_location()
         with store_errors(self._store, f"creating the table {name}"):
-            ToOutputFile.table_metadata(metadata, self._io.new_output(location), overwrite=True)
+            with self._failpoints.around("target.write"):
+                ToOutputFile.table_metadata(metadata, self._io.new_output(location), overwrite=True)
             try:
-                if self._rows.create(name, location):
+                with self._failpoints.around("target.create"):
+                    added = self._rows.create(name, location)
+                if added:
                     return Base(name=name, location=location, metadata=metadata)
             except UnknownCommitError as error:
                 # Creating is idempotent: the next attempt finds the table, or makes it.
@@ -141,7 +145,8 @@ class IcebergCatalog:
                     f"nobody knows whether the table {name} was created: {error.message}",
                     remedy="nothing to do: it is looked up again",
                 ) from error
-            self._io.delete(location)
+            with self._failpoints.around("target.discard"):
+                self._io.delete(location)
         created = self._bases.load(name)
         if created is None:
             raise LedgerUnavailableError(

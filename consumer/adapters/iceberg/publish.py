@@ -32,8 +32,9 @@ from consumer.adapters.postgres.database import Database
 from consumer.domain.batch import Evidence
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import DivergenceError, IcehaulError, StoreUnavailableError
+from consumer.failpoints.acting import Failpoints
+from consumer.failpoints.effects import EFFECTS
 from consumer.ports import Publication, StreamRecord
-from consumer.service.failpoints import Failpoints
 from consumer.settings.connections import StoreSettings
 
 _log = logging.getLogger(__name__)
@@ -66,19 +67,23 @@ class Publisher:
         base = self._base(publication)
         attempt = AttemptFiles(self._io)
         try:
-            with store_errors(self._store, f"staging the metadata of {base.name}"):
+            with (
+                self._failpoints.around("publish.stage"),
+                store_errors(self._store, f"staging the metadata of {base.name}"),
+            ):
                 staged, snapshot_id = self._stage(base, publication, attempt)
         except StoreUnavailableError:
             # Deleting would only wait for the same store: what was written stays an orphan.
             raise
         except BaseException:
-            self._remove(attempt.written)
+            self._discard(attempt)
             raise
-        self._failpoints.hit("publish.staged")
         self._commit(base, staged, snapshot_id, publication, attempt)
-        self._failpoints.hit("publish.after-commit")
         self._bases.keep(staged)
-        self._remove(_retired(base.metadata, staged.metadata))
+        retired = _retired(base.metadata, staged.metadata)
+        if retired:
+            with self._failpoints.around("publish.retire"):
+                self._remove(retired)
         return snapshot_id
 
     def evidence(self, base: Base) -> Evidence | None:
@@ -133,6 +138,7 @@ class Publisher:
     ) -> None:
         ancestry = read_ancestry(base.metadata)
         evidence = self._evidence(base, ancestry)
+        before, after = EFFECTS["publish.commit"].points
         certain = True
         try:
             with self._database.transaction() as connection:
@@ -141,13 +147,19 @@ class Publisher:
                 # Only now is the base known to be current, and the ledger's record to stand still.
                 _check_evidence(publication, record, evidence, ancestry.batch_ids)
                 publishing.record(connection, publication, snapshot_id)
-                self._failpoints.hit("publish.before-commit")
+                self._failpoints.hit(before)
                 certain = False
+            self._failpoints.hit(after)
         except IcehaulError:
             if certain:
                 # No COMMIT was sent: nobody can ever refer to these files.
-                self._remove(attempt.written)
+                self._discard(attempt)
             raise
+
+    def _discard(self, attempt: AttemptFiles) -> None:
+        if attempt.written:
+            with self._failpoints.around("publish.discard"):
+                self._remove(attempt.written)
 
     def _remove(self, locations: Iterable[str]) -> None:
         """Remove files that nothing refers to; one that stays is an orphan and does no harm."""

@@ -10,6 +10,8 @@ import structlog
 
 from consumer.domain.errors import TransientError, UnknownCommitError
 from consumer.domain.event import Event
+from consumer.failpoints.acting import Failpoints
+from consumer.failpoints.effects import EFFECTS
 from consumer.ports import OutboxMessage
 from consumer.service.threads import Signal
 
@@ -44,7 +46,8 @@ class OutboxRelay:
     A crash in between sends them again, with the same ids. Several relays may run at once.
     """
 
-    def __init__(self, outbox: Outbox, sink: Sink) -> None:
+    def __init__(self, outbox: Outbox, sink: Sink, failpoints: Failpoints | None = None) -> None:
+        self._failpoints = failpoints or Failpoints()
         self._outbox = outbox
         self._sink = sink
 
@@ -55,11 +58,21 @@ class OutboxRelay:
             LedgerUnavailableError, BrokerUnavailableError, AccessDeniedError
         """
         total = 0
-        while messages := self._outbox.outbox(_BATCH):
-            self._sink.send([message.event for message in messages])
-            self._outbox.relayed([message.number for message in messages])
+        while messages := self._take():
+            with self._failpoints.around("outbox.send"):
+                self._sink.send([message.event for message in messages])
+            with self._failpoints.around("outbox.remove"):
+                self._outbox.relayed([message.number for message in messages])
             total += len(messages)
         return total
+
+    def _take(self) -> Sequence[OutboxMessage]:
+        before, after = EFFECTS["outbox.take"].points
+        self._failpoints.hit(before)
+        messages = self._outbox.outbox(_BATCH)
+        if messages:
+            self._failpoints.hit(after)
+        return messages
 
     def run(self, stop: Signal, interval: timedelta) -> None:
         """Relay every ``interval`` until ``stop`` is set; passing errors are logged and tried again.

@@ -17,6 +17,7 @@ from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import unit_query
+from consumer.failpoints.acting import Failpoints
 from consumer.ports import TargetTable, UnitReport
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.job import JobLabel, run_job
@@ -42,7 +43,14 @@ class SparkEngine:
     has died. One engine at a time in a process: Spark allows one session.
     """
 
-    def __init__(self, spark: SparkSettings, clickhouse: ClickHouseSettings, store: StoreSettings) -> None:
+    def __init__(
+        self,
+        spark: SparkSettings,
+        clickhouse: ClickHouseSettings,
+        store: StoreSettings,
+        failpoints: Failpoints | None = None,
+    ) -> None:
+        self._failpoints = failpoints or Failpoints()
         self._settings = spark
         self._source = source_access(clickhouse, spark)
         self._store = store_access(store)
@@ -91,7 +99,9 @@ class SparkEngine:
             return ()
         order = dict.fromkeys((stream.timestamp_column, *stream.sequence_columns))
         layout = file_layout(target.schema, self._settings, tuple(order))
-        context = JobContext(source=self._source, store=self._store, layout=layout)
+        context = JobContext(
+            source=self._source, store=self._store, layout=layout, failpoints=self._failpoints.for_job()
+        )
         tasks = [
             UnitTask(
                 index=unit.index,

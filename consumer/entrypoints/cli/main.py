@@ -10,7 +10,20 @@ import typer
 
 from consumer import __version__
 from consumer.domain.errors import IcehaulError, Reaction
-from consumer.entrypoints.cli import config, doctor, emit, init, inspect, migrate, offload, repair, run, stack, topics
+from consumer.entrypoints.cli import (
+    config,
+    doctor,
+    emit,
+    failpoints,
+    init,
+    inspect,
+    migrate,
+    offload,
+    repair,
+    run,
+    stack,
+    topics,
+)
 from consumer.entrypoints.cli.output import ExitCode, explain
 
 EXIT_CODES = {
@@ -44,6 +57,7 @@ app.command("status")(inspect.status)
 app.command("plan")(inspect.plan)
 app.command("verify")(inspect.verify)
 app.command("resume")(repair.resume)
+app.command("failpoints")(failpoints.failpoints)
 
 
 def _version(value: bool) -> None:

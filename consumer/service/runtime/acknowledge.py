@@ -11,6 +11,8 @@ from typing import Generic
 import structlog
 from opentelemetry.trace import SpanContext
 
+from consumer.failpoints.acting import Failpoints
+from consumer.failpoints.effects import EFFECTS
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.ports import EventSource, M, Partition, RuntimeMetrics
 from consumer.service.runtime.spans import MessagingSpans
@@ -44,8 +46,11 @@ class Acknowledger(Generic[M]):
         source: EventSource[M],
         metrics: RuntimeMetrics,
         spans: MessagingSpans,
+        failpoints: Failpoints,
         threads: Threads = SYSTEM_THREADS,
     ) -> None:
+        self._failpoints = failpoints
+        self._before, self._after = EFFECTS["offset.commit"].points
         self._source = source
         self._metrics = metrics
         self._spans = spans
@@ -83,6 +88,7 @@ class Acknowledger(Generic[M]):
                 offsets[partition] = offset
                 self._under_way[partition] = _Commit(assignment, offset, time.time_ns())
         if offsets:
+            self._failpoints.hit(self._before)
             self._source.commit(offsets)
         if self._measure_at.expired:
             self._measure_at = Deadline.after(_LAG_SECONDS, self._clock)
@@ -97,6 +103,7 @@ class Acknowledger(Generic[M]):
                 offsets[assignment.partition] = offset
                 self._under_way[assignment.partition] = _Commit(assignment, offset, time.time_ns())
         if offsets:
+            self._failpoints.hit(self._before)
             self.answered(offsets, self._source.commit_now(offsets))
 
     def answered(self, offsets: Mapping[Partition, int], refused: Mapping[Partition, str]) -> None:
@@ -115,6 +122,7 @@ class Acknowledger(Generic[M]):
         if reason is None:
             commit.assignment.tracker.committed(commit.offset)
             self._refused.discard(partition)
+            self._failpoints.hit(self._after)
             return
         self._metrics.commit_error(reason)
         if partition not in self._refused:

@@ -9,6 +9,7 @@ import structlog
 
 from consumer.domain.errors import IcehaulError, InvalidEventError, InvalidReason, Reaction
 from consumer.domain.event import Event
+from consumer.failpoints.acting import Failpoints
 from consumer.service.runtime.failures import Verdict, judge
 from consumer.service.runtime.ports import DeadLetters, Handler, M, RuntimeMetrics
 from consumer.service.runtime.spans import MessagingSpans
@@ -28,12 +29,14 @@ class Handling(Generic[M]):
         dead_letters: DeadLetters[M],
         metrics: RuntimeMetrics,
         spans: MessagingSpans,
+        failpoints: Failpoints,
     ) -> None:
         self._decode = decode
         self._handler = handler
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._spans = spans
+        self._failpoints = failpoints
 
     def decode(self, message: M) -> tuple[Event | None, IcehaulError | None]:
         """Return the message's event, or why it is none."""
@@ -99,7 +102,8 @@ class Handling(Generic[M]):
                 task.error = error
 
     def _bury(self, task: Task[M], error: IcehaulError) -> None:
-        self._dead_letters.send(task.message, error)
+        with self._failpoints.around("letter.send"):
+            self._dead_letters.send(task.message, error)
         reason = error.reason if isinstance(error, InvalidEventError) else InvalidReason.OTHER
         self._metrics.dead_letter(reason)
         _log.warning("event.dead_lettered", offset=task.offset, reason=reason, error=error.message, remedy=error.remedy)

@@ -11,6 +11,7 @@ import structlog
 from opentelemetry.trace import Tracer
 
 from consumer.domain.event import Event
+from consumer.failpoints.acting import Failpoints
 from consumer.service.runtime.acknowledge import Acknowledger
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.dispatcher import Dispatcher
@@ -58,16 +59,23 @@ class EventLoop(Generic[M]):
         dead_letters: DeadLetters[M],
         metrics: RuntimeMetrics,
         tracer: Tracer,
+        failpoints: Failpoints | None = None,
         threads: Threads = SYSTEM_THREADS,
     ) -> None:
+        self._failpoints = failpoints or Failpoints()
         self._settings = settings
         self._threads = threads
         self._source = source
         self._metrics = metrics
         self._spans = MessagingSpans(tracer, group=group)
-        self._acknowledger = Acknowledger(source, metrics, self._spans, threads)
+        self._acknowledger = Acknowledger(source, metrics, self._spans, self._failpoints, threads)
         self._handling = Handling[M](
-            decode=decode, handler=handler, dead_letters=dead_letters, metrics=metrics, spans=self._spans
+            decode=decode,
+            handler=handler,
+            dead_letters=dead_letters,
+            metrics=metrics,
+            spans=self._spans,
+            failpoints=self._failpoints,
         )
         self._completed: SimpleQueue[Sequence[Task[M]]] = SimpleQueue()
         self._dispatcher = Dispatcher[M](
@@ -130,7 +138,8 @@ class EventLoop(Generic[M]):
         self._beat = self._threads.monotonic()
         self._metrics.heartbeat()
         if messages:
-            self._accept(messages, started_ns)
+            with self._failpoints.around("event.receive"):
+                self._accept(messages, started_ns)
         self._acknowledge()
         self._regulate()
 

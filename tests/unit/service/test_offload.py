@@ -23,8 +23,9 @@ from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
 from consumer.domain.stream import BatchBounds, RetryPolicy, Stream, TableName
 from consumer.domain.window import BEGINNING
+from consumer.failpoints.acting import Failpoints, Mode, refusal
+from consumer.failpoints.effects import EFFECTS, POINTS
 from consumer.ports import StreamState
-from consumer.service.failpoints import POINTS, Failpoints
 from consumer.service.offload import Offload
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.ledger import MemoryLedger
@@ -146,23 +147,39 @@ def test_a_thousand_duplicate_triggers_make_one_batch(world: World) -> None:
     assert world.engine.jobs == 1
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point != "event.received"])
-@pytest.mark.parametrize("occurrence", [1, 2])
-def test_a_failure_at_any_point_neither_loses_nor_doubles_a_row(point: str, occurrence: int) -> None:
+TWICE = ("batch.begin", "attempt.open", "batch.write", "attempt.stage", "publish.stage", "publish.commit")
+ONCE = ("event.handle", "stream.register", "lease.claim", "stream.bind", "target.create", "batch.advance")
+FAILURES = [
+    pytest.param(f"{point}={mode}@{occurrence}", id=f"{point}={mode}@{occurrence}")
+    for effects, occurrences in ((ONCE, (1,)), (TWICE, (1, 2)))
+    for effect in effects
+    for point in EFFECTS[effect].points
+    for mode in (Mode.RAISE, Mode.APPLY_THEN_RAISE)
+    if refusal(POINTS[point], mode) is None
+    for occurrence in occurrences
+]
+
+
+@pytest.mark.parametrize("specification", FAILURES)
+def test_a_failure_at_any_point_neither_loses_nor_doubles_a_row(
+    specification: str, caplog: pytest.LogCaptureFixture
+) -> None:
     world = World({"trades": make_stream(retry=replace(FAST, attempts=1))})
     world.insert(*rows(11))
-    world.arm(f"{point}=raise@{occurrence}")
-    trigger = event()
-    for _ in range(5):
-        try:
-            world.offload().handle(trigger, NEVER)
-        except IcehaulError:
-            continue
-        if world.ledger.read(["trades"])["trades"].state is StreamState.ACTIVE:
-            break
-        world.ledger.resume("trades")
-    else:
-        pytest.fail("the event was never done")
+    world.arm(specification)
+    # There is no row below the first one's cutoff.
+    for trigger in (event(cutoff=NOW - timedelta(days=4)), event()):
+        for _ in range(5):
+            try:
+                world.offload().handle(trigger, NEVER)
+            except IcehaulError:
+                continue
+            if world.ledger.read(["trades"])["trades"].state is StreamState.ACTIVE:
+                break
+            world.ledger.resume("trades")
+        else:
+            pytest.fail("the event was never done")
+    assert f"failpoint {specification.partition('@')[0]}" in caplog.text
     assert world.cold() == world.hot()
     windows = [batch for batch in world.ledger.batches("trades", 100) if batch.status is BatchStatus.PUBLISHED]
     assert sum(batch.rows for batch in windows) == 11
