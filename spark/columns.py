@@ -24,7 +24,8 @@ class ColumnCast:
     @classmethod
     def to_iceberg(cls, schema_json: str) -> ColumnCast:
         """Make the cast to an Iceberg schema given as JSON."""
-        return cls(schema_to_pyarrow(Schema.model_validate_json(schema_json)))
+        schema = schema_to_pyarrow(Schema.model_validate_json(schema_json))
+        return cls(pa.schema([field.with_type(_compact(field.type)) for field in schema]))
 
     def check(self, source: pa.Schema) -> None:
         """Compare the columns that arrive with the target's, by name.
@@ -66,11 +67,46 @@ def digest_sum(batch: pa.RecordBatch) -> int:
     return int(np.add.reduce(hashes.to_numpy(zero_copy_only=False), dtype=np.uint64)) % _MODULUS
 
 
+def _compact(type_: pa.DataType) -> pa.DataType:
+    """Return the type with 32-bit offsets, as ClickHouse sends text and lists: the same in the file, and no copy."""
+    if pa.types.is_large_string(type_):
+        return pa.string()
+    if pa.types.is_large_binary(type_):
+        return pa.binary()
+    if pa.types.is_large_list(type_):
+        return pa.list_(type_.value_field.with_type(_compact(type_.value_type)))
+    if pa.types.is_map(type_):
+        key, item = type_.key_field, type_.item_field
+        return pa.map_(key.with_type(_compact(key.type)), item.with_type(_compact(item.type)))
+    if pa.types.is_struct(type_):
+        return pa.struct([field.with_type(_compact(field.type)) for field in type_])
+    return type_
+
+
+def _same_layout(one: pa.DataType, other: pa.DataType) -> bool:
+    """Tell whether two types differ in nothing but the names and ids of nested fields; then no value has to move."""
+    if one.id != other.id or one.num_fields != other.num_fields:
+        return False
+    if not one.num_fields:
+        return bool(one == other)
+    return all(
+        mine.nullable == theirs.nullable and _same_layout(mine.type, theirs.type)
+        for mine, theirs in zip(_children(one), _children(other), strict=True)
+    )
+
+
+def _children(type_: pa.DataType) -> list[pa.Field]:
+    """Return the nested fields; of a map its key and its item."""
+    if pa.types.is_map(type_):
+        return [type_.key_field, type_.item_field]
+    return [type_.field(number) for number in range(type_.num_fields)]
+
+
 def _exact(array: pa.Array, field: pa.Field) -> pa.Array:
     try:
         # ClickHouse strings may hold any bytes; the full validation finds those that are not UTF-8.
         array.validate(full=True)
-        cast = array if array.type == field.type else array.cast(field.type, safe=True)
+        cast = array.view(field.type) if _same_layout(array.type, field.type) else array.cast(field.type, safe=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise UnsupportedTypeError(
             f"column {field.name}: a value of {array.type} is no exact {field.type}: {error}",

@@ -60,14 +60,12 @@ class FileLayout:
     """How a data file is laid out.
 
     ``schema_json`` is the target's Iceberg schema with its field ids; a row group ends at whichever bound
-    is met first, ``row_group_bytes`` counting Arrow memory, so that a task's memory is bounded. The rows of a row
-    group are sorted by the columns ``sorted_by``.
+    is met first, ``row_group_bytes`` counting Arrow memory, so that a task's memory is bounded.
     """
 
     schema_json: str
     row_group_rows: int
     row_group_bytes: int
-    sorted_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
 from spark.object_store import key_of, store_error
-from spark.sorting import sorted_table
 from spark.unit_task import FileLayout
 
 _COMPRESSION = "zstd"
@@ -84,7 +83,6 @@ class UnitWriter:
             return
         table = pa.Table.from_batches(self._pending, schema=self._schema)
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
-        table = sorted_table(table, self._layout.sorted_by)
         try:
             self._opened().write_table(table, row_group_size=table.num_rows)
         except OSError as error:

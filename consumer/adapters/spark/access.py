@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pyiceberg.schema import Schema
 
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
@@ -49,11 +47,10 @@ def store_access(store: StoreSettings) -> StoreAccess:
     )
 
 
-def file_layout(schema: Schema, spark: SparkSettings, sorted_by: Sequence[str] = ()) -> FileLayout:
-    """Return how the data files of a target are laid out, each row group sorted by some of its columns."""
+def file_layout(schema: Schema, spark: SparkSettings) -> FileLayout:
+    """Return how the data files of a target are laid out."""
     return FileLayout(
         schema_json=schema.model_dump_json(),
         row_group_rows=spark.row_group_rows,
         row_group_bytes=_ROW_GROUP_BYTES,
-        sorted_by=tuple(sorted_by),
     )

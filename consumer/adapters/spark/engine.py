@@ -97,8 +97,7 @@ class SparkEngine:
         """
         if batch.empty:
             return ()
-        order = dict.fromkeys((stream.timestamp_column, *stream.sequence_columns))
-        layout = file_layout(target.schema, self._settings, tuple(order))
+        layout = file_layout(target.schema, self._settings)
         context = JobContext(
             source=self._source, store=self._store, layout=layout, failpoints=self._failpoints.for_job()
         )

@@ -76,8 +76,10 @@ def test_files_are_read_as_the_wire_types_and_hashed_by_the_same_expression() ->
 def test_the_guard_of_the_types_ignores_how_a_server_lays_out_type_names() -> None:
     guard = types_unchanged(mapping())
 
-    assert "'DateTime64(3),UInt64,LowCardinality(String)'" in guard
-    assert r"'\\s', ''" in guard
+    assert guard.startswith(
+        r"throwIf(replaceRegexpAll(toTypeName(`ts`), '\\s', '') != 'DateTime64(3)'"
+        r" OR replaceRegexpAll(toTypeName(`seq`), '\\s', '') != 'UInt64' OR "
+    )
 
 
 def test_the_condition_of_a_window_stands_alone() -> None:

@@ -58,6 +58,27 @@ def test_values_keep_their_exact_content() -> None:
     ]
 
 
+def test_text_lists_and_maps_are_taken_over_without_a_copy() -> None:
+    cast = cast_to(
+        NestedField(1, "note", StringType(), required=False),
+        NestedField(2, "tags", ListType(3, StringType(), element_required=True), required=True),
+        NestedField(4, "attributes", MapType(5, StringType(), 6, StringType(), value_required=True), required=True),
+    )
+    text = pa.field("value", pa.string(), nullable=False)
+    batch = batch_of(
+        note=pa.array(["a", None]),
+        tags=pa.array([["x"], []], pa.list_(pa.field("item", pa.string(), nullable=False))),
+        attributes=pa.array([[("k", "v")], []], pa.map_(pa.field("key", pa.string(), nullable=False), text)),
+    )
+
+    result = cast.cast(batch)
+
+    for column in batch.schema.names:
+        before, after = batch.column(column).buffers(), result.column(column).buffers()
+        assert [one and one.address for one in before] == [one and one.address for one in after], column
+        assert batch.column(column).to_pylist() == result.column(column).to_pylist()
+
+
 def test_fields_carry_the_targets_ids_at_every_depth() -> None:
     tags = MapType(8, StringType(), 9, LongType(), value_required=True)
     schema = cast_to(NestedField(7, "tags", tags, required=True)).schema

@@ -39,14 +39,12 @@ def writer(
     *,
     rows_max: int = 1000,
     bytes_max: int = 1 << 30,
-    sorted_by: tuple[str, ...] = (),
     uri: str = "s3://bucket/f",
 ) -> UnitWriter:
     layout = FileLayout(
         schema_json=ICEBERG.model_dump_json(),
         row_group_rows=rows_max,
         row_group_bytes=bytes_max,
-        sorted_by=sorted_by,
     )
     return UnitWriter(SubTreeFileSystem(str(bucket.parent), LocalFileSystem()), uri, SCHEMA, layout)
 
@@ -64,17 +62,6 @@ def test_row_groups_are_bounded_by_rows_whatever_the_size_of_the_batches(bucket:
 
     assert group_sizes(bucket / "f") == [1000, 1000, 1000, 501]
     assert (file.rows, file.bytes) == (3501, (bucket / "f").stat().st_size)
-
-
-def test_the_rows_of_each_row_group_are_sorted(bucket: Path) -> None:
-    with writer(bucket, rows_max=5, sorted_by=("number",)) as file:
-        for _ in range(3):
-            file.write(rows(3))
-        file.close()
-
-    parquet = pq.ParquetFile(bucket / "f")
-    groups = [parquet.read_row_group(index)["number"].to_pylist() for index in range(parquet.num_row_groups)]
-    assert groups == [[0, 0, 1, 1, 2], [0, 1, 2, 2]]
 
 
 def test_row_groups_are_bounded_by_memory(bucket: Path) -> None:
