@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from pyspark import SparkContext
 
+from spark.batch_session import JobLabel
 from spark.results import collect
 from spark.unit_offload import armed_failpoints, offload_unit
 from spark.unit_task import JobContext, UnitOutcome, UnitTask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobLabel:
-    """How a job shows in Spark: the pool it is scheduled in, the group it is cancelled by, its description."""
-
-    pool: str
-    group: str
-    description: str
 
 
 def run_job(

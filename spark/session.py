@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -22,13 +22,17 @@ from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 
 from consumer.domain.errors import ConfigurationError, EngineFailedError, IcehaulError
+from spark.batch_session import JobLabel
+from spark.job import run_job
 from spark.packages import zip_packages
 from spark.results import collect
+from spark.unit_task import JobContext, UnitOutcome, UnitTask
 
 _APPLICATION = "icehaul"
 _LOOPBACK = "127.0.0.1"
 _STOP_GRACE_S = 10.0
 _LOG_TAIL_BYTES = 2000
+_CAUSE_LIMIT = 300
 _UNKNOWN_MASTER = "Could not parse Master URL"
 _JVM_OPTIONS = (
     # The driver only schedules: the small collector and the quick compiler start sooner and stay small.
@@ -69,7 +73,7 @@ class Session:
             with _own_process_state():
                 self.context = self._start(settings)
         except (Py4JError, PySparkException, OSError) as error:
-            tail = self.log_tail()
+            tail = self.last_words()
             self.stop()
             raise _not_started(settings, error, tail) from error
 
@@ -92,6 +96,11 @@ class Session:
         return context
 
     @property
+    def loss_remedy(self) -> str:
+        """What to do where the JVM dies again and again."""
+        return "raise spark.driver_memory"
+
+    @property
     def alive(self) -> bool:
         """Whether the JVM runs and the context in it has not stopped."""
         if self._process is None or self._process.poll() is not None:
@@ -101,12 +110,24 @@ class Session:
         except (Py4JError, OSError):
             return False
 
+    def run(self, label: JobLabel, context: JobContext, tasks: Sequence[UnitTask]) -> list[UnitOutcome]:
+        """Run one task for each unit, and return the outcomes in any order."""
+        return run_job(self.context, label, context, tasks)
+
     def cancel(self, group: str) -> None:
         """Cancel the jobs of a group, those too that are only about to be submitted; a dead session has none."""
         with contextlib.suppress(Py4JError, OSError):
             self.context._jsc.sc().cancelJobGroupAndFutureJobs(group)  # noqa: SLF001 - not offered in Python
 
-    def log_tail(self) -> str:
+    def cause(self, error: Exception) -> str:
+        """Return the first of what went wrong: the rest is stack traces of the JVM."""
+        try:
+            text = str(error.java_exception.getMessage()) if isinstance(error, Py4JJavaError) else str(error)
+        except (Py4JError, OSError):
+            text = "the JVM is gone"
+        return f"{type(error).__name__}: {text.partition('Driver stacktrace')[0].strip()[:_CAUSE_LIMIT]}"
+
+    def last_words(self) -> str:
         """Return the last of what the JVM printed."""
         # Not by seeking: the JVM writes at the position that both share.
         descriptor = self._log.fileno()

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from consumer.settings.scalars import Duration, Names, PositiveDuration
+from consumer.settings.spark_remote import SparkRemote, address_of
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -130,16 +131,23 @@ class SparkSettings(Section):
 
     master: str = "local[2]"
     """Where the tasks run: local[N] (in this process's machine, N at a time) or spark://HOST:PORT."""
+    remote: SparkRemote | None = None
+    """Spark Connect server that runs the tasks, instead of master: sc://HOST:PORT, with a token a secret."""
     driver_memory: str = "512m"
-    """Heap of the driver's JVM, as Spark writes it: 512m, 2g."""
+    """Heap of the driver's JVM, as Spark writes it: 512m, 2g; not with remote."""
     jars: Names = ()
-    """Paths or URLs of further jars (spark.jars), where JVM engines read Iceberg in this session."""
+    """Paths or URLs of further jars (spark.jars), where JVM engines read Iceberg in this session; not with remote."""
     conf: dict[str, str] = Field(default_factory=dict)
-    """Further Spark properties; they win over icehaul's own."""
+    """Further Spark properties; they win over icehaul's own; not with remote."""
     block_rows: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
     """Rows that a task holds in memory at once."""
     row_group_rows: Annotated[int, Field(ge=1024)] = 1_048_576
     """Rows of one Parquet row group at most."""
+
+    @property
+    def place(self) -> str:
+        """Where the tasks run, as it may be shown: without the parameters of ``remote``, which may be secrets."""
+        return self.master if self.remote is None else address_of(self.remote.get_secret_value())
 
 
 class ConsumerSettings(Section):

@@ -106,7 +106,9 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - an a
 
 
 def _holds_secret(annotation: Any) -> bool:  # noqa: ANN401 - an annotation is anything
-    return annotation is SecretStr or SecretStr in get_args(annotation) or dict in (annotation, _origin(annotation))
+    if annotation is SecretStr or dict in (annotation, _origin(annotation)):
+        return True
+    return any(_holds_secret(part) for part in get_args(annotation))
 
 
 def _origin(annotation: Any) -> Any:  # noqa: ANN401 - an annotation is anything

@@ -1,4 +1,4 @@
-"""Checks that span several fields: names, targets, the graph of upstreams, and grace against lag."""
+"""Checks that span several fields: names, targets, the graph of upstreams, grace against lag, where Spark runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from consumer.settings.scalars import format_duration
 
 
 def check_topology(configuration: Configuration, origins: Origins) -> list[str]:
-    """Return what is wrong: names and targets used twice, missing upstreams, cycles, a grace that is too short."""
+    """Return what is wrong.
+
+    That is names and targets used twice, missing upstreams, cycles, a grace that is too short, and a driver of one's
+    own beside a Spark Connect server.
+    """
     names: dict[str, int] = {}
     for position, stream in enumerate(configuration.streams):
         names.setdefault(stream.name, position)
     problems = [*_shared(configuration, origins), *_missing_upstreams(configuration, origins, names)]
-    return [*problems, *_cycle(configuration, origins, names), *_grace(configuration, origins)]
+    problems += [*_cycle(configuration, origins, names), *_grace(configuration, origins)]
+    return [*problems, *_two_drivers(configuration, origins)]
 
 
 def _shared(configuration: Configuration, origins: Origins) -> list[str]:
@@ -81,3 +86,19 @@ def _grace(configuration: Configuration, origins: Origins) -> list[str]:
         f" closed while its rows may still arrive; {format_duration(lag)} or more is allowed"
     )
     return [sentence(origins, ("emitter", "grace"), format_duration(grace), problem)]
+
+
+def _two_drivers(configuration: Configuration, origins: Origins) -> list[str]:
+    spark = configuration.spark
+    if spark.remote is None:
+        return []
+    other = f"spark.remote is given too ({origins.where(('spark', 'remote'))})"
+    problems = []
+    if origins.given(("spark", "master")) is not None:
+        problem = f"{other}, and the tasks run at one place; remove one of the two"
+        problems.append(sentence(origins, ("spark", "master"), spark.master, problem))
+    for name in ("driver_memory", "jars", "conf"):
+        if origins.given(("spark", name)) is not None:
+            problem = f"{other}, and a Spark Connect server has a driver of its own; set it where that is started"
+            problems.append(f"{origins.where(('spark', name))}: spark.{name}: {problem}")
+    return problems

@@ -17,6 +17,7 @@ from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import SparkSettings
 from spark import unit_offload
 from spark.results import collect
+from spark.session import Session
 from tests.support.spark import HotTable, clickhouse_settings, store_settings
 from tests.support.standalone_cluster import StandaloneCluster, running_cluster
 from tests.support.waiting import wait_for
@@ -71,9 +72,9 @@ def test_two_workers_write_a_batch_with_the_code_that_was_sent_to_them(
     assert sum((report.file.fingerprint for report in reports), EMPTY) == trades.source_fingerprint()
     assert all(trades.file_fingerprint(report.file.path) == report.file.fingerprint for report in reports)
     session = cluster_engine._session
-    assert session is not None
+    assert isinstance(session, Session)
     origins = collect(session.context.parallelize([0, 1, 2, 3], 4).map(lambda _: str(unit_offload.__file__)))
-    assert all("icehaul.zip" in origin for origin in origins)
+    assert all("icehaul-" in origin for origin in origins)
     assert session.context._jsc.sc().getExecutorMemoryStatus().size() == 3  # the driver and two executors
 
 

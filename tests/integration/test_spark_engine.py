@@ -1,4 +1,4 @@
-"""The Spark engine against real ClickHouse and a real object store."""
+"""The Spark engine, with its own driver and on a Spark Connect server, against real ClickHouse and a real store."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from consumer.adapters.spark.engine import SparkEngine
 from consumer.domain.errors import EngineFailedError, SourceMissingError, UnsupportedTypeError
 from consumer.domain.fingerprint import EMPTY
 from consumer.embedded.stack import EmbeddedStack
+from spark.session import Session
 from tests.support.spark import HotTable
 from tests.support.waiting import wait_for
 
@@ -42,10 +43,18 @@ def trades(stack: EmbeddedStack) -> HotTable:
     return table
 
 
-def test_writes_one_file_for_each_unit_and_reports_what_was_read(spark_engine: SparkEngine, trades: HotTable) -> None:
+@pytest.fixture(params=["master", "remote"], scope="module")
+def engine(request: pytest.FixtureRequest) -> SparkEngine:
+    """The same contract, wherever the driver is."""
+    fixture = "spark_engine" if request.param == "master" else "connect_engine"
+    made: SparkEngine = request.getfixturevalue(fixture)
+    return made
+
+
+def test_writes_one_file_for_each_unit_and_reports_what_was_read(engine: SparkEngine, trades: HotTable) -> None:
     batch = trades.batch(0, 1000, 2500, 3000)
 
-    reports = trades.write(spark_engine, batch)
+    reports = trades.write(engine, batch)
 
     assert [report.file.fingerprint.rows for report in reports] == [1000, 1500, 500]
     assert sum((report.file.fingerprint for report in reports), EMPTY) == trades.source_fingerprint()
@@ -61,16 +70,16 @@ def test_writes_one_file_for_each_unit_and_reports_what_was_read(spark_engine: S
         assert 0 < report.started_ns < report.ended_ns
 
 
-def test_a_unit_without_rows_writes_no_file(spark_engine: SparkEngine, trades: HotTable) -> None:
+def test_a_unit_without_rows_writes_no_file(engine: SparkEngine, trades: HotTable) -> None:
     batch = trades.batch(2990, 3000, 4000)
 
-    reports = trades.write(spark_engine, batch)
+    reports = trades.write(engine, batch)
 
     assert [report.file.unit for report in reports] == [0]
     assert len(trades.stored(batch)) == 1
 
 
-def test_every_type_arrives_exactly(spark_engine: SparkEngine, stack: EmbeddedStack) -> None:
+def test_every_type_arrives_exactly(engine: SparkEngine, stack: EmbeddedStack) -> None:
     table = HotTable.create(stack.endpoints, EVERY_TYPE)
     name = table.stream.source.table
     table.client.command(
@@ -84,7 +93,7 @@ def test_every_type_arrives_exactly(spark_engine: SparkEngine, stack: EmbeddedSt
         " (-1, 'r'), [[1, 2], []] FROM numbers(100)"
     )
 
-    (report,) = table.write(spark_engine, table.batch(0, 1))
+    (report,) = table.write(engine, table.batch(0, 1))
 
     assert report.file.fingerprint == table.source_fingerprint()
     assert table.file_fingerprint(report.file.path) == report.file.fingerprint
@@ -97,7 +106,7 @@ def test_every_type_arrives_exactly(spark_engine: SparkEngine, stack: EmbeddedSt
     assert row["deep"] == [[1, 2], []]
 
 
-def test_a_decimal_beyond_its_precision_is_refused(spark_engine: SparkEngine, stack: EmbeddedStack) -> None:
+def test_a_decimal_beyond_its_precision_is_refused(engine: SparkEngine, stack: EmbeddedStack) -> None:
     table = HotTable.create(stack.endpoints, "ts DateTime64(6, 'UTC'), price Decimal(18, 8)")
     # ClickHouse does not check what arithmetic leaves in a decimal.
     table.client.command(
@@ -106,52 +115,52 @@ def test_a_decimal_beyond_its_precision_is_refused(spark_engine: SparkEngine, st
     )
 
     with pytest.raises(UnsupportedTypeError, match="column price"):
-        table.write(spark_engine, table.batch(0, 1))
+        table.write(engine, table.batch(0, 1))
 
 
-def test_text_that_is_not_utf8_is_refused(spark_engine: SparkEngine, stack: EmbeddedStack) -> None:
+def test_text_that_is_not_utf8_is_refused(engine: SparkEngine, stack: EmbeddedStack) -> None:
     table = HotTable.create(stack.endpoints, "ts DateTime64(6, 'UTC'), note String")
     table.client.command(f"INSERT INTO {table.stream.source.table} SELECT '2024-01-01 00:00:00', unhex('C328')")
 
     with pytest.raises(UnsupportedTypeError, match="column note"):
-        table.write(spark_engine, table.batch(0, 1))
+        table.write(engine, table.batch(0, 1))
 
 
-def test_batches_of_several_streams_run_at_once(spark_engine: SparkEngine, trades: HotTable) -> None:
+def test_batches_of_several_streams_run_at_once(engine: SparkEngine, trades: HotTable) -> None:
     batches = [trades.batch(0, 1000 + number, 3000) for number in range(6)]
     expected = trades.source_fingerprint()
 
     with ThreadPoolExecutor(max_workers=6) as threads:
-        results = list(threads.map(lambda batch: trades.write(spark_engine, batch), batches))
+        results = list(threads.map(lambda batch: trades.write(engine, batch), batches))
 
     assert [sum((report.file.fingerprint for report in reports), EMPTY) for reports in results] == [expected] * 6
 
 
-def test_the_error_of_a_task_reaches_the_driver_as_itself(spark_engine: SparkEngine, trades: HotTable) -> None:
+def test_the_error_of_a_task_reaches_the_driver_as_itself(engine: SparkEngine, trades: HotTable) -> None:
     trades.client.command(f"DROP TABLE {trades.stream.source.table}")
 
     with pytest.raises(SourceMissingError, match=trades.stream.source.table):
-        trades.write(spark_engine, trades.batch(0, 3000))
+        trades.write(engine, trades.batch(0, 3000))
 
 
-def test_a_cancelled_batch_ends_at_once_and_can_be_written_again(spark_engine: SparkEngine, trades: HotTable) -> None:
+def test_a_cancelled_batch_ends_at_once_and_can_be_written_again(engine: SparkEngine, trades: HotTable) -> None:
     table = trades.slow_view(seconds=3)
     batch = table.batch(0, 3000)
-    spark_engine.start()
+    engine.start()
     with ThreadPoolExecutor(max_workers=1) as threads:
-        writing = threads.submit(table.write, spark_engine, batch)
+        writing = threads.submit(table.write, engine, batch)
         wait_for(lambda: writing.done() or table.running_queries() == 1, deadline_s=60, what="the task runs")
         started_s = time.monotonic()
-        spark_engine.cancel(batch.id)
+        engine.cancel(batch.id)
         with pytest.raises(EngineFailedError, match=f"batch {batch.id} was cancelled"):
             writing.result(timeout=10)
 
     assert time.monotonic() - started_s < 2.5
-    assert len(table.write(spark_engine, batch)) == 1
+    assert len(table.write(engine, batch)) == 1
 
 
-def test_cancelling_a_batch_that_does_not_run_does_nothing(spark_engine: SparkEngine) -> None:
-    spark_engine.cancel(uuid4())
+def test_cancelling_a_batch_that_does_not_run_does_nothing(engine: SparkEngine) -> None:
+    engine.cancel(uuid4())
 
 
 def test_a_dead_jvm_is_an_error_and_the_next_batch_starts_a_new_session(
@@ -163,7 +172,7 @@ def test_a_dead_jvm_is_an_error_and_the_next_batch_starts_a_new_session(
         writing = threads.submit(table.write, spark_engine, table.batch(0, 3000))
         wait_for(lambda: writing.done() or table.running_queries() == 1, deadline_s=60, what="the task runs")
         session = spark_engine._session
-        assert session is not None
+        assert isinstance(session, Session)
         assert session._process is not None
         os.kill(session._process.pid, signal.SIGKILL)
         with pytest.raises(EngineFailedError, match="Spark ended while batch"):
@@ -190,10 +199,16 @@ def test_secrets_are_nowhere_in_spark(
         trades.write(spark_engine, trades.batch(0, 3000))
 
     session = spark_engine._session
-    assert session is not None
+    assert isinstance(session, Session)
     output = capfd.readouterr()
     text = "\n".join(
-        (session.context.getConf().toDebugString(), session.log_tail(), output.out, output.err, repr(trades.context()))
+        (
+            session.context.getConf().toDebugString(),
+            session.last_words(),
+            output.out,
+            output.err,
+            repr(trades.context()),
+        )
     )
     assert trades.endpoints.store.secret_key not in text
     assert trades.endpoints.clickhouse.password not in text

@@ -108,6 +108,8 @@ class Platform:
         }
         for section, values in self.sections.items():
             document[section] = document.get(section, {}) | values
+        if "remote" in document["spark"]:
+            del document["spark"]["master"]
         path = self.directory / f"{self.name}.yaml"
         path.write_text(yaml.safe_dump(document), encoding="utf-8")
         return path

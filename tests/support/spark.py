@@ -1,4 +1,4 @@
-"""The warm Spark engine of the test run, and tables for it to read."""
+"""The warm Spark engines of the test run, and tables for them to read."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from consumer.ports import TargetTable, UnitReport
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.object_store import connect, key_of
 from spark.unit_task import JobContext
+from tests.support.spark_connect_server import SparkConnectServer, running_connect_server
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -58,6 +59,27 @@ def spark_engine(stack: EmbeddedStack) -> Iterator[SparkEngine]:
     engine = SparkEngine(SparkSettings(), clickhouse_settings(stack.endpoints), store_settings(stack.endpoints))
     yield engine
     engine.stop()
+
+
+@pytest.fixture(scope="session")
+def connect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkConnectServer]:
+    """The one Spark Connect server of this process: warm, shared, and never to be killed."""
+    with running_connect_server(tmp_path_factory.mktemp("spark-connect")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def connect_engine(stack: EmbeddedStack, connect_server: SparkConnectServer) -> Iterator[SparkEngine]:
+    """The engine that hands its batches to the shared Spark Connect server."""
+    engine = remote_engine(stack.endpoints, connect_server.url)
+    yield engine
+    engine.stop()
+
+
+def remote_engine(endpoints: Endpoints, url: str) -> SparkEngine:
+    """An engine on a Spark Connect server; any number of them fits into a process."""
+    settings = SparkSettings.model_validate({"remote": url})
+    return SparkEngine(settings, clickhouse_settings(endpoints), store_settings(endpoints))
 
 
 @dataclass(frozen=True)

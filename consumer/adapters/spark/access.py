@@ -4,19 +4,39 @@ from __future__ import annotations
 
 from pyiceberg.schema import Schema
 
+from consumer.domain.errors import ConfigurationError
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
-from spark.session import SessionSettings
+from spark.batch_session import BatchSession
+from spark.session import Session, SessionSettings
 from spark.unit_task import FileLayout, SourceAccess, StoreAccess
 
 _ROW_GROUP_BYTES = 96 * 1024**2
 """Bound of a row group in Arrow memory: the larger part of what a task holds at once."""
 
 
-def session_settings(spark: SparkSettings) -> SessionSettings:
-    """Return what the session is started with."""
-    return SessionSettings(
-        master=spark.master, driver_memory=spark.driver_memory, jars=spark.jars, conf=dict(spark.conf)
-    )
+def open_session(spark: SparkSettings) -> BatchSession:
+    """Start a driver of our own, or join the session on a Spark Connect server.
+
+    Raises:
+        ConfigurationError: if there is no Java for the one, no client library for the other, or the settings are wrong.
+        AccessDeniedError: if the server refuses us.
+        EngineFailedError: if Spark does not start, or no server answers.
+    """
+    if spark.remote is None:
+        return Session(
+            SessionSettings(
+                master=spark.master, driver_memory=spark.driver_memory, jars=spark.jars, conf=dict(spark.conf)
+            )
+        )
+    try:
+        # Needs the packages of an extra, and half a second: only where it is used.
+        from spark.connect_session import ConnectSession, RemoteSettings  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigurationError(
+            f"spark.remote: the client of Spark Connect can't be loaded: {error}",
+            remedy="pip install 'icehaul[connect]'",
+        ) from error
+    return ConnectSession(RemoteSettings(url=spark.remote.get_secret_value(), address=spark.place))
 
 
 def source_access(clickhouse: ClickHouseSettings, spark: SparkSettings) -> SourceAccess:

@@ -1,4 +1,4 @@
-"""The batch engine: each batch is one Spark job on the warm session of this process."""
+"""The batch engine: each batch is one Spark job on the warm session that this process has started or joined."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from py4j.protocol import Py4JError, Py4JJavaError
-
-from consumer.adapters.spark.access import file_layout, session_settings, source_access, store_access
+from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access
 from consumer.domain.batch import Batch
 from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
 from consumer.domain.mapping import TableMapping
@@ -20,11 +18,8 @@ from consumer.domain.unit_query import unit_query
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import TargetTable, UnitReport
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
-from spark.job import JobLabel, run_job
-from spark.session import Session
+from spark.batch_session import BatchSession, JobLabel
 from spark.unit_task import JobContext, UnitOutcome, UnitTask
-
-_CAUSE_LIMIT = 300
 
 
 @dataclass(slots=True)
@@ -32,7 +27,7 @@ class _Running:
     """A job under way. Its group is new for each attempt: cancelling one attempt leaves the next alone."""
 
     group: str
-    session: Session
+    session: BatchSession
     cancelled: bool = field(default=False)
 
 
@@ -40,7 +35,7 @@ class SparkEngine:
     """Writes batches with Spark; several threads may write at once.
 
     The session starts with the first batch, unless :meth:`start` was called, and starts anew when its JVM
-    has died. One engine at a time in a process: Spark allows one session.
+    or its server has died. One engine at a time in a process with a driver of its own: Spark allows one.
     """
 
     def __init__(
@@ -54,7 +49,7 @@ class SparkEngine:
         self._settings = spark
         self._source = source_access(clickhouse, spark)
         self._store = store_access(store)
-        self._session: Session | None = None
+        self._session: BatchSession | None = None
         self._session_lock = threading.Lock()
         self._running: defaultdict[UUID, list[_Running]] = defaultdict(list)
         self._running_lock = threading.Lock()
@@ -63,13 +58,17 @@ class SparkEngine:
         """Start the session now (some seconds), so that the first batch need not wait for it.
 
         Raises:
-            ConfigurationError: if there is no Java.
-            EngineFailedError: if Spark does not start.
+            ConfigurationError: if there is no Java, or the server's workers can't run our code.
+            AccessDeniedError: if the Spark Connect server refuses us.
+            EngineFailedError: if Spark does not start, or no server answers.
         """
         self._living_session()
 
     def stop(self) -> None:
-        """Stop the session and its JVM; batches under way end with an error. A later write starts a new one."""
+        """Stop the session, and its JVM if it is ours; batches under way end with an error.
+
+        A later write starts a new one.
+        """
         with self._session_lock:
             session, self._session = self._session, None
         if session is not None:
@@ -131,13 +130,13 @@ class SparkEngine:
                 description=f"batch {batch.id} of stream {batch.stream}, window {batch.window}",
             )
             try:
-                return run_job(session.context, label, context, tasks)
+                return session.run(label, context, tasks)
             except Exception as error:
                 raise self._failure(batch, job, error) from error
 
     def _failure(self, batch: Batch, job: _Running, error: Exception) -> EngineFailedError:
         # First of all, for a JVM that is on its way out answers no questions for long.
-        cause = _cause(error)
+        cause = job.session.cause(error)
         if job.cancelled:
             return EngineFailedError(f"batch {batch.id} was cancelled", remedy="nothing to do: its owner gave it up")
         if job.session.alive:
@@ -148,29 +147,29 @@ class SparkEngine:
         last_words = self._discard(job.session)
         return EngineFailedError(
             f"Spark ended while batch {batch.id} was written: {cause}; its last words: {last_words}",
-            remedy="the batch is tried again with a new session; if it persists, raise spark.driver_memory",
+            remedy=f"the batch is tried again with a new session; if it persists, {job.session.loss_remedy}",
         )
 
-    def _living_session(self) -> Session:
+    def _living_session(self) -> BatchSession:
         with self._session_lock:
             if self._session is not None and not self._session.alive:
                 self._session.stop()
                 self._session = None
             if self._session is None:
-                self._session = Session(session_settings(self._settings))
+                self._session = open_session(self._settings)
             return self._session
 
-    def _discard(self, session: Session) -> str:
+    def _discard(self, session: BatchSession) -> str:
         with self._session_lock:
             if self._session is not session:
                 return "not kept"
             self._session = None
-            last_words = session.log_tail()
+            last_words = session.last_words()
             session.stop()
         return last_words
 
     @contextmanager
-    def _tracked(self, batch_id: UUID, session: Session) -> Iterator[_Running]:
+    def _tracked(self, batch_id: UUID, session: BatchSession) -> Iterator[_Running]:
         job = _Running(group=f"{batch_id}/{uuid4()}", session=session)
         with self._running_lock:
             self._running[batch_id].append(job)
@@ -208,12 +207,3 @@ def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitRe
 
 def _urgency(error: IcehaulError) -> bool:
     return error.reaction is Reaction.RETRY
-
-
-def _cause(error: Exception) -> str:
-    """Return the first of what went wrong: the rest is stack traces of the JVM."""
-    try:
-        text = str(error.java_exception.getMessage()) if isinstance(error, Py4JJavaError) else str(error)
-    except (Py4JError, OSError):
-        text = "the JVM is gone"
-    return f"{type(error).__name__}: {text.partition('Driver stacktrace')[0].strip()[:_CAUSE_LIMIT]}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import spark
 from consumer.domain.errors import ConfigurationError
-from spark.packages import zip_packages
+from spark.packages import code_digest, runs_here, zip_packages
 from spark.session import SessionSettings, check_java, session_properties
 from spark.unit_task import SourceAccess, StoreAccess
 
@@ -65,8 +69,51 @@ def test_java_is_found_by_its_home(tmp_path: Path) -> None:
 def test_the_packages_that_travel_hold_code_and_sql_but_no_caches(tmp_path: Path) -> None:
     names = zipfile.ZipFile(zip_packages(tmp_path)).namelist()
 
-    assert {"consumer/domain/unit_query.py", "spark/unit_offload.py", "schemas/__init__.py"} <= set(names)
+    assert {"consumer/domain/unit_query.py", "spark/unit_offload.py", "consumer/__init__.py"} <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_a_worker_that_has_the_archive_alone_can_run_tasks(tmp_path: Path) -> None:
+    archive = zip_packages(tmp_path)
+    program = f"""
+import sys
+sys.path.insert(0, {str(archive)!r})
+import spark.connect_task, spark.packages
+for name, module in sys.modules.items():
+    if name.partition(".")[0] in ("spark", "consumer"):
+        print(module.__file__)
+print(spark.packages.runs_here({code_digest()!r}), spark.packages.runs_here("another"))
+"""
+
+    *origins, verdicts = subprocess.check_output([sys.executable, "-c", program], text=True).splitlines()
+
+    assert len(origins) > 10
+    assert all(origin.startswith(str(archive)) for origin in origins)
+    assert verdicts == "True False"
+
+
+def test_equal_code_makes_equal_archives_and_other_code_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(spark.__path__[0], copy)
+    first = zip_packages(tmp_path)
+    before = first.read_bytes()
+    monkeypatch.setattr(spark, "__path__", [str(copy)])
+
+    def again() -> Path:
+        code_digest.cache_clear()
+        return zip_packages(tmp_path)
+
+    try:
+        same = again()
+        assert same == first
+        assert same.read_bytes() == before
+        (copy / "columns.py").write_text("changed")
+        assert again() != first
+        assert not runs_here(first.stem.removeprefix("icehaul-"))
+    finally:
+        code_digest.cache_clear()
 
 
 def test_secrets_do_not_show_in_text() -> None:
