@@ -160,6 +160,67 @@ def test_a_commit_that_landed_without_a_reply_is_unknown_and_read_back_as_publis
         publish(database, claim, planned)
 
 
+@pytest.mark.parametrize("fault", [CommitFault.POOLER_LEAVES, CommitFault.POOLER_STAYS])
+def test_a_pooler_that_reports_a_lost_server_tells_nothing_about_the_commit(
+    database: Database, ledger: PostgresLedger, proxy: PostgresProxy, fault: CommitFault
+) -> None:
+    claim, planned = begun(ledger)
+    proxy.strike(fault)
+
+    with pytest.raises(UnknownCommitError):
+        publish(database, claim, planned)
+
+    assert status(ledger, planned) is BatchStatus.PUBLISHED
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01", "23514"])
+def test_a_commit_that_the_server_refuses_has_not_landed(
+    database: Database, ledger: PostgresLedger, dsn: str, state: str
+) -> None:
+    claim, planned = begun(ledger)
+    refuse_next_commit(dsn, state)
+
+    with pytest.raises((LedgerUnavailableError, DivergenceError)):
+        publish(database, claim, planned)
+
+    assert status(ledger, planned) is BatchStatus.WRITING
+    publish(database, claim, planned)
+    assert status(ledger, planned) is BatchStatus.PUBLISHED
+
+
+@pytest.mark.parametrize("state", ["40003", "08007", "58030", "P0001"])
+def test_a_refusal_that_does_not_say_what_became_of_the_commit_is_read_back(
+    database: Database, ledger: PostgresLedger, dsn: str, state: str
+) -> None:
+    claim, planned = begun(ledger)
+    refuse_next_commit(dsn, state)
+
+    with pytest.raises(UnknownCommitError, match="refused"):
+        publish(database, claim, planned)
+
+    assert status(ledger, planned) is BatchStatus.WRITING
+
+
+def refuse_next_commit(dsn: str, state: str) -> None:
+    """Let the next transaction that touches a watermark fail at its COMMIT, and those after it pass."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        # A sequence remembers across the rollback that the one failure has happened.
+        connection.execute(
+            f"""
+            CREATE SEQUENCE refusals;
+            CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF nextval('refusals') = 1 THEN
+                    RAISE EXCEPTION 'refused' USING ERRCODE = '{state}';
+                END IF;
+                RETURN NULL;
+            END $$;
+            CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON offload_watermarks DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION refuse_once();
+            """.encode()
+        )
+
+
 def test_a_commit_that_got_lost_is_unknown_and_read_back_as_absent(
     database: Database, ledger: PostgresLedger, proxy: PostgresProxy
 ) -> None:

@@ -11,6 +11,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
+from tests.support.postgres_wire import READY, error_response, is_whole, next_message, starts_session, statement_of
+
 _HOST = "127.0.0.1"
 _CHUNK = 65_536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: close sends RST
@@ -145,7 +147,8 @@ class _Link:
         self.server = server
         self.backlog = b""
         self.greeted = False
-        self.awaiting_reply = False
+        self.fault: CommitFault | None = None
+        self.reply = b""
         self.orphaned = False
 
     def reset(self) -> None:
@@ -178,22 +181,53 @@ class CommitFault(StrEnum):
     """It is lost with the connection, on both sides: the server rolls back."""
     LATE = "late"
     """The client's connection breaks; the server gets the COMMIT when the test calls ``deliver``."""
+    POOLER_LEAVES = "pooler leaves"
+    """It reaches the server, whose reply a pooler does not get: it says so as PgBouncer does, and hangs up."""
+    POOLER_STAYS = "pooler stays"
+    """The same, but the pooler goes on to serve the connection, as PgCat does."""
+
+
+_WORDS = {
+    CommitFault.POOLER_LEAVES: ("FATAL", "08P01", "server conn crashed?"),
+    CommitFault.POOLER_STAYS: ("ERROR", "58000", "error receiving data from server: SocketError"),
+}
 
 
 class PostgresProxy(TcpProxy):
-    """A proxy that frames the client's messages, to strike at a COMMIT. Traffic has to be unencrypted."""
+    """A proxy that frames the client's messages, to strike at a COMMIT. Traffic has to be unencrypted.
+
+    ``statements`` counts the statements that the last ``strike`` was aimed at, those that passed included.
+    """
 
     def __init__(self, upstream_port: int, upstream_host: str = _HOST) -> None:
         super().__init__(upstream_port, upstream_host)
         self._fault: CommitFault | None = None
+        self._aim = b"commit"
         self._countdown = 0
+        self._meanwhile: Callable[[], object] | None = None
         self._late: list[tuple[_Link, bytes]] = []
         self.struck = threading.Event()
+        self.statements = 0
 
-    def strike(self, fault: CommitFault, *, skip: int = 0) -> None:
-        """Let ``fault`` happen to the next COMMIT, after ``skip`` ones that pass."""
+    def strike(
+        self,
+        fault: CommitFault,
+        *,
+        skip: int = 0,
+        aim: bytes = b"commit",
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
+        """Let ``fault`` happen to the next COMMIT, after ``skip`` ones that pass.
+
+        ``aim`` is how the statement begins, in lower case, where it is not COMMIT: a driver that commits each
+        statement by itself sends none. ``meanwhile`` runs once the server has applied it, before the client
+        hears that its connection is lost.
+        """
         self.struck.clear()
+        self.statements = 0
         self._countdown = skip
+        self._aim = aim
+        self._meanwhile = meanwhile
         self._fault = fault
 
     def cut(self) -> None:
@@ -211,55 +245,59 @@ class PostgresProxy(TcpProxy):
     def from_client(self, link: _Link, data: bytes) -> None:
         """Frame messages, and strike where one is COMMIT."""
         link.backlog += data
-        while (message := _next_message(link)) is not None:
-            if self._fault is None or not _is_commit(message):
+        while (message := self._next(link)) is not None:
+            fault = self._due(message)
+            if fault is None:
                 super().from_client(link, message)
-            elif self._countdown > 0:
-                self._countdown -= 1
-                super().from_client(link, message)
-            else:
-                fault, self._fault = self._fault, None
-                self._strike(link, fault, message)
+            elif not self._strike(link, fault, message):
                 return
 
     def from_server(self, link: _Link, data: bytes) -> None:
-        """Swallow the reply to a COMMIT that was struck, and break the connection."""
-        if link.awaiting_reply:
-            self.struck.set()
+        """Swallow the whole reply to a COMMIT that was struck, and do with the connection what the fault is."""
+        if link.fault is None:
+            super().from_server(link, data)
+            return
+        link.reply += data
+        if not is_whole(link.reply):
+            return
+        if self._meanwhile is not None:
+            self._meanwhile()
+        fault, link.fault = link.fault, None
+        self.struck.set()
+        if fault is CommitFault.APPLIED:
             link.reset()
             return
-        super().from_server(link, data)
+        link.client.sendall(error_response(*_WORDS[fault]))
+        if fault is CommitFault.POOLER_STAYS:
+            link.client.sendall(READY)
+        else:
+            link.close()
 
-    def _strike(self, link: _Link, fault: CommitFault, message: bytes) -> None:
-        match fault:
-            case CommitFault.APPLIED:
-                link.awaiting_reply = True
-                link.server.sendall(message)
-            case CommitFault.LOST:
-                link.reset()
-                self.struck.set()
-            case CommitFault.LATE:
-                self._late.append((link, message))
-                link.orphan()
-                self.struck.set()
+    @staticmethod
+    def _next(link: _Link) -> bytes | None:
+        message, link.backlog = next_message(link.backlog, greeted=link.greeted)
+        link.greeted = link.greeted or (message is not None and starts_session(message))
+        return message
 
+    def _due(self, message: bytes) -> CommitFault | None:
+        fault = None
+        if (statement_of(message) or b"").startswith(self._aim):
+            self.statements += 1
+            self._countdown -= 1
+            if self._countdown < 0:
+                fault, self._fault = self._fault, None
+        return fault
 
-def _next_message(link: _Link) -> bytes | None:
-    """Take the next whole message from the backlog: type byte and length, but a bare length before the greeting."""
-    header = 5 if link.greeted else 4
-    if len(link.backlog) < header:
-        return None
-    (length,) = struct.unpack("!i", link.backlog[header - 4 : header])
-    end = length + header - 4
-    if len(link.backlog) < end:
-        return None
-    message, link.backlog = link.backlog[:end], link.backlog[end:]
-    if not link.greeted:
-        (code,) = struct.unpack("!i", message[4:8])
-        # Anything but a request for TLS or GSS encryption (1234.567x), or a cancellation, starts the session.
-        link.greeted = code >> 16 != 1234
-    return message
-
-
-def _is_commit(message: bytes) -> bool:
-    return message[:1] in {b"Q", b"P"} and b"commit" in message.lower()[:32]
+    def _strike(self, link: _Link, fault: CommitFault, message: bytes) -> bool:
+        """Strike; tell whether the connection goes on for now."""
+        if fault is CommitFault.LOST:
+            link.reset()
+        elif fault is CommitFault.LATE:
+            self._late.append((link, message))
+            link.orphan()
+        else:
+            link.fault, link.reply = fault, b""
+            link.server.sendall(message)
+            return True
+        self.struck.set()
+        return False

@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from consumer.adapters.postgres.failures import connection_failure, statement_failure, text_of
+from consumer.adapters.postgres.failures import connection_failure, refuses_commit, statement_failure, text_of
 from consumer.adapters.postgres.statements import statements
 from consumer.adapters.postgres.watchdog import Watchdog
 from consumer.domain.errors import ConfigurationError, IcehaulError, LedgerUnavailableError, UnknownCommitError
@@ -118,12 +118,12 @@ class Database:
             connection.commit()
         except psycopg.Error as error:
             certain = isinstance(error, errors.IdleInTransactionSessionTimeout) or (
-                error.sqlstate is not None and not connection.closed
+                refuses_commit(error) and not connection.closed
             )
             translated = statement_failure(error, user=self.user) if certain else None
             if translated is not None:
                 raise translated from error
-            message = f"the connection to Postgres at {self.target} broke during COMMIT: {text_of(error)}"
+            message = f"Postgres at {self.target} did not confirm COMMIT: {text_of(error)}"
             if repeatable:
                 raise LedgerUnavailableError(
                     message, remedy="it is done again by itself, which does no harm"

@@ -32,6 +32,20 @@ _PASSING = (
 )
 
 
+# Integrity constraints, the transaction's state, serialization and deadlocks: the server's own refusals.
+_REFUSALS = ("23", "25", "40")
+_COMPLETION_UNKNOWN = "40003"
+
+
+def refuses_commit(error: psycopg.Error) -> bool:
+    """Tell whether the answer to a COMMIT means that it has certainly not landed.
+
+    Any other answer may come from a pooler that lost the server after it had passed the COMMIT on.
+    """
+    state = error.sqlstate
+    return state is not None and state.startswith(_REFUSALS) and state != _COMPLETION_UNKNOWN
+
+
 def text_of(error: BaseException) -> str:
     """Return the server's message on one line."""
     return " ".join(str(error).split())
