@@ -12,7 +12,8 @@ import sys
 from pyspark.sql import SparkSession
 
 
-def main() -> None:
+def session() -> SparkSession:
+    """Start a session with the catalog ``icehaul``."""
     given = os.environ
     builder = (
         SparkSession.builder.master("local[1]")
@@ -40,7 +41,11 @@ def main() -> None:
     }
     for name, value in options.items():
         builder = builder.config(f"{catalog}{name}", value)
-    spark = builder.getOrCreate()
+    return builder.getOrCreate()
+
+
+def main() -> None:
+    spark = session()
     row = spark.sql(
         "SELECT count(*) AS rows, cast(sum(price) AS string) AS price, count(note) AS notes, sum(size(tags)) AS tags,"
         f" cast(min(ts) AS string) AS first, cast(max(ts) AS string) AS last, count(DISTINCT seq) AS numbers"

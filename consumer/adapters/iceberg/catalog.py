@@ -14,7 +14,7 @@ from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.live_files import live_files
 from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rows import CatalogRows
-from consumer.adapters.iceberg.store import StoreFileIO, store_errors
+from consumer.adapters.iceberg.store import StoreFileIO, store_errors, table_errors
 from consumer.adapters.iceberg.tables import check_table, new_metadata
 from consumer.adapters.iceberg.target import Base, Bases
 from consumer.adapters.postgres.database import Database
@@ -96,7 +96,7 @@ class IcebergCatalog:
         base = self._bases.load(table)
         if base is None:
             raise TargetMissingError(f"the table {table} does not exist", remedy="correct the name of the table")
-        with store_errors(self._store, f"reading the manifests of {table}"):
+        with table_errors(self._store, table, f"reading the manifests of {table}"):
             return list(live_files(base.table(self._io), window))
 
     def snapshots(self, table: TableName) -> int:

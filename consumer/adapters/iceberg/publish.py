@@ -24,7 +24,7 @@ from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.live_files import live_files
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.staging import StagedCommit
-from consumer.adapters.iceberg.store import AttemptFiles, store_errors
+from consumer.adapters.iceberg.store import AttemptFiles, table_errors
 from consumer.adapters.iceberg.tables import default_properties, owned_properties
 from consumer.adapters.iceberg.target import Base, Bases
 from consumer.adapters.postgres import publishing
@@ -69,7 +69,7 @@ class Publisher:
         try:
             with (
                 self._failpoints.around("publish.stage"),
-                store_errors(self._store, f"staging the metadata of {base.name}"),
+                table_errors(self._store, base.name, f"staging the metadata of {base.name}"),
             ):
                 staged, snapshot_id = self._stage(base, publication, attempt)
         except StoreUnavailableError:
@@ -100,7 +100,7 @@ class Publisher:
         repeated = read_properties(base.metadata)
         if repeated is None:
             return None
-        with store_errors(self._store, f"reading the manifests of {base.name}"):
+        with table_errors(self._store, base.name, f"reading the manifests of {base.name}"):
             alive = any(live_files(base.table(self._io), repeated.window))
         return repeated.evidence if alive else None
 

@@ -9,7 +9,8 @@ from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 from pyiceberg.io import S3_ENDPOINT, S3_FORCE_VIRTUAL_ADDRESSING, S3_REGION, FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
-from consumer.domain.errors import AccessDeniedError, StoreUnavailableError
+from consumer.domain.errors import AccessDeniedError, DivergenceError, StoreUnavailableError
+from consumer.domain.stream import TableName
 from consumer.settings.connections import StoreSettings
 
 _DENIED = (
@@ -98,6 +99,26 @@ def store_errors(settings: StoreSettings, doing: str) -> Iterator[None]:
         raise StoreUnavailableError(
             f"the object store at {where} failed while {doing}: {_first_line(text)}",
             remedy="check that store.endpoint is reachable and healthy; the step is tried again",
+        ) from error
+
+
+@contextmanager
+def table_errors(settings: StoreSettings, table: TableName, doing: str) -> Iterator[None]:
+    """Translate what pyarrow raises while ``doing`` something with files that a table refers to.
+
+    Raises:
+        DivergenceError: if the store does not hold one of them.
+        AccessDeniedError, StoreUnavailableError: as :func:`store_errors` does.
+    """
+    try:
+        with store_errors(settings, doing):
+            yield
+    except FileNotFoundError as error:
+        raise DivergenceError(
+            f"the table {table} refers to a file that the store does not hold: {_first_line(str(error))}",
+            remedy="find out who deleted it: another engine that wrote to the table may have"
+            " (docs/explanation/jvm-jdbc-catalog.md); restore it, or roll the table back to the newest snapshot that is"
+            " whole, then resume the stream",
         ) from error
 
 
