@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from spark.unit_task import SourceAccess
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The Arrow IPC end-of-stream marker: continuation, then a metadata length of zero."""
 _TAIL_BYTES = 8192
-_BUFFER_BYTES = 1 << 20
 _BLOCK_BYTES = 16 << 20
 """Uncompressed bytes of one block that the server reads, about; ``block_rows`` bounds it too."""
 _ERROR_BODY_BYTES = 16_384
@@ -37,9 +35,8 @@ class UnitStream:
         self._address = address
         self._expected_rows = _server_rows(response, address)
         self._body = _TailingBody(response)
-        self._buffer = io.BufferedReader(self._body, _BUFFER_BYTES)
         with self._translated():
-            self._reader = pa.ipc.open_stream(self._buffer)
+            self._reader = pa.ipc.open_stream(self._body)
         self.schema: pa.Schema = self._reader.schema
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -58,7 +55,7 @@ class UnitStream:
             rows += batch.num_rows
             yield batch
         with self._translated():
-            surplus = self._buffer.read()
+            surplus = self._body.read()
         if surplus or not self._body.tail.endswith(_END_OF_STREAM):
             raise self._broken("it ended without the end-of-stream marker")
         if rows != self._expected_rows:
@@ -172,19 +169,20 @@ def _refusal(response: urllib3.BaseHTTPResponse, address: str) -> IcehaulError:
     return source_error(address, int(code) if code.isdecimal() else None, text)
 
 
-class _TailingBody(io.RawIOBase):
-    """A response's body that remembers its last bytes: they tell a whole stream from a broken one."""
+class _TailingBody:
+    """A response's body as a file for Arrow; its last bytes are kept: they tell a whole stream from a broken one.
+
+    Arrow takes the bytes that ``read`` returns over as they are: a buffer in between would copy every row once more.
+    """
+
+    closed = False
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
-        super().__init__()
         self._response = response
         self.tail = b""
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        chunk = self._response.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        self.tail = chunk[-_TAIL_BYTES:] if len(chunk) >= _TAIL_BYTES else (self.tail + chunk)[-_TAIL_BYTES:]
-        return len(chunk)
+    def read(self, size: int = -1) -> bytes:
+        """Return ``size`` bytes, or what is left of the body where that is less; all of it for -1."""
+        data = self._response.read(size) if size >= 0 else self._response.read()
+        self.tail = data[-_TAIL_BYTES:] if len(data) >= _TAIL_BYTES else (self.tail + data)[-_TAIL_BYTES:]
+        return data

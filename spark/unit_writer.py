@@ -16,6 +16,8 @@ from spark.unit_task import FileLayout
 _COMPRESSION = "zstd"
 _COMPRESSION_LEVEL = 1
 """The files are some percent larger than at the usual level 3, and encoded in two thirds of the time."""
+_DICTIONARY_BYTES = 64 * 1024
+"""A dictionary that grows beyond this is given up: columns of many values encode faster, and smaller, plain."""
 
 
 class UnitWriter:
@@ -98,6 +100,7 @@ class UnitWriter:
                 compression=_COMPRESSION,
                 compression_level=_COMPRESSION_LEVEL,
                 write_page_index=True,
+                dictionary_pagesize_limit=_DICTIONARY_BYTES,
                 store_schema=False,
             )
         return self._parquet

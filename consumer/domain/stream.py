@@ -85,7 +85,7 @@ class BatchBounds:
     rows: int = 5_000_000
     bytes: int = 2 * 1024**3
     window: timedelta = timedelta(days=31)
-    unit_rows: int = 1_000_000
+    unit_rows: int = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,7 @@ class Planner:
         groups = list(
             pack(
                 self._histogram(stream, piece.window, finer),
-                rows=limit,
+                rows=_even(piece.rows, limit),
                 bytes_=stream.bounds.bytes,
                 span=END_OF_TIME - BEGINNING,
             )
@@ -178,6 +178,16 @@ def _share(piece: Slice, position: int, count: int, limit: int) -> Slice:
     """Return the share of one range of an instant's rows: ``limit`` for each range but the last."""
     rows = piece.rows if count == 1 else limit if position < count - 1 else max(0, piece.rows - limit * (count - 1))
     return Slice(window=piece.window, rows=rows, bytes=piece.bytes * rows // piece.rows)
+
+
+def _even(rows: int, limit: int) -> int:
+    """Return the bound that cuts rows into pieces of about one size, as few as ``limit`` allows.
+
+    Pieces run side by side, so a small last one would leave the others alone. The slack of a twentieth is for
+    histogram steps, which are no whole part of a piece.
+    """
+    share = -(-rows // -(-rows // limit))
+    return min(limit, share + share // 20)
 
 
 def _finer(step: Step) -> Step:

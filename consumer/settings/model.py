@@ -45,7 +45,7 @@ class BatchSettings(Section):
     """Uncompressed source bytes of one batch."""
     window: PositiveDuration = timedelta(days=31)
     """Span of the time column in one batch, counted from its first row."""
-    unit_rows: Annotated[int, Field(ge=1, le=100_000_000)] = 1_000_000
+    unit_rows: Annotated[int, Field(ge=1, le=100_000_000)] = 2_000_000
     """Rows of one unit: one Spark task, one data file."""
 
 

@@ -113,8 +113,7 @@ def running_icehaul(bench: Bench, rounds: int, log: Path) -> Iterator[Icehaul]:
     streams = []
     for number in range(rounds + 1):
         stream = _stream(platform.name, TABLE, f"{TABLE}_{number}")
-        # As many parts as the Spark programs that it is compared with get.
-        platform.streams.append(stream | {"batch": {"unit_rows": -(-bench.rows // bench.parts)}})
+        platform.streams.append(stream)
         streams.append(f"{TABLE}_{number}")
     platform.client.command(
         f"CREATE TABLE {platform.name}.{_TICKS_TABLE} ({COLUMNS}) ENGINE = MergeTree PARTITION BY toDate(ts)"

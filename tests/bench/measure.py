@@ -47,17 +47,29 @@ class Measurement:
 def measure(rows: int, groups: Mapping[str, int], run: Callable[[], int]) -> Measurement:
     """Measure ``run``, which returns the bytes that it wrote; ``groups`` names the first process of each family."""
     with _PeakMemory(tuple(groups.values())) as peak:
-        before = {name: cpu_seconds(pid) for name, pid in groups.items()}
+        before = cpu_by_group(groups)
         started = time.perf_counter()
         written = run()
         seconds = time.perf_counter() - started
-        cpu = {name: cpu_seconds(pid) - before[name] for name, pid in groups.items()}
+        cpu = {name: after - before[name] for name, after in cpu_by_group(groups).items()}
     return Measurement(seconds=seconds, rows=rows, bytes_written=written, peak_rss_mib=peak.mib, cpu=cpu)
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU seconds that a process, its descendants, and those of them that have ended, have taken so far."""
-    return sum(_own_ticks(member) for member in family(pid)) / _TICKS
+def cpu_by_group(groups: Mapping[str, int]) -> dict[str, float]:
+    """CPU seconds so far of each group: its first process, its descendants, and those of them that have ended.
+
+    A group that descends from another one (a server from the program that started it) counts for itself alone.
+    """
+    families = {name: set(family(pid)) for name, pid in groups.items()}
+    return {
+        name: sum(_own_ticks(member) for member in members - _nested(members, groups, families, name)) / _TICKS
+        for name, members in families.items()
+    }
+
+
+def _nested(members: set[int], groups: Mapping[str, int], families: Mapping[str, set[int]], name: str) -> set[int]:
+    inner = [families[other] for other, pid in groups.items() if other != name and pid in members]
+    return set().union(*inner)
 
 
 def _own_ticks(pid: int) -> int:

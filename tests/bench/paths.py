@@ -58,7 +58,7 @@ class Bench:
 
     @property
     def parts(self) -> int:
-        """In how many parts the Spark programs and icehaul read the table."""
+        """In how many parts the Spark programs read the table; icehaul is left to its defaults."""
         return self.cores * 2
 
     @property

@@ -16,16 +16,13 @@ from consumer.service.runtime.acknowledge import Acknowledger
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.dispatcher import Dispatcher
 from consumer.service.runtime.handling import Handling
+from consumer.service.runtime.patience import BUSY_SECONDS, IDLE_SECONDS, Patience
 from consumer.service.runtime.ports import DeadLetters, EventSource, Handler, M, Partition, RuntimeMetrics
 from consumer.service.runtime.spans import MessagingSpans
 from consumer.service.runtime.work import Assignment, Task
 from consumer.service.threads import SYSTEM_THREADS, Threads
 from consumer.settings.connections import ConsumerSettings
 
-_IDLE_SECONDS = 0.2
-"""Longest wait in a poll: how late the loop may notice that it should stop."""
-_BUSY_SECONDS = 0.005
-"""Wait in a poll while work is in flight: how late a finished event may be acknowledged."""
 _ABANDON_SECONDS = 2.0
 """How long handlers that were told to give up may take before they are left behind."""
 _CONFIRM_SECONDS = 3.0
@@ -90,6 +87,7 @@ class EventLoop(Generic[M]):
         self._stop_now = threads.signal()
         self._shutdown: Deadline | None = None
         self._beat = self._threads.monotonic()
+        self._patience = Patience()
         self._received = 0
 
     # -------------------------------------------------------------------------------- any thread
@@ -133,8 +131,9 @@ class EventLoop(Generic[M]):
 
     def _turn(self) -> None:
         busy = self._dispatcher.busy or self._acknowledger.waiting
+        wait = self._patience.wait(busy=busy, now=self._threads.monotonic())
         started_ns = time.time_ns()
-        messages = self._source.poll(_BUSY_SECONDS if busy else _IDLE_SECONDS, self._settings.events_per_partition)
+        messages = self._source.poll(wait, self._settings.events_per_partition)
         self._beat = self._threads.monotonic()
         self._metrics.heartbeat()
         if messages:
@@ -221,7 +220,7 @@ class EventLoop(Generic[M]):
                 if not assignment.paused:
                     self._source.pause([assignment.partition])
                     assignment.paused = True
-            self._source.poll(_BUSY_SECONDS, 1)
+            self._source.poll(BUSY_SECONDS, 1)
             self._beat = self._threads.monotonic()
             self._acknowledge()
 
@@ -231,7 +230,7 @@ class EventLoop(Generic[M]):
         self._source.close()
         # Closing normally revokes everything; after a fatal error it may not.
         self.lost(list(self._assignments))
-        self._dispatcher.stop(self._deadline(_IDLE_SECONDS))
+        self._dispatcher.stop(self._deadline(IDLE_SECONDS))
 
     def _abandon(self, assignments: Collection[Assignment]) -> None:
         listening = [assignment for assignment in assignments if not assignment.abandon.is_set()]
@@ -276,7 +275,7 @@ class EventLoop(Generic[M]):
 
     def _wait(self, assignments: Collection[Assignment], deadline: Deadline) -> bool:
         """Wait for running work; meanwhile acknowledge what else is done, and show that the loop lives."""
-        while not self._dispatcher.wait(assignments, deadline.earlier(self._deadline(_BUSY_SECONDS))):
+        while not self._dispatcher.wait(assignments, deadline.earlier(self._deadline(BUSY_SECONDS))):
             self._beat = self._threads.monotonic()
             self._acknowledge()
             if deadline.expired or self._stop_now.is_set():

@@ -117,6 +117,13 @@ def test_batches_are_contiguous_bounded_and_hold_every_row_once(
         assert len(file) <= unit or tied, "only rows that the sequence columns can't tell apart exceed a unit"
 
 
+def test_units_of_one_partition_are_of_about_one_size_and_as_few_as_their_bound_allows() -> None:
+    rows = [Row(ts=NOW - timedelta(days=1, hours=hour), seq=hour) for hour in range(7)]
+    planner, _ = planner_over(rows)
+    (batch,) = planner.batches(stream(bounds=BatchBounds(unit_rows=5)), record(), IDENTITY, NOW)
+    assert [unit.rows for unit in batch.units] == [4, 3]
+
+
 def test_the_same_source_makes_the_same_batches_with_the_same_ids() -> None:
     rows = [Row(ts=NOW - timedelta(days=day, hours=1), seq=day) for day in range(1, 6)]
     planner, _ = planner_over(rows)
