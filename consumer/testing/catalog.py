@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID, uuid4
 
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
@@ -26,7 +27,8 @@ from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Publication, StreamRecord, TargetTable
 from consumer.testing.ledger import MemoryLedger
 
-_Live = tuple[WrittenFile, Window]
+LiveFile = tuple[WrittenFile, Window]
+"""A data file of a table, with the window that its rows lie in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class MemorySnapshot:
 
     id: int
     parent: int | None
-    files: tuple[_Live, ...]
+    files: tuple[LiveFile, ...]
     evidence: Evidence | None = None
 
 
@@ -72,7 +74,7 @@ class MemoryTable:
         evidence, window = self.repeated
         return evidence if any(_overlap(live, window) for _, live in self.live()) else None
 
-    def live(self) -> tuple[_Live, ...]:
+    def live(self) -> tuple[LiveFile, ...]:
         """Return the live files of the current snapshot."""
         return () if self.current is None else self.snapshots[self.current].files
 
@@ -90,17 +92,19 @@ class MemoryCatalog:
         files: Mapping[str, WrittenFile],
         *,
         hit: Callable[[str], None] = lambda _: None,
+        new_uuid: Callable[[], UUID] = uuid4,
     ) -> None:
         self._ledger = ledger
+        self._database = ledger.database
         self._files = files
         self._hit = hit
-        self._lock = threading.RLock()
+        self._new_uuid = new_uuid
         self._ids = itertools.count(1)
         self.tables: dict[TableName, MemoryTable] = {}
 
     def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
         """Load or create the target and compare it with the stream."""
-        with self._lock:
+        with self._database.mutex:
             table = self.tables.get(stream.target)
             if expected_uuid is not None and (table is None or table.uuid != expected_uuid):
                 raise _replaced(stream, table)
@@ -120,7 +124,7 @@ class MemoryCatalog:
 
     def inspect(self, table: TableName) -> TargetTable | None:
         """Load a target with its evidence."""
-        with self._lock:
+        with self._database.mutex:
             known = self.tables.get(table)
             return None if known is None else _target(known)
 
@@ -136,7 +140,7 @@ class MemoryCatalog:
     def publish(self, publication: Publication) -> int:
         """Publish a batch together with its part of the ledger, and return the snapshot id."""
         stream, batch = publication.stream, publication.batch
-        with self._lock:
+        with self._database.mutex:
             table = self.tables.get(stream.target)
             expected = publication.claim.record.target_uuid
             if table is None or (expected is not None and table.uuid != expected):
@@ -147,7 +151,7 @@ class MemoryCatalog:
             snapshot_id = next(self._ids)
         self._hit("publish.after-stage")
 
-        def swap(record: StreamRecord) -> None:
+        def swap(record: StreamRecord) -> Callable[[], None]:
             if self.tables.get(stream.target) is not table or table.version != base:
                 raise BaseMovedError(
                     f"the table {stream.target} has moved on since the batch was staged",
@@ -161,11 +165,9 @@ class MemoryCatalog:
             check_divergence(
                 stream=stream.name, last_upper=record.last_upper, generation=record.generation, evidence=evidence
             )
-            self._hit("publish.before-commit")
-            self._append(table, publication, snapshot_id)
+            return partial(self._append, table, publication, snapshot_id)
 
-        with self._lock:
-            self._ledger.publish(publication, snapshot_id, swap)
+        self._ledger.publish(publication, snapshot_id, swap, before_commit=partial(self._hit, "publish.before-commit"))
         self._hit("publish.after-commit")
         return snapshot_id
 
@@ -176,7 +178,7 @@ class MemoryCatalog:
         window: Window | None,
     ) -> Sequence[str]:
         """Return the live data files of the current snapshot."""
-        with self._lock:
+        with self._database.mutex:
             known = self.tables.get(table)
             if known is None:
                 raise TargetMissingError(f"the table {table} does not exist", remedy="correct its name")
@@ -186,29 +188,42 @@ class MemoryCatalog:
 
     def drop(self, name: TableName) -> None:
         """Drop a table, as somebody might."""
-        with self._lock:
+        with self._changing(name):
             del self.tables[name]
 
     def roll_back(self, name: TableName, snapshot_id: int) -> None:
         """Make an earlier snapshot the current one; properties stay as they are."""
-        with self._lock:
-            table = self.tables[name]
+        with self._changing(name) as table:
             table.current = table.snapshots[snapshot_id].id
             table.version += 1
 
     def add_foreign(self, name: TableName) -> int:
         """Commit a snapshot of another engine, without evidence, on top of the current one."""
-        with self._lock:
-            table = self.tables[name]
+        with self._changing(name) as table:
             return self._commit(table, MemorySnapshot(id=next(self._ids), parent=table.current, files=table.live()))
+
+    def rewrite(self, name: TableName, old: Collection[str], new: Sequence[LiveFile], *, carry: bool) -> int:
+        """Replace live files by others with the same rows, as a compaction does; ``carry`` its parent's evidence."""
+        with self._changing(name) as table:
+            kept = tuple(each for each in table.live() if each[0].path not in old)
+            evidence = table.snapshots[table.current].evidence if carry and table.current is not None else None
+            snapshot = MemorySnapshot(
+                id=next(self._ids), parent=table.current, files=kept + tuple(new), evidence=evidence
+            )
+            return self._commit(table, snapshot)
 
     def expire(self, name: TableName, keep: int) -> None:
         """Remove all but the newest ``keep`` snapshots of the current ancestry."""
-        with self._lock:
-            table = self.tables[name]
+        with self._changing(name) as table:
             kept = list(itertools.islice(table.ancestry(), keep))
             table.snapshots = {snapshot.id: snapshot for snapshot in kept}
             table.version += 1
+
+    @contextmanager
+    def _changing(self, name: TableName) -> Iterator[MemoryTable]:
+        with self._database.mutex:
+            self._database.wait_for(str(name))
+            yield self.tables[name]
 
     def _create(self, stream: Stream, mapping: TableMapping) -> MemoryTable:
         if not stream.create_target:
@@ -219,7 +234,7 @@ class MemoryCatalog:
         table = MemoryTable(
             name=stream.target,
             owner=stream.name,
-            uuid=uuid4(),
+            uuid=self._new_uuid(),
             schema=assign_fresh_schema_ids(mapping.iceberg_schema()),
             partition_by=stream.partition_by,
         )

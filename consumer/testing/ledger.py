@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
-from consumer.domain.errors import DivergenceError, LeaseHeldError
+from consumer.domain.batch import Batch, BatchStatus, WrittenFile
+from consumer.domain.errors import DivergenceError, LeaseHeldError, LedgerUnavailableError
 from consumer.domain.event import Event
 from consumer.domain.fence import Position, check_binding, check_fence, check_window, missing_row
 from consumer.ports import (
@@ -21,85 +21,81 @@ from consumer.ports import (
     StreamState,
     Trigger,
 )
+from consumer.testing.batches import DONE, MemoryBatches
+from consumer.testing.database import MemoryDatabase
+from consumer.testing.outbox import MemoryOutbox
 
-_DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
 _RELAY_CLAIM = timedelta(seconds=10)
+_PATIENCE = timedelta(seconds=22.5)
+"""How long a read-back waits for a transaction under way: three quarters of a lease of 30 s."""
 
 
 def _system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(slots=True)
-class _StoredBatch:
-    record: BatchRecord
-    kind: BatchKind
-    epoch: int
-
-
-@dataclass(slots=True)
-class _StoredMessage:
-    event: Event
-    claimed_until: datetime = field(default=datetime.min.replace(tzinfo=UTC))
-
-
 class MemoryLedger:
     """What :class:`~consumer.adapters.postgres.ledger.PostgresLedger` is, without durability.
 
     ``now`` stands for the server's clock, which judges leases. :meth:`publish` is the ledger's part of the publish
-    transaction, for an in-memory catalog.
+    transaction, for an in-memory catalog; while it is open, it holds the stream's row in ``database``.
     """
 
-    def __init__(self, *, now: Callable[[], datetime] = _system_clock, relay_claim: timedelta = _RELAY_CLAIM) -> None:
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime] = _system_clock,
+        relay_claim: timedelta = _RELAY_CLAIM,
+        database: MemoryDatabase | None = None,
+    ) -> None:
         self._now = now
-        self._relay_claim = relay_claim
-        self._lock = threading.RLock()
+        self.database = database or MemoryDatabase()
         self._streams: dict[str, StreamRecord] = {}
-        self._batches: dict[UUID, _StoredBatch] = {}
+        self._batches = MemoryBatches(now)
         self._files: dict[str, tuple[UUID, str, WrittenFile]] = {}
         self._prefixes: dict[str, UUID] = {}
         self._parked: dict[tuple[str, str], Event] = {}
-        self._outbox: dict[int, _StoredMessage] = {}
-        self._sent = 0
+        self._outbox = MemoryOutbox(now, relay_claim)
 
     def register(self, stream: str) -> StreamRecord:
         """Create the stream's record unless it exists, and return it."""
-        with self._lock:
+        with self.database.mutex:
             return self._streams.setdefault(stream, StreamRecord.unseen(stream, self._now()))
 
     def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
         """Return the records of the streams that have one."""
-        with self._lock:
+        with self.database.mutex:
             return {stream: self._streams[stream] for stream in streams if stream in self._streams}
 
     def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
         """Take the stream's lease and increment its epoch."""
-        with self._lock:
+        with self.database.mutex:
+            try:
+                self.database.wait_for(stream)
+            except LedgerUnavailableError as error:
+                raise _held(stream, "its row is locked by a transaction under way") from error
             known = self._known(stream)
             free = known.lease_expires is None or known.lease_expires <= self._now()
             if not free and known.owner != owner:
-                raise LeaseHeldError(
-                    f"stream {stream}: the lease is not free: {known.owner} holds it until {known.lease_expires}",
-                    remedy="nothing has to be done: the event is held until the lease is free or the work is done",
-                )
+                raise _held(stream, f"{known.owner} holds it until {known.lease_expires}")
             record = self._put(replace(known, owner=owner, lease_expires=self._now() + ttl, epoch=known.epoch + 1))
             return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record)
 
     def renew(self, claim: Claim, ttl: timedelta) -> None:
         """Extend a lease."""
-        with self._lock:
+        with self._row(claim.stream):
             self._put(replace(self._fenced(claim), lease_expires=self._now() + ttl))
 
     def release(self, claim: Claim) -> None:
         """Give a lease back; does nothing if the epoch has moved on."""
-        with self._lock:
+        with self._row(claim.stream):
             known = self._streams.get(claim.stream)
             if known is not None and (known.epoch, known.owner) == (claim.epoch, claim.owner):
                 self._put(replace(known, owner=None, lease_expires=None))
 
     def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID) -> None:
         """Record which tables the stream is between; under the fence."""
-        with self._lock:
+        with self._row(claim.stream):
             known = self._fenced(claim)
             check_binding(
                 stream=claim.stream,
@@ -112,20 +108,20 @@ class MemoryLedger:
 
     def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
         """Record that a batch is being written, and count the attempt; under the fence."""
-        with self._lock:
+        with self._row(claim.stream):
             known = self._fenced(claim)
             stored = self._batches.get(batch.id)
-            if stored is not None and stored.record.status in _DONE:
+            if stored is not None and stored.record.status in DONE:
                 self._check_continues(known, batch)
             attempts = 1 if stored is None else stored.record.attempts + 1
-            fresh = self._record(batch, trigger, status=BatchStatus.WRITING)
-            self._store(claim, batch, replace(fresh, attempts=attempts, ended=None))
+            fresh = self._batches.record(batch, trigger, status=BatchStatus.WRITING)
+            self._batches.put(batch, replace(fresh, attempts=attempts, ended=None), claim.epoch)
 
     def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
         """Record the attempt prefix before it is written to, and its files once they are."""
-        with self._lock:
+        with self._row(claim.stream):
             self._fenced(claim)
-            if batch_id not in self._batches:
+            if self._batches.get(batch_id) is None:
                 raise DivergenceError(
                     f"stream {claim.stream}: batch {batch_id} was never begun", remedy="begin it before staging"
                 )
@@ -140,17 +136,16 @@ class MemoryLedger:
 
     def advance(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:
         """Advance the watermark over an empty window; under the fence."""
-        with self._lock:
+        with self._row(claim.stream):
             known = self._fenced(claim)
             self._check_continues(known, batch)
-            self._store(claim, batch, self._empty(batch, trigger))
+            self._batches.put(batch, self._batches.empty(batch, trigger), claim.epoch)
             self._put(replace(known, watermark=batch.window.upper))
-            for event in outbox:
-                self._send(event)
+            self._outbox.send(outbox)
 
     def fail(self, claim: Claim, batch_id: UUID, error: str) -> None:
         """Record that an attempt failed for certain; does nothing where a newer owner attempts the batch."""
-        with self._lock:
+        with self._row(claim.stream):
             stored = self._batches.get(batch_id)
             if stored is None or stored.epoch != claim.epoch or stored.record.status is not BatchStatus.WRITING:
                 return
@@ -158,21 +153,19 @@ class MemoryLedger:
 
     def resolve(self, stream: str, batch_id: UUID) -> BatchRecord | None:
         """Read a batch; there is no open transaction to be waited out."""
-        with self._lock:
+        with self._row(stream, patience=_PATIENCE):
             self._known(stream)
             stored = self._batches.get(batch_id)
             return None if stored is None or stored.record.stream != stream else stored.record
 
     def batches(self, stream: str, limit: int) -> Sequence[BatchRecord]:
         """Return the stream's latest batches, newest first."""
-        with self._lock:
-            found = [stored.record for stored in self._batches.values() if stored.record.stream == stream]
-            found.sort(key=lambda record: (record.started, record.window.upper), reverse=True)
-            return found[:limit]
+        with self.database.mutex:
+            return self._batches.latest(stream, limit)
 
     def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> None:
         """Halt a stream; with ``epoch`` only if it is still the stream's."""
-        with self._lock:
+        with self._row(stream):
             known = self._streams.get(stream)
             if epoch is not None and (known is None or known.epoch != epoch):
                 return
@@ -187,65 +180,84 @@ class MemoryLedger:
 
     def resume(self, stream: str) -> None:
         """Make a halted stream active again and move its parked events to the outbox."""
-        with self._lock:
+        with self._row(stream):
             known = self._known(stream)
             self._put(replace(known, state=StreamState.ACTIVE, halt_reason=None, halt_remedy=None))
-            for key in [key for key in self._parked if key[0] == stream]:
-                self._send(self._parked.pop(key))
+            self._outbox.send([self._parked.pop(key) for key in list(self._parked) if key[0] == stream])
 
     def park(self, event: Event) -> None:
         """Keep an event of a halted stream; where it was resumed in the meantime, put it into the outbox."""
-        with self._lock:
+        with self._row(event.stream):
             if self._known(event.stream).state is StreamState.HALTED:
                 self._parked.setdefault((event.stream, event.id), event)
             else:
-                self._send(event)
+                self._outbox.send([event])
 
     def parked(self, stream: str) -> Sequence[Event]:
         """Return the events kept for a halted stream, oldest first."""
-        with self._lock:
+        with self.database.mutex:
             return [event for (owner, _), event in self._parked.items() if owner == stream]
 
     def outbox(self, limit: int) -> Sequence[OutboxMessage]:
         """Return events that are not relayed yet, oldest first, and keep them from other relays for a while."""
-        with self._lock:
-            now = self._now()
-            free = [number for number, message in self._outbox.items() if message.claimed_until <= now]
-            chosen = sorted(free)[:limit]
-            for number in chosen:
-                self._outbox[number].claimed_until = now + self._relay_claim
-            return [OutboxMessage(number=number, event=self._outbox[number].event) for number in chosen]
+        with self.database.mutex:
+            return self._outbox.take(limit)
 
     def relayed(self, numbers: Sequence[int]) -> None:
         """Remove outbox messages that Kafka has acknowledged."""
-        with self._lock:
-            for number in numbers:
-                self._outbox.pop(number, None)
+        with self.database.mutex:
+            self._outbox.remove(numbers)
 
-    def publish(self, publication: Publication, snapshot_id: int, swap: Callable[[StreamRecord], None]) -> None:
+    def publish(
+        self,
+        publication: Publication,
+        snapshot_id: int,
+        swap: Callable[[StreamRecord], Callable[[], None]],
+        *,
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> None:
         """Do the ledger's part of a publish: fence, ``swap`` the table's metadata, record; all of it or nothing.
 
-        ``swap`` is given the locked record; what it raises leaves the ledger as it was.
+        ``swap`` is given the locked record, and returns what its part of the commit does; what it raises, or
+        ``before_commit`` does, leaves the ledger as it was. The target's row is held as well as the stream's.
 
         Raises:
-            FencedError, DivergenceError, UnknownCommitError: as the real ledger's ``fence`` does.
+            FencedError, DivergenceError, UnknownCommitError, LedgerUnavailableError: as the real publish does.
         """
+        batch = publication.batch
+        with self.database.transaction(batch.stream, str(publication.stream.target)) as transaction:
+            with self.database.mutex:
+                known = self._fenced(publication.claim)
+                self._check_continues(known, batch)
+                swapped = swap(known)
+
+            def effect() -> None:
+                swapped()
+                self.landed(publication, snapshot_id)
+
+            transaction.effect = effect
+            before_commit()
+
+    def landed(self, publication: Publication, snapshot_id: int) -> None:
+        """Record a publish at the moment when its transaction commits."""
         batch, claim = publication.batch, publication.claim
-        with self._lock:
-            known = self._fenced(claim)
-            self._check_continues(known, batch)
-            swap(known)
-            record = replace(
-                self._record(batch, publication.trigger, status=BatchStatus.PUBLISHED),
-                rows=publication.fingerprint.rows,
-                bytes=sum(file.bytes for file in publication.files),
-                digest=publication.fingerprint.hex,
-                snapshot_id=snapshot_id,
-            )
-            self._store(claim, batch, record)
-            self._put(replace(known, watermark=batch.window.upper, last_upper=batch.window.upper))
-            for event in publication.outbox:
-                self._send(event)
+        record = replace(
+            self._batches.record(batch, publication.trigger, status=BatchStatus.PUBLISHED),
+            rows=publication.fingerprint.rows,
+            bytes=sum(file.bytes for file in publication.files),
+            digest=publication.fingerprint.hex,
+            snapshot_id=snapshot_id,
+        )
+        self._batches.put(batch, record, claim.epoch)
+        known = self._known(batch.stream)
+        self._put(replace(known, watermark=batch.window.upper, last_upper=batch.window.upper))
+        self._outbox.send(publication.outbox)
+
+    @contextmanager
+    def _row(self, stream: str, *, patience: timedelta | None = None) -> Iterator[None]:
+        with self.database.mutex:
+            self.database.wait_for(stream, patience=patience)
+            yield
 
     def _known(self, stream: str) -> StreamRecord:
         record = self._streams.get(stream)
@@ -265,73 +277,24 @@ class MemoryLedger:
         return known
 
     def _check_continues(self, known: StreamRecord, batch: Batch) -> None:
-        stored = self._batches.get(batch.id)
         check_window(
             batch,
             Position(
                 watermark=known.watermark,
                 generation=known.generation,
-                status=None if stored is None else stored.record.status,
-                overlapped=any(self._overlaps(other, batch) for other in self._batches.values()),
+                status=self._batches.status(batch.id),
+                overlapped=self._batches.overlaps(batch),
             ),
         )
-
-    @staticmethod
-    def _overlaps(other: _StoredBatch, batch: Batch) -> bool:
-        record = other.record
-        return (
-            (record.stream, record.generation) == (batch.stream, batch.generation)
-            and other.kind is BatchKind.WINDOW
-            and record.status in _DONE
-            and record.window.upper > batch.window.lower
-            and record.window.lower < batch.window.upper
-        )
-
-    def _record(self, batch: Batch, trigger: Trigger, *, status: BatchStatus) -> BatchRecord:
-        stored = self._batches.get(batch.id)
-        now = self._now()
-        again = stored is not None and status is not BatchStatus.WRITING
-        return BatchRecord(
-            batch_id=batch.id,
-            stream=batch.stream,
-            window=batch.window,
-            generation=batch.generation,
-            status=status,
-            rows=0,
-            bytes=0,
-            digest=None,
-            snapshot_id=None,
-            attempts=1 if stored is None else stored.record.attempts,
-            error=None,
-            trace_id=trigger.trace_id,
-            started=stored.record.started if again and stored is not None else now,
-            ended=now,
-        )
-
-    def _empty(self, batch: Batch, trigger: Trigger) -> BatchRecord:
-        record = self._record(batch, trigger, status=BatchStatus.EMPTY)
-        if batch.id in self._batches:
-            return record
-        for stored in self._batches.values():
-            before = stored.record
-            if (before.stream, before.generation, before.status) == (
-                batch.stream,
-                batch.generation,
-                BatchStatus.EMPTY,
-            ) and before.window.upper == batch.window.lower:
-                del self._batches[before.batch_id]
-                window = replace(batch.window, lower=before.window.lower)
-                return replace(record, window=window, started=before.started, attempts=before.attempts)
-        return record
-
-    def _store(self, claim: Claim, batch: Batch, record: BatchRecord) -> None:
-        self._batches[batch.id] = _StoredBatch(record=record, kind=batch.kind, epoch=claim.epoch)
 
     def _put(self, record: StreamRecord) -> StreamRecord:
         record = replace(record, updated=self._now())
         self._streams[record.stream] = record
         return record
 
-    def _send(self, event: Event) -> None:
-        self._sent += 1
-        self._outbox[self._sent] = _StoredMessage(event=event)
+
+def _held(stream: str, by: str) -> LeaseHeldError:
+    return LeaseHeldError(
+        f"stream {stream}: the lease is not free: {by}",
+        remedy="nothing has to be done: the event is held until the lease is free or the work is done",
+    )

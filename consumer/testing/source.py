@@ -1,22 +1,21 @@
-"""A hot tier in memory, and an engine that writes its rows into files in memory."""
+"""A hot tier in memory."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from consumer.domain.batch import Batch, SequenceRange, Unit, WrittenFile
-from consumer.domain.errors import IcehaulError, SourceMissingError
+from consumer.domain.errors import SourceMissingError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.inventory import Inventory, Partition, PartitionContent
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.window import PartitionBy, Window
-from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step, TargetTable, UnitReport
+from consumer.domain.window import MICROSECOND, PartitionBy, Window
+from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step
 
 ROW_BYTES = 100
 """What every row of the fake weighs."""
@@ -49,20 +48,87 @@ def fingerprint_of(rows: Iterable[Row]) -> Fingerprint:
     return sum((row.fingerprint() for row in rows), EMPTY)
 
 
-class MemorySource:
-    """A hot tier of tables in memory; time stands still until a test moves it."""
+@dataclass(slots=True, kw_only=True)
+class _Parts:
+    """What the parts of one partition tell, rows and times apart."""
 
-    def __init__(self, now: datetime) -> None:
+    min_block: int
+    max_block: int
+    data_version: int = 0
+    modified: datetime
+
+
+class MemorySource:
+    """A hot tier of tables in memory, partitioned by day; time stands still until a test moves it.
+
+    Besides the port ``Source`` this is the emitter's ``InventorySource``.
+    """
+
+    def __init__(self, now: datetime, *, new_uuid: Callable[[], UUID] = uuid4) -> None:
         self.time = now
         self.tables: dict[TableName, list[Row]] = {}
         self.files: dict[str, list[Row]] = {}
         self.queries = 0
+        self._new_uuid = new_uuid
         self._uuids: dict[TableName, UUID] = {}
+        self._parts: dict[tuple[TableName, datetime], _Parts] = {}
+        self._blocks = 0
 
     def create(self, table: TableName, rows: Iterable[Row] = ()) -> None:
         """Create a table with rows; a second time makes it another table."""
-        self.tables[table] = list(rows)
-        self._uuids[table] = uuid4()
+        self.tables[table] = []
+        self._uuids[table] = self._new_uuid()
+        self.insert(table, rows)
+
+    def insert(self, table: TableName, rows: Iterable[Row]) -> None:
+        """Insert rows: one block, and one new part in each partition that they belong to."""
+        self._blocks += 1
+        added = list(rows)
+        self.tables[table] += added
+        for day in {_day(row) for row in added}:
+            parts = self._parts.setdefault(
+                (table, day), _Parts(min_block=self._blocks, max_block=self._blocks, modified=self.time)
+            )
+            parts.max_block, parts.modified = self._blocks, self.time
+
+    def delete(self, table: TableName, doomed: Callable[[Row], bool]) -> list[Row]:
+        """Delete rows by a mutation, and return them; partitions that become empty are gone."""
+        self._blocks += 1
+        gone = [row for row in self.tables[table] if doomed(row)]
+        self.tables[table] = [row for row in self.tables[table] if not doomed(row)]
+        for day in {_day(row) for row in gone}:
+            parts = self._parts.get((table, day))
+            if parts is not None:
+                parts.data_version, parts.modified = self._blocks, self.time
+        return gone
+
+    def inventory(self, stream: Stream) -> Inventory:
+        """List the partitions of a stream's source table."""
+        self.describe(stream.source)
+        days: dict[datetime, list[datetime]] = {}
+        for row in self.tables[stream.source]:
+            days.setdefault(_day(row), []).append(row.ts)
+        return Inventory(
+            table=stream.source,
+            partitions=tuple(self._partition(stream.source, day, days[day]) for day in sorted(days)),
+            period=PartitionBy.DAY,
+            precision=MICROSECOND,
+        )
+
+    def _partition(self, table: TableName, day: datetime, times: list[datetime]) -> Partition:
+        parts = self._parts.get((table, day)) or _Parts(min_block=0, max_block=0, modified=max(times))
+        return Partition(
+            id=f"{day:%Y%m%d}",
+            content=PartitionContent(
+                rows=len(times),
+                min_block=parts.min_block,
+                max_block=parts.max_block,
+                data_version=parts.data_version,
+            ),
+            modified=parts.modified,
+            first=min(times),
+            last=max(times),
+        )
 
     def now(self) -> datetime:
         """Return the fake's time."""
@@ -135,56 +201,8 @@ class MemorySource:
         return (hot - cold).total(), (cold - hot).total()
 
 
-class MemoryEngine:
-    """Writes units as lists of rows into the source's ``files``, at least once, under paths of their own."""
-
-    def __init__(self, source: MemorySource) -> None:
-        self._source = source
-        self._lock = threading.Lock()
-        self.failures: list[IcehaulError] = []
-        self.cancelled: list[UUID] = []
-        self.written: dict[str, WrittenFile] = {}
-        self.jobs = 0
-
-    def write(
-        self,
-        *,
-        stream: Stream,
-        mapping: TableMapping,
-        target: TargetTable,
-        batch: Batch,
-        prefix: str,
-        traceparent: str | None,
-    ) -> Sequence[UnitReport]:
-        """Write the units of a batch; raises the next of ``failures`` instead, while there are any."""
-        del mapping, target, traceparent
-        with self._lock:
-            self.jobs += 1
-            if self.failures:
-                raise self.failures.pop(0)
-        return [report for unit in batch.units for report in self._write(stream, unit, prefix)]
-
-    def _write(self, stream: Stream, unit: Unit, prefix: str) -> list[UnitReport]:
-        rows = [row for row in self._source.rows(stream, unit.window) if _within(row, unit.sequence)]
-        if not rows:
-            return []
-        path = f"{prefix}/{unit.index}-{uuid4()}.parquet"
-        self._source.files[path] = rows
-        file = WrittenFile(unit=unit.index, path=path, bytes=len(rows) * ROW_BYTES, fingerprint=fingerprint_of(rows))
-        self.written[path] = file
-        return [UnitReport(file=file, started_ns=0, ended_ns=1)]
-
-    def cancel(self, batch_id: UUID) -> None:
-        """Remember what was cancelled."""
-        self.cancelled.append(batch_id)
-
-
-def _within(row: Row, sequence: SequenceRange | None) -> bool:
-    if sequence is None:
-        return True
-    above = sequence.lower is None or row.seq >= int(sequence.lower[0])
-    below = sequence.upper is None or row.seq < int(sequence.upper[0])
-    return above and below
+def _day(row: Row) -> datetime:
+    return PartitionBy.DAY.floor(row.ts)
 
 
 _FIXED: Mapping[Step, timedelta] = {

@@ -93,7 +93,12 @@ def ledger(kind: str, request: pytest.FixtureRequest) -> Ledger:
 def publish(ledger: Ledger, request: pytest.FixtureRequest) -> Publish:
     def through(publication: Publication, swap: Callable[[StreamRecord], None] = no_swap) -> None:
         if isinstance(ledger, MemoryLedger):
-            ledger.publish(publication, SNAPSHOT, swap)
+
+            def swapped(record: StreamRecord) -> Callable[[], None]:
+                swap(record)
+                return lambda: None
+
+            ledger.publish(publication, SNAPSHOT, swapped)
             return
         database: Database = request.getfixturevalue("database")
         with database.transaction() as connection:

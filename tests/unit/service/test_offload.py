@@ -28,8 +28,9 @@ from consumer.failpoints.effects import EFFECTS, POINTS
 from consumer.ports import StreamState
 from consumer.service.offload import Offload
 from consumer.testing.catalog import MemoryCatalog
+from consumer.testing.engine import MemoryEngine
 from consumer.testing.ledger import MemoryLedger
-from consumer.testing.source import MemoryEngine, MemorySource, Row
+from consumer.testing.source import MemorySource, Row
 from consumer.testing.telemetry import MemoryMetrics
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)

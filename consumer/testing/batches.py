@@ -1,0 +1,104 @@
+"""The batches of a ledger in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from consumer.domain.batch import Batch, BatchKind, BatchStatus
+from consumer.ports import BatchRecord, Trigger
+
+DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
+"""States that a batch does not leave."""
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredBatch:
+    """A batch with what no caller of the ledger is shown: its kind, and the epoch of its latest attempt."""
+
+    record: BatchRecord
+    kind: BatchKind
+    epoch: int
+
+
+class MemoryBatches:
+    """What ``offload_batches`` holds; the ledger's mutex protects it."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._stored: dict[UUID, StoredBatch] = {}
+
+    def get(self, batch_id: UUID) -> StoredBatch | None:
+        """Return a batch."""
+        return self._stored.get(batch_id)
+
+    def status(self, batch_id: UUID) -> BatchStatus | None:
+        """Return a batch's status, ``None`` where it is unknown."""
+        stored = self._stored.get(batch_id)
+        return None if stored is None else stored.record.status
+
+    def latest(self, stream: str, limit: int) -> Sequence[BatchRecord]:
+        """Return a stream's latest batches, newest first."""
+        found = [stored.record for stored in self._stored.values() if stored.record.stream == stream]
+        found.sort(key=lambda record: (record.started, record.window.upper), reverse=True)
+        return found[:limit]
+
+    def overlaps(self, batch: Batch) -> bool:
+        """Tell whether a window of the same generation that is done overlaps the batch's."""
+        return any(_overlaps(stored, batch) for stored in self._stored.values())
+
+    def put(self, batch: Batch, record: BatchRecord, epoch: int) -> None:
+        """Store a batch under an epoch."""
+        self._stored[batch.id] = StoredBatch(record=record, kind=batch.kind, epoch=epoch)
+
+    def record(self, batch: Batch, trigger: Trigger, *, status: BatchStatus) -> BatchRecord:
+        """Return the record of a batch that takes on a status now."""
+        stored = self._stored.get(batch.id)
+        now = self._now()
+        again = stored is not None and status is not BatchStatus.WRITING
+        return BatchRecord(
+            batch_id=batch.id,
+            stream=batch.stream,
+            window=batch.window,
+            generation=batch.generation,
+            status=status,
+            rows=0,
+            bytes=0,
+            digest=None,
+            snapshot_id=None,
+            attempts=1 if stored is None else stored.record.attempts,
+            error=None,
+            trace_id=trigger.trace_id,
+            started=stored.record.started if again and stored is not None else now,
+            ended=now,
+        )
+
+    def empty(self, batch: Batch, trigger: Trigger) -> BatchRecord:
+        """Return the record of an empty window; it takes in an empty one that ends where it begins."""
+        record = self.record(batch, trigger, status=BatchStatus.EMPTY)
+        if batch.id in self._stored:
+            return record
+        for stored in self._stored.values():
+            before = stored.record
+            if (before.stream, before.generation, before.status) == (
+                batch.stream,
+                batch.generation,
+                BatchStatus.EMPTY,
+            ) and before.window.upper == batch.window.lower:
+                del self._stored[before.batch_id]
+                window = replace(batch.window, lower=before.window.lower)
+                return replace(record, window=window, started=before.started, attempts=before.attempts)
+        return record
+
+
+def _overlaps(other: StoredBatch, batch: Batch) -> bool:
+    record = other.record
+    return (
+        (record.stream, record.generation) == (batch.stream, batch.generation)
+        and other.kind is BatchKind.WINDOW
+        and record.status in DONE
+        and record.window.upper > batch.window.lower
+        and record.window.lower < batch.window.upper
+    )

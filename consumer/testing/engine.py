@@ -1,0 +1,97 @@
+"""An engine that writes the rows of a hot tier in memory into files in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from consumer.domain.batch import Batch, SequenceRange, Unit, WrittenFile
+from consumer.domain.errors import EngineFailedError, IcehaulError
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream
+from consumer.ports import TargetTable, UnitReport
+from consumer.testing.source import ROW_BYTES, MemorySource, Row, fingerprint_of
+
+
+class MemoryEngine:
+    """Writes units as lists of rows into the source's ``files``, at least once, under paths of their own.
+
+    ``hit`` is called at ``engine.unit`` before each unit is read; what it raises ends the job, with the files of the
+    units before it on the store. Engines of several processes share a store by sharing ``written``.
+    """
+
+    def __init__(
+        self,
+        source: MemorySource,
+        *,
+        written: dict[str, WrittenFile] | None = None,
+        hit: Callable[[str], None] = lambda _: None,
+        new_uuid: Callable[[], UUID] = uuid4,
+    ) -> None:
+        self._source = source
+        self._hit = hit
+        self._new_uuid = new_uuid
+        self._lock = threading.Lock()
+        self._running: list[_Job] = []
+        self.failures: list[IcehaulError] = []
+        self.cancelled: list[UUID] = []
+        self.written: dict[str, WrittenFile] = {} if written is None else written
+        self.jobs = 0
+
+    def write(
+        self,
+        *,
+        stream: Stream,
+        mapping: TableMapping,
+        target: TargetTable,
+        batch: Batch,
+        prefix: str,
+        traceparent: str | None,
+    ) -> Sequence[UnitReport]:
+        """Write the units of a batch; raises the next of ``failures`` instead, while there are any."""
+        del mapping, target, traceparent
+        job = _Job(batch_id=batch.id)
+        with self._lock:
+            self.jobs += 1
+            if self.failures:
+                raise self.failures.pop(0)
+            self._running.append(job)
+        try:
+            return [report for unit in batch.units for report in self._write(stream, unit, prefix, job)]
+        finally:
+            self._running.remove(job)
+
+    def _write(self, stream: Stream, unit: Unit, prefix: str, job: _Job) -> list[UnitReport]:
+        self._hit("engine.unit")
+        if job.cancelled:
+            raise EngineFailedError(f"batch {job.batch_id} was cancelled", remedy="nothing to do: its owner gave it up")
+        rows = [row for row in self._source.rows(stream, unit.window) if _within(row, unit.sequence)]
+        if not rows:
+            return []
+        path = f"{prefix}/{unit.index}-{self._new_uuid()}.parquet"
+        self._source.files[path] = rows
+        file = WrittenFile(unit=unit.index, path=path, bytes=len(rows) * ROW_BYTES, fingerprint=fingerprint_of(rows))
+        self.written[path] = file
+        return [UnitReport(file=file, started_ns=0, ended_ns=1)]
+
+    def cancel(self, batch_id: UUID) -> None:
+        """Remember what was cancelled; a job of the batch that runs ends with :class:`EngineFailedError`."""
+        self.cancelled.append(batch_id)
+        for job in self._running:
+            job.cancelled = job.cancelled or job.batch_id == batch_id
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Job:
+    batch_id: UUID
+    cancelled: bool = False
+
+
+def _within(row: Row, sequence: SequenceRange | None) -> bool:
+    if sequence is None:
+        return True
+    above = sequence.lower is None or row.seq >= int(sequence.lower[0])
+    below = sequence.upper is None or row.seq < int(sequence.upper[0])
+    return above and below
