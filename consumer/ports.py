@@ -303,8 +303,8 @@ class Ledger(Protocol):
         """Return the stream's latest batches, newest first."""
         ...
 
-    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> None:
-        """Halt a stream; with ``epoch`` only if it is still the stream's."""
+    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> bool:
+        """Halt a stream; with ``epoch`` only if it is still the stream's. Tell whether the stream is halted now."""
         ...
 
     def resume(self, stream: str) -> None:

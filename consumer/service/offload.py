@@ -213,9 +213,18 @@ class Offload:
         self._metrics.event_handled(event.stream, event.type, "parked")
 
     def _halt(self, event: Event, claim: Claim, error: IcehaulError) -> None:
-        """Halt the stream, and park the event before it counts as done."""
+        """Halt the stream, and park the event before it counts as done.
+
+        Raises:
+            FencedError: if somebody else has taken the stream over: what looked wrong was their progress.
+        """
         with self._failpoints.around("stream.halt"):
-            self._ledger.halt(event.stream, reason=error.message, remedy=error.remedy, epoch=claim.epoch)
+            halted = self._ledger.halt(event.stream, reason=error.message, remedy=error.remedy, epoch=claim.epoch)
+        if not halted:
+            raise FencedError(
+                f"stream {event.stream}: epoch {claim.epoch} is over, so this halts nothing: {error.message}",
+                remedy="nothing has to be done: the new owner goes on from the watermark",
+            )
         self._metrics.state(event.stream, halted=True)
         _log.error("stream halted", stream=event.stream, reason=error.message, remedy=error.remedy)
         self._park(event)

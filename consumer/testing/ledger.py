@@ -163,12 +163,12 @@ class MemoryLedger:
         with self.database.mutex:
             return self._batches.latest(stream, limit)
 
-    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> None:
-        """Halt a stream; with ``epoch`` only if it is still the stream's."""
+    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> bool:
+        """Halt a stream; with ``epoch`` only if it is still the stream's. Tell whether the stream is halted now."""
         with self._row(stream):
             known = self._streams.get(stream)
             if epoch is not None and (known is None or known.epoch != epoch):
-                return
+                return False
             self._put(
                 replace(
                     known or StreamRecord.unseen(stream, self._now()),
@@ -177,6 +177,7 @@ class MemoryLedger:
                     halt_remedy=remedy,
                 )
             )
+            return True
 
     def resume(self, stream: str) -> None:
         """Make a halted stream active again and move its parked events to the outbox."""

@@ -228,7 +228,7 @@ def test_an_old_epoch_can_do_nothing(ledger: Ledger, publish: Publish, claim: Cl
         with pytest.raises(FencedError, match=r"epoch 1.*epoch 2"):
             attempt()
     ledger.fail(claim, planned.id, "the zombie's failure")
-    ledger.halt(STREAM, reason="the zombie's", remedy="none", epoch=claim.epoch)
+    assert not ledger.halt(STREAM, reason="the zombie's", remedy="none", epoch=claim.epoch)
 
     found = current(ledger)
     assert (found.watermark, found.source_uuid, found.state) == (BEGINNING, None, StreamState.ACTIVE)
@@ -451,7 +451,7 @@ def test_a_batch_whose_rows_have_gone_since_it_was_begun_becomes_empty(ledger: L
 def test_a_halted_stream_tells_reason_and_remedy_and_keeps_its_events_until_it_is_resumed(
     ledger: Ledger, claim: Claim
 ) -> None:
-    ledger.halt(STREAM, reason="the table is gone", remedy="restore it", epoch=claim.epoch)
+    assert ledger.halt(STREAM, reason="the table is gone", remedy="restore it", epoch=claim.epoch)
     for number in (1, 2, 2, 3):
         ledger.park(event(f"tick-{number}"))
 
@@ -483,7 +483,7 @@ def test_an_event_that_is_parked_after_the_resume_is_not_lost(ledger: Ledger, cl
 
 
 def test_halting_needs_no_epoch_and_no_record(ledger: Ledger) -> None:
-    ledger.halt("unheard_of", reason="r", remedy="m", epoch=None)
+    assert ledger.halt("unheard_of", reason="r", remedy="m", epoch=None)
 
     assert current(ledger, "unheard_of").state is StreamState.HALTED
 

@@ -169,14 +169,15 @@ class PostgresLedger:
             rows = connection.execute(self._sql["batches"], {"stream": stream, "limit": limit}).fetchall()
         return [batch_record(row) for row in rows]
 
-    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> None:
-        """Halt a stream; with ``epoch`` only if it is still the stream's."""
+    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> bool:
+        """Halt a stream; with ``epoch`` only if it is still the stream's. Tell whether the stream is halted now."""
         name = "halt" if epoch is None else "halt_at_epoch"
         with self._database.transaction(repeatable=True) as connection:
-            connection.execute(
+            halted = connection.execute(
                 self._sql[name],
                 {"stream": stream, "reason": _storable(reason), "remedy": _storable(remedy), "epoch": epoch},
             )
+        return halted.rowcount > 0
 
     def resume(self, stream: str) -> None:
         """Make a halted stream active again and move its parked events to the outbox.

@@ -335,6 +335,26 @@ def test_a_zombie_that_wakes_up_after_its_lease_publishes_nothing(world: World) 
     assert world.cold() == world.hot()
 
 
+def test_a_zombie_that_takes_its_heirs_progress_for_a_divergence_halts_nothing(world: World) -> None:
+    world.insert(*rows(3))
+    real = world.catalog.ensure
+    seen: list[str] = []
+
+    def late(*arguments: object, **named: object) -> object:
+        if not seen:
+            seen.append("the zombie is about to look at the table")
+            world.now[0] += timedelta(minutes=5)
+            world.offload("heir").handle(event(), NEVER)
+        return real(*arguments, **named)  # type: ignore[arg-type]
+
+    world.catalog.ensure = late  # type: ignore[method-assign, assignment]
+    with pytest.raises(FencedError, match="halts nothing"):
+        world.offload("zombie").handle(event(), NEVER)
+    assert world.metrics.values["halted trades"] == 0
+    assert world.ledger.outbox(10) == []
+    assert world.cold() == world.hot()
+
+
 def test_a_revoked_partition_stops_the_work_between_batches(world: World) -> None:
     world.insert(*rows(11))
     abandoned = threading.Event()

@@ -16,8 +16,8 @@ from consumer.domain.type_mapping import map_table
 from consumer.domain.window import BEGINNING, PartitionBy
 from consumer.ports import StreamRecord, StreamState, TargetTable
 from consumer.service.plan import Identity, Planner
-from consumer.testing.ledger import MemoryLedger
 from consumer.testing.engine import MemoryEngine
+from consumer.testing.ledger import MemoryLedger
 from consumer.testing.source import COLUMNS, MemorySource, Row
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
