@@ -104,14 +104,14 @@ class MemoryCatalog:
 
     def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
         """Load or create the target and compare it with the stream."""
+        if expected_uuid is None and stream.target not in self.tables:
+            self._hit("target.before-create")
+            self._create(stream, mapping)
+            self._hit("target.after-create")
         with self._database.mutex:
             table = self.tables.get(stream.target)
-            if expected_uuid is not None and (table is None or table.uuid != expected_uuid):
+            if table is None or (expected_uuid is not None and table.uuid != expected_uuid):
                 raise _replaced(stream, table)
-            if table is None:
-                self._hit("target.before-create")
-                table = self._create(stream, mapping)
-                self._hit("target.after-create")
             if table.owner != stream.name:
                 raise TargetMismatchError(
                     f"stream {stream.name}: the target {stream.target} belongs to the stream {table.owner!r}",
@@ -140,12 +140,12 @@ class MemoryCatalog:
     def publish(self, publication: Publication) -> int:
         """Publish a batch together with its part of the ledger, and return the snapshot id."""
         stream, batch = publication.stream, publication.batch
+        self._hit("publish.before-stage")
         with self._database.mutex:
             table = self.tables.get(stream.target)
             expected = publication.claim.record.target_uuid
             if table is None or (expected is not None and table.uuid != expected):
                 raise _replaced(stream, table)
-            self._hit("publish.before-stage")
             base = table.version
             evidence, batch_ids = table.evidence(), {s.evidence.batch_id for s in table.ancestry() if s.evidence}
             snapshot_id = next(self._ids)
@@ -225,7 +225,7 @@ class MemoryCatalog:
             self._database.wait_for(str(name))
             yield self.tables[name]
 
-    def _create(self, stream: Stream, mapping: TableMapping) -> MemoryTable:
+    def _create(self, stream: Stream, mapping: TableMapping) -> None:
         if not stream.create_target:
             raise TargetMissingError(
                 f"stream {stream.name}: the target {stream.target} does not exist, and create_target is off",
@@ -238,8 +238,9 @@ class MemoryCatalog:
             schema=assign_fresh_schema_ids(mapping.iceberg_schema()),
             partition_by=stream.partition_by,
         )
-        self.tables[stream.target] = table
-        return table
+        with self._database.mutex:
+            # Somebody else may have been faster.
+            self.tables.setdefault(stream.target, table)
 
     def _append(self, table: MemoryTable, publication: Publication, snapshot_id: int) -> None:
         batch = publication.batch

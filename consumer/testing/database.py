@@ -51,6 +51,11 @@ class MemoryDatabase:
         self._idle_timeout = idle_timeout.total_seconds()
         self._open: list[MemoryTransaction] = []
 
+    def locked(self, row: str) -> bool:
+        """Tell whether an open transaction holds a row."""
+        with self.mutex:
+            return bool(self._holders((row,)))
+
     def wait_for(self, *rows: str, patience: timedelta | None = None) -> None:
         """Wait until no transaction holds any of the rows; called under the mutex, which keeps them free.
 

@@ -18,8 +18,8 @@ from consumer.testing.source import ROW_BYTES, MemorySource, Row, fingerprint_of
 class MemoryEngine:
     """Writes units as lists of rows into the source's ``files``, at least once, under paths of their own.
 
-    ``hit`` is called at ``engine.unit`` before each unit is read; what it raises ends the job, with the files of the
-    units before it on the store. Engines of several processes share a store by sharing ``written``.
+    ``hit`` is called at the failpoints of the effects ``task.read`` and ``task.close`` of each unit; what it raises
+    ends the job, and leaves on the store what was written. Engines of several processes share a store by ``written``.
     """
 
     def __init__(
@@ -64,16 +64,19 @@ class MemoryEngine:
             self._running.remove(job)
 
     def _write(self, stream: Stream, unit: Unit, prefix: str, job: _Job) -> list[UnitReport]:
-        self._hit("engine.unit")
+        self._hit("task.before-read")
         if job.cancelled:
             raise EngineFailedError(f"batch {job.batch_id} was cancelled", remedy="nothing to do: its owner gave it up")
         rows = [row for row in self._source.rows(stream, unit.window) if _within(row, unit.sequence)]
+        self._hit("task.after-read")
         if not rows:
             return []
+        self._hit("task.before-close")
         path = f"{prefix}/{unit.index}-{self._new_uuid()}.parquet"
         self._source.files[path] = rows
         file = WrittenFile(unit=unit.index, path=path, bytes=len(rows) * ROW_BYTES, fingerprint=fingerprint_of(rows))
         self.written[path] = file
+        self._hit("task.after-close")
         return [UnitReport(file=file, started_ns=0, ended_ns=1)]
 
     def cancel(self, batch_id: UUID) -> None:
