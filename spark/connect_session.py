@@ -48,6 +48,8 @@ _PROPERTIES = {
     "spark.sql.leafNodeDefaultParallelism": "1000000",
     "spark.sql.adaptive.enabled": "false",
 }
+_LOST = (PySparkException, grpc.RpcError, ValueError)
+"""What a call raises that can't be made; gRPC's word for a channel that another thread has closed is the last."""
 _SCHEMA = StructType([StructField(COLUMN, BinaryType())])
 _Function = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -91,7 +93,7 @@ class ConnectSession:
         """Whether the server answers, and still has the session."""
         try:
             self._client.get_configs("spark.app.name")
-        except (PySparkException, grpc.RpcError):
+        except _LOST:
             return False
         return True
 
@@ -134,8 +136,7 @@ class ConnectSession:
             groups = list(self._running)
         for group in groups:
             self._interrupt(group)
-        with contextlib.suppress(PySparkException, grpc.RpcError):
-            self._client.close()
+        self._client.close()
 
     def _prepare(self) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -176,8 +177,11 @@ class ConnectSession:
         return answers
 
     def _interrupt(self, group: str) -> None:
-        with contextlib.suppress(PySparkException, grpc.RpcError):
+        try:
             self._client.interrupt_tag(group)
+        except _LOST:
+            # A server that does not answer would keep our threads waiting: with the channel all their calls end.
+            self._client.close()
 
     @contextmanager
     def _labelled(self, label: JobLabel) -> Iterator[None]:

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 from pyarrow.fs import FileSystem
 from pyiceberg.schema import assign_fresh_schema_ids
 
-from consumer.adapters.spark.access import file_layout, source_access, store_access
+from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access
 from consumer.adapters.spark.engine import SparkEngine
 from consumer.domain.batch import Batch, BatchKind, Unit
 from consumer.domain.clickhouse_sql import quote_text
@@ -24,14 +24,15 @@ from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
-from consumer.domain.unit_query import file_rows, file_structure, fingerprint_query, wire_rows
+from consumer.domain.unit_query import file_rows, file_structure, fingerprint_query, unit_query, wire_rows
 from consumer.domain.window import Window
 from consumer.embedded.endpoints import Endpoints
 from consumer.embedded.stack import EmbeddedStack
 from consumer.ports import TargetTable, UnitReport
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
+from spark.connect_session import ConnectSession
 from spark.object_store import connect, key_of
-from spark.unit_task import JobContext
+from spark.unit_task import JobContext, UnitTask
 from tests.support.spark_connect_server import SparkConnectServer, running_connect_server
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -82,6 +83,13 @@ def remote_engine(endpoints: Endpoints, url: str) -> SparkEngine:
     return SparkEngine(settings, clickhouse_settings(endpoints), store_settings(endpoints))
 
 
+def joined(url: str) -> ConnectSession:
+    """A session on a Spark Connect server, without an engine."""
+    session = open_session(SparkSettings.model_validate({"remote": url}))
+    assert isinstance(session, ConnectSession)
+    return session
+
+
 @dataclass(frozen=True)
 class HotTable:
     """A source table of a test, with everything that offloading it needs."""
@@ -101,6 +109,16 @@ class HotTable:
         name = f"t_{uuid4().hex}"
         client.command(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY ({order_by})")
         return cls.of(endpoints, client, name)
+
+    @classmethod
+    def numbered(cls, endpoints: Endpoints, rows: int) -> HotTable:
+        """A table with a row for each second after ``START``."""
+        table = cls.create(endpoints, "ts DateTime64(6, 'UTC'), number UInt64")
+        table.client.command(
+            f"INSERT INTO {table.stream.source.table}"
+            f" SELECT toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + number, number FROM numbers({rows})"
+        )
+        return table
 
     @classmethod
     def of(cls, endpoints: Endpoints, client: Client, name: str) -> HotTable:
@@ -186,6 +204,12 @@ class HotTable:
             store=store_access(store or store_settings(self.endpoints)),
             layout=file_layout(self.target.schema, spark),
         )
+
+    def task(self, batch: Batch) -> UnitTask:
+        """What the batch's first unit is as a task."""
+        unit = batch.units[0]
+        query = unit_query(self.stream, self.mapping, unit)
+        return UnitTask(index=unit.index, batch_id=str(batch.id), query=query, prefix=self.prefix(batch))
 
     @property
     def store(self) -> FileSystem:

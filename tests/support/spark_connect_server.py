@@ -35,6 +35,7 @@ class SparkConnectServer:
     cores: int = 2
     memory: str = "512m"
     properties: Mapping[str, str] = field(default_factory=dict)
+    token: str | None = None
     port: int = field(default_factory=lambda: free_ports(1)[0])
 
     def __post_init__(self) -> None:
@@ -44,7 +45,10 @@ class SparkConnectServer:
     @property
     def url(self) -> str:
         """What ``spark.remote`` is given."""
-        return f"sc://{LOOPBACK}:{self.port}"
+        # By the address, PySpark's client insists on TLS where there is a token.
+        return (
+            f"sc://{LOOPBACK}:{self.port}" if self.token is None else f"sc://localhost:{self.port}/;token={self.token}"
+        )
 
     def start(self) -> None:
         """Start the server, and wait until a task has run icehaul's code there: the workers are warm then."""
@@ -60,12 +64,22 @@ class SparkConnectServer:
                 return False
             return True
 
-        wait_for(answers, _DEADLINE_S, f"a task on {self.url}, whose log is {self.log}")
+        wait_for(answers, _DEADLINE_S, f"a task on port {self.port}, where the log is {self.log}")
 
     def kill(self) -> None:
         """End the server and its workers at once, as a crash would."""
         assert self.process is not None
         self.process.kill()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the server hang for a block: it takes connections, and answers nothing."""
+        assert self.process is not None
+        self.process.signal_group(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.signal_group(signal.SIGCONT)
 
     def stop(self) -> None:
         """Stop the server with all that it started."""
@@ -99,19 +113,25 @@ class SparkConnectServer:
                 "SPARK_HOME": str(_SPARK),
                 "SPARK_LOCAL_IP": LOOPBACK,
                 "PYSPARK_PYTHON": sys.executable,
-            },
+            }
+            | ({} if self.token is None else {"SPARK_CONNECT_AUTHENTICATE_TOKEN": self.token}),
         )
 
 
 @contextmanager
 def running_connect_server(
-    directory: Path, *, cores: int = 2, memory: str = "512m", properties: Mapping[str, str] | None = None
+    directory: Path,
+    *,
+    cores: int = 2,
+    memory: str = "512m",
+    properties: Mapping[str, str] | None = None,
+    token: str | None = None,
 ) -> Iterator[SparkConnectServer]:
     """Run a server in ``directory``; it ends with the block, and with this process however that ends.
 
-    ``properties`` are further Spark properties.
+    ``properties`` are further Spark properties, ``token`` is what clients have to bring.
     """
-    server = SparkConnectServer(directory, cores=cores, memory=memory, properties=properties or {})
+    server = SparkConnectServer(directory, cores=cores, memory=memory, properties=properties or {}, token=token)
     try:
         server.start()
         yield server
