@@ -8,10 +8,12 @@ from consumer.domain.errors import (
     AccessDeniedError,
     ConfigurationError,
     IcehaulError,
+    SourceChangedError,
     SourceMissingError,
     SourceUnavailableError,
     UnsupportedTypeError,
 )
+from consumer.domain.unit_query import TABLE_CHANGED, TYPES_CHANGED
 from consumer.domain.wire_form import INVALID_TEXT
 
 _CODE = re.compile(r"\b[Cc]ode:\s*(\d+)")
@@ -19,6 +21,21 @@ _VERSION = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)")
 _TEXT_LIMIT = 1000
 
 _THROW_IF = 395
+# What icehaul's own queries throw.
+_GUARDS: dict[str, tuple[type[IcehaulError], str]] = {
+    INVALID_TEXT: (
+        UnsupportedTypeError,
+        (
+            "Iceberg's strings are UTF-8: repair the values, or offload another source table with"
+            " hex(column) or toValidUTF8(column), fed by a materialized view"
+        ),
+    ),
+    TABLE_CHANGED: (SourceChangedError, "put the recorded table back, or give the new one a stream of its own"),
+    TYPES_CHANGED: (
+        SourceUnavailableError,
+        "the step is tried again; if that halts the stream, resume it: the table is described anew then",
+    ),
+}
 _CHECK_SETTINGS = "remove the setting from clickhouse.query_settings, or correct it"
 
 _MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
@@ -75,13 +92,8 @@ def source_error(address: str, code: int | None, text: str) -> IcehaulError:
     # What follows is the expression, compiled: names and numbers that no reader knows.
     detail = _VERSION.sub("", text.strip()).partition(": while executing 'FUNCTION")[0][:_TEXT_LIMIT] or "nothing"
     message = f"ClickHouse at {address} answered: {detail}"
-    if code == _THROW_IF and INVALID_TEXT in text:
-        return UnsupportedTypeError(
-            message,
-            remedy=(
-                "Iceberg's strings are UTF-8: repair the values, or offload another source table with"
-                " hex(column) or toValidUTF8(column), fed by a materialized view"
-            ),
-        )
-    error, remedy = _MEANINGS.get(code or 0, (SourceUnavailableError, "see the server's log; the step is tried again"))
+    meaning = _MEANINGS.get(code or 0, (SourceUnavailableError, "see the server's log; the step is tried again"))
+    if code == _THROW_IF:
+        meaning = next((guard for said, guard in _GUARDS.items() if said in text), meaning)
+    error, remedy = meaning
     return error(message, remedy=remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from pyiceberg.schema import Schema
 from pyiceberg.types import IcebergType, NestedField
@@ -45,9 +46,13 @@ class ColumnMapping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableMapping:
-    """All columns of a stream, in the source's order."""
+    """All columns of a stream, in the source's order.
+
+    ``source_uuid`` is the UUID of the table that was mapped: another one under its name is not read.
+    """
 
     columns: tuple[ColumnMapping, ...]
+    source_uuid: UUID | None = None
 
     def iceberg_schema(self) -> Schema:
         """Return the target's schema with fresh provisional field ids 1…n at the top level.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
+from uuid import UUID
 
 from pyiceberg.types import (
     BooleanType,
@@ -295,9 +296,13 @@ def _check_sequence_column(column: SourceColumn, form: ColumnMapping) -> None:
 
 
 def map_table(
-    columns: Sequence[SourceColumn], *, timestamp_column: str, sequence_columns: Sequence[str] = ()
+    columns: Sequence[SourceColumn],
+    *,
+    timestamp_column: str,
+    sequence_columns: Sequence[str] = (),
+    source_uuid: UUID | None = None,
 ) -> TableMapping:
-    """Map all columns of a source table.
+    """Map all columns of a source table; with its UUID, if queries are to refuse another table under its name.
 
     Raises:
         SourceMissingError: if the time column or a sequence column does not exist.
@@ -317,7 +322,7 @@ def map_table(
             ),
         ) from error
     mapper = _Mapper(first_nested_id=len(columns) + 1)
-    mapping = TableMapping(columns=tuple(_map_column(column, mapper) for column in columns))
+    mapping = TableMapping(columns=tuple(_map_column(column, mapper) for column in columns), source_uuid=source_uuid)
     by_name = {column.name: column for column in mapping.columns}
     for column in sequence:
         _check_sequence_column(column, by_name[column.name])

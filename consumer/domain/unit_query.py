@@ -17,6 +17,9 @@ from consumer.domain.window import Window
 TYPES_CHANGED = "icehaul: the columns' types have changed since the table was described"
 """What the message of a query says that met columns of other types than the mapped ones."""
 
+TABLE_CHANGED = "icehaul: the name means another table than the described one"
+"""What the message of a query says that met another table than the mapped one."""
+
 _SPACE = re.compile(r"\s")
 
 READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
@@ -35,6 +38,8 @@ READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
         "sort_overflow_mode": "throw",
         "decimal_check_overflow": 1,
         "skip_unavailable_shards": 0,
+        # Rows that have arrived meanwhile would be missing.
+        "use_query_cache": 0,
     }
 )
 """Settings for every query of this module; all exist since ClickHouse 24.3."""
@@ -58,7 +63,7 @@ def unit_query(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
     where = window_condition(stream, mapping, unit.window)
     if unit.sequence is not None:
         where += _sequence_condition(stream, mapping, unit.sequence)
-    rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {where} AND {types_unchanged(mapping)}")
+    rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {where} AND {unchanged(stream, mapping)}")
     names = ", ".join(quote_name(column.name) for column in mapping.columns)
     return f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
 
@@ -94,6 +99,27 @@ def window_condition(stream: Stream, mapping: TableMapping, window: Window) -> s
     """Return the condition that a source row lies in a window."""
     column = _column(mapping, stream.timestamp_column)
     return time_type(column.source_type).predicate(quote_name(column.name), window)
+
+
+def unchanged(stream: Stream, mapping: TableMapping) -> str:
+    """Return a condition that is true, or fails the query because it would not read what was mapped."""
+    return f"{types_unchanged(mapping)} AND {table_unchanged(stream, mapping)}"
+
+
+def table_unchanged(stream: Stream, mapping: TableMapping) -> str:
+    """Return a condition that is true, or fails the query because its table has been exchanged or made anew.
+
+    ClickHouse finds a table by its name alone. This is a query of its own, so it is run once, after the name was
+    looked up, and also where no row is read: an empty table in the place of a full one must not pass for "no rows".
+    """
+    if mapping.source_uuid is None:
+        return "1"
+    name = stream.source
+    return (
+        f"(SELECT throwIf(count() != 1, {quote_text(TABLE_CHANGED)}) FROM system.tables"
+        f" WHERE database = {quote_text(name.database)} AND name = {quote_text(name.table)}"
+        f" AND toString(uuid) = {quote_text(str(mapping.source_uuid))}) = 0"
+    )
 
 
 def types_unchanged(mapping: TableMapping) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from consumer.domain.errors import SourceMissingError
+from consumer.domain.errors import SourceChangedError, SourceMissingError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.inventory import Inventory, Partition, PartitionContent
 from consumer.domain.mapping import SourceColumn, TableMapping
@@ -71,6 +71,7 @@ class MemorySource:
         self.queries = 0
         self._new_uuid = new_uuid
         self._uuids: dict[TableName, UUID] = {}
+        self._described: dict[TableName, UUID] = {}
         self._parts: dict[tuple[TableName, datetime], _Parts] = {}
         self._blocks = 0
 
@@ -136,8 +137,7 @@ class MemorySource:
 
     def describe(self, table: TableName) -> SourceTable:
         """Describe a table; all have the same columns."""
-        if table not in self.tables:
-            raise SourceMissingError(f"the source table {table} does not exist", remedy="create it")
+        self._described[table] = self._uuid(table)
         return SourceTable(
             name=table,
             uuid=self._uuids[table],
@@ -148,9 +148,19 @@ class MemorySource:
         )
 
     def rows(self, stream: Stream, window: Window) -> list[Row]:
-        """Return the rows of a window in their order."""
+        """Return the rows of a window in their order; of the table that was described, and no other of its name."""
         self.queries += 1
+        if self._uuid(stream.source) != self._described.get(stream.source, self._uuid(stream.source)):
+            raise SourceChangedError(
+                f"the name {stream.source} means another table than the described one",
+                remedy="put the recorded table back, or give the new one a stream of its own",
+            )
         return sorted(row for row in self.tables[stream.source] if window.contains(row.ts))
+
+    def _uuid(self, table: TableName) -> UUID:
+        if table not in self.tables:
+            raise SourceMissingError(f"the source table {table} does not exist", remedy="create it")
+        return self._uuids[table]
 
     def extent(self, stream: Stream, window: Window) -> Extent:
         """Count the rows of a window."""

@@ -13,17 +13,24 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from consumer.domain.batch import SequenceRange, Unit
-from consumer.domain.errors import CheckFailedError, SourceMissingError, SourceUnavailableError, UnsupportedTypeError
+from consumer.domain.errors import (
+    CheckFailedError,
+    SourceChangedError,
+    SourceMissingError,
+    SourceUnavailableError,
+    UnsupportedTypeError,
+)
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.table_facts import ValueRange
 from consumer.domain.type_mapping import map_table
-from consumer.domain.unit_query import TYPES_CHANGED, unit_query
+from consumer.domain.unit_query import TABLE_CHANGED, TYPES_CHANGED, unit_query
 from consumer.domain.window import BEGINNING, END_OF_TIME, PartitionBy, Window
 from consumer.ports import SequenceReport, Step
 from tests.compat.engines import NEWEST, OLDER, Engine, interpreter
@@ -223,7 +230,13 @@ def trades(engine: Engine) -> TableMapping:
             f" if(number < 2, 'a', 'b'), {number} * 10 + number FROM numbers(4)"
         )
     engine.run(f"INSERT INTO {TRADES} (ts, venue, id) SELECT ts, venue, id FROM {TRADES} WHERE venue = 'a' AND id = 0")
-    return map_table(engine.source.describe(TRADES).columns, timestamp_column="ts", sequence_columns=("venue", "id"))
+    described = engine.source.describe(TRADES)
+    return map_table(
+        described.columns,
+        timestamp_column="ts",
+        sequence_columns=("venue", "id"),
+        source_uuid=described.uuid,
+    )
 
 
 def test_a_table_is_described_with_all_that_it_stores(engine: Engine, trades: TableMapping) -> None:
@@ -396,6 +409,26 @@ def test_a_column_that_was_widened_after_it_was_described_ends_the_query(engine:
 
     with pytest.raises(SourceUnavailableError, match=TYPES_CHANGED):
         engine.source.fingerprint(table.stream, table.mapping, ALWAYS)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_table_that_was_exchanged_after_it_was_described_is_not_read(engine: Engine, rows: int) -> None:
+    name = TableName(database=DATABASE, table=f"exchanged_{rows}")
+    stream = Stream(name="exchanged", source=name, target=name, timestamp_column="ts")
+    for table in (name, f"{name}_other"):
+        engine.run(f"CREATE TABLE {table} (ts DateTime, v Int32) ENGINE = MergeTree ORDER BY ts")
+    engine.run(f"INSERT INTO {name}_other SELECT number, number FROM numbers({rows})")
+    described = engine.source.describe(name)
+    mapping = map_table(described.columns, timestamp_column="ts", source_uuid=described.uuid)
+    assert engine.source.fingerprint(stream, mapping, ALWAYS).rows == 0
+    engine.run(f"EXCHANGE TABLES {name} AND {name}_other")
+
+    with pytest.raises(SourceChangedError, match=TABLE_CHANGED):
+        engine.source.extent(stream, ALWAYS)
+    with pytest.raises(SourceChangedError, match=TABLE_CHANGED):
+        engine.source.fingerprint(stream, mapping, ALWAYS)
+    with pytest.raises(DatabaseError, match=TABLE_CHANGED):
+        engine.read(unit_query(stream, mapping, Unit(index=0, window=ALWAYS, rows=0)), mapping)
 
 
 @pytest.mark.parametrize("type_", ["String", "Nullable(String)", "Array(String)", "Map(String, Int32)"])

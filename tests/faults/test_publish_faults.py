@@ -31,10 +31,10 @@ from consumer.domain.errors import (
 )
 from consumer.domain.window import PartitionBy
 from consumer.embedded.stack import EmbeddedStack
-from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Publication
 from consumer.settings.connections import CatalogSettings, PostgresSettings, StoreSettings
 from tests.support.cold_tier import HOUR, MAPPING, START, IcebergColdTier, iceberg_cold_tier
+from tests.support.interruptions import Interrupt
 from tests.support.tcp_proxy import CommitFault, PostgresProxy, TcpProxy
 
 
@@ -42,20 +42,6 @@ from tests.support.tcp_proxy import CommitFault, PostgresProxy, TcpProxy
 def tier(stack: EmbeddedStack) -> Iterator[IcebergColdTier]:
     with iceberg_cold_tier(stack.endpoints) as real:
         yield real
-
-
-class Interrupt(Failpoints):
-    """Runs something at a failpoint, once."""
-
-    def __init__(self, point: str, act: Callable[[], object]) -> None:
-        super().__init__()
-        self._point = point
-        self._act: Callable[[], object] | None = act
-
-    def hit(self, point: str) -> None:
-        if point == self._point and self._act is not None:
-            act, self._act = self._act, None
-            act()
 
 
 def interrupted(tier: IcebergColdTier, point: str, act: Callable[[], object]) -> IcebergCatalog:
@@ -287,7 +273,6 @@ _CRASH = """
 import pickle, sys
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.postgres.database import Database
-from consumer.failpoints.acting import Failpoints
 from consumer.settings.connections import CatalogSettings
 postgres, store, publication, point = pickle.load(sys.stdin.buffer)
 catalog = IcebergCatalog(

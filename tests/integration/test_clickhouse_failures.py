@@ -136,6 +136,20 @@ def test_an_answer_that_breaks_off_is_a_passing_error(reset: bool) -> None:
     assert type(error) is SourceUnavailableError
 
 
+def test_a_profile_that_caches_results_is_overruled(stack: EmbeddedStack, hot: HotTier, unique_name: str) -> None:
+    table = TableName(database=hot.database, table=unique_name)
+    hot.run(f"CREATE TABLE {table} (ts DateTime, n UInt64) ENGINE = MergeTree ORDER BY ts")
+    stream = Stream(name="s", source=table, target=table, timestamp_column="ts")
+    mapping = map_table(hot.source.describe(table).columns, timestamp_column="ts")
+    profile: dict[str, str | int] = {"use_query_cache": 1, "query_cache_min_query_runs": 0}
+    source = ClickHouseSource(clickhouse_settings(stack).model_copy(update={"query_settings": profile}), STORE)
+
+    for rows in range(3):
+        assert source.fingerprint(stream, mapping, ALWAYS).rows == rows
+        hot.run(f"INSERT INTO {table} VALUES (1, 1)")
+    source.close()
+
+
 def test_a_profile_that_shortens_results_without_an_error_is_overruled(
     stack: EmbeddedStack, hot: HotTier, unique_name: str
 ) -> None:

@@ -25,7 +25,7 @@ from consumer.domain.unit_query import (
     file_structure,
     fingerprint_query,
     sequence_key,
-    types_unchanged,
+    unchanged,
     window_condition,
     wire_rows,
 )
@@ -115,7 +115,7 @@ class ClickHouseSource:
 
     def fingerprint(self, stream: Stream, mapping: TableMapping, window: Window) -> Fingerprint:
         """Return count and full-row digest of the rows in a window."""
-        condition = f"{window_condition(stream, mapping, window)} AND {types_unchanged(mapping)}"
+        condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
         rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
         ((count, digest),) = self._connection.rows(fingerprint_query(mapping, rows))
         return Fingerprint(rows=int(count), digest=int(digest))
@@ -165,7 +165,7 @@ class ClickHouseSource:
         Unlike a fingerprint this needs memory for every distinct row hash on the server.
         """
         structure = file_structure(mapping)
-        condition = f"{window_condition(stream, mapping, window)} AND {types_unchanged(mapping)}"
+        condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
         hot = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
         sides = [(hot, 1), *((file_rows(mapping, self._files.source(path, structure)), -1) for path in paths)]
         hashes = " UNION ALL ".join(
@@ -192,7 +192,7 @@ class ClickHouseSource:
             load_sql(
                 statement,
                 table=quote_table(stream.source),
-                window=f"{window_condition(stream, mapping, window)} AND {types_unchanged(mapping)}",
+                window=f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}",
                 row_bytes=load_sql("row_bytes"),
                 **parts,
             ),
@@ -207,6 +207,7 @@ class ClickHouseSource:
             [column for column in described.columns if column.name in names],
             timestamp_column=stream.timestamp_column,
             sequence_columns=stream.sequence_columns,
+            source_uuid=described.uuid,
         )
 
 

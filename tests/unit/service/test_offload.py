@@ -32,6 +32,7 @@ from consumer.testing.engine import MemoryEngine
 from consumer.testing.ledger import MemoryLedger
 from consumer.testing.source import MemorySource, Row
 from consumer.testing.telemetry import MemoryMetrics
+from tests.support.interruptions import Interrupt
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 FAST = RetryPolicy(attempts=3, initial=timedelta(microseconds=1), maximum=timedelta(microseconds=1))
@@ -389,6 +390,17 @@ def test_a_source_that_was_made_anew_halts_the_stream(world: World) -> None:
     world.source.create(world.streams["trades"].source)
     world.offload().handle(event(), NEVER)
     assert "dropped and made anew" in str(world.ledger.read(["trades"])["trades"].halt_reason)
+
+
+@pytest.mark.parametrize("point", ["stream.before-bind", "batch.before-begin", "batch.before-write"])
+def test_a_source_that_is_made_anew_in_the_middle_is_neither_read_nor_taken_for_empty(world: World, point: str) -> None:
+    world.insert(*rows(3))
+    world.failpoints = Interrupt(point, lambda: world.source.create(world.streams["trades"].source))
+    world.offload().handle(event(), NEVER)
+    record = world.ledger.read(["trades"])["trades"]
+    assert record.state is StreamState.HALTED
+    assert "another table" in str(record.halt_reason)
+    assert record.watermark == BEGINNING
 
 
 def test_a_stream_never_passes_its_upstream_and_is_woken_by_it() -> None:
