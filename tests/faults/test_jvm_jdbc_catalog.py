@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,11 +27,11 @@ from consumer.ports import Claim
 from consumer.settings.connections import CatalogSettings, PostgresSettings
 from tests.support.cold_tier import IcebergColdTier, iceberg_cold_tier
 from tests.support.java_catalog import ROWS, JavaWriter, iceberg_jvm
-from tests.support.tcp_proxy import CommitFault, PostgresProxy
+from tests.support.postgres_proxy import CommitFault, PostgresProxy
 
 DESCRIBED = "1.12.0"
 """The version of Iceberg that the tests and the page describe."""
-UPDATE = b"update iceberg_tables"
+UPDATE = re.compile(b"update iceberg_tables")
 OURS = 3
 """Rows of one of icehaul's batches."""
 
@@ -186,7 +187,7 @@ def insert_with_spark(stack: EmbeddedStack, tier: IcebergColdTier, proxy: Postgr
 def test_a_table_that_was_created_counts_as_failed_and_stays(
     tier: IcebergColdTier, proxy: PostgresProxy, writer: JavaWriter
 ) -> None:
-    proxy.strike(CommitFault.APPLIED, aim=b"insert into iceberg_tables")
+    proxy.strike(CommitFault.APPLIED, aim=re.compile(b"insert into iceberg_tables"))
     assert writer.create(TableName.parse("bronze.other")) == "UncheckedSQLException"
     assert proxy.statements == 2
     assert tier.other.table_exists("bronze.other")

@@ -34,8 +34,8 @@ from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Claim
 from consumer.settings.connections import PostgresSettings
 from tests.support.ledger_values import DAY, STREAM, T0, TTL, batch, publication, trigger
+from tests.support.postgres_proxy import CommitFault, PostgresProxy
 from tests.support.postgres_server import PostgresServer, running_postgres
-from tests.support.tcp_proxy import CommitFault, PostgresProxy
 
 SNAPSHOT = 4_711
 LEASE = timedelta(seconds=2)

@@ -35,7 +35,8 @@ from consumer.ports import Claim, Publication
 from consumer.settings.connections import CatalogSettings, PostgresSettings, StoreSettings
 from tests.support.cold_tier import HOUR, MAPPING, START, IcebergColdTier, iceberg_cold_tier
 from tests.support.interruptions import Interrupt
-from tests.support.tcp_proxy import CommitFault, PostgresProxy, TcpProxy
+from tests.support.postgres_proxy import CommitFault, PostgresProxy
+from tests.support.tcp_proxy import TcpProxy
 
 
 @pytest.fixture
@@ -273,6 +274,7 @@ _CRASH = """
 import pickle, sys
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.postgres.database import Database
+from consumer.failpoints.acting import Failpoints
 from consumer.settings.connections import CatalogSettings
 postgres, store, publication, point = pickle.load(sys.stdin.buffer)
 catalog = IcebergCatalog(

@@ -7,6 +7,9 @@ import struct
 READY = b"Z\0\0\0\5I"
 """ReadyForQuery, outside of a transaction: the end of the reply to a COMMIT."""
 
+ROLLBACK = b"Q\0\0\0\rROLLBACK\0"
+"""The statement that a client ends a transaction with, undoing it."""
+
 
 def next_message(backlog: bytes, *, greeted: bool) -> tuple[bytes | None, bytes]:
     """Split the next whole message of a client from what has arrived: type byte and length, then what it says.
