@@ -19,6 +19,7 @@ from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.ledger import PostgresLedger
 from consumer.adapters.postgres.migrations import migrate
 from consumer.adapters.postgres.publishing import fence, record
+from consumer.adapters.postgres.watchdog import Watchdog
 from consumer.domain.batch import Batch, BatchStatus
 from consumer.domain.errors import (
     AccessDeniedError,
@@ -523,8 +524,10 @@ def test_other_work_on_a_locked_row_is_tried_again_later(
 
 
 def test_an_owner_that_freezes_inside_the_publish_loses_its_transaction_before_its_lease(
-    database: Database, ledger: PostgresLedger, direct: PostgresLedger
+    database: Database, ledger: PostgresLedger, direct: PostgresLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A process that is frozen has no thread that ends its connection: the server has to.
+    monkeypatch.setattr(Watchdog, "_bite", lambda _: None)
     claim = ledger.claim(STREAM, "first", LEASE)
     planned = batch()
     ledger.begin(claim, planned, trigger())

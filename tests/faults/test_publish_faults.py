@@ -29,6 +29,7 @@ from consumer.domain.errors import (
     StoreUnavailableError,
     UnknownCommitError,
 )
+from consumer.domain.event_factory import tick
 from consumer.domain.window import PartitionBy
 from consumer.embedded.stack import EmbeddedStack
 from consumer.ports import Claim, Publication
@@ -115,6 +116,17 @@ def test_a_lost_reply_to_a_commit_that_landed_is_unknown_and_read_back(
         with pytest.raises(UnknownCommitError, match="read back"):
             catalog.publish(step.publication)
     settled(tier, rows=3, batches=1)
+
+
+def test_a_lost_reply_loses_no_event_for_a_dependant(tier: IcebergColdTier, proxy: PostgresProxy) -> None:
+    wake = tick(stream="bars", boundary=START)
+    publication = replace(tier.write(tier.begin()).publication, outbox=[wake])
+    with catalog_behind(tier, proxy) as catalog:
+        catalog.inspect(tier.stream.target)
+        proxy.strike(CommitFault.APPLIED, skip=1)
+        with pytest.raises(UnknownCommitError):
+            catalog.publish(publication)
+    assert [message.event for message in tier.ledger.outbox(10)] == [wake]
 
 
 def test_a_lost_commit_is_unknown_and_a_retry_makes_one_snapshot(tier: IcebergColdTier, proxy: PostgresProxy) -> None:

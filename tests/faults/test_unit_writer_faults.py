@@ -127,6 +127,17 @@ def test_a_whole_stream_is_written_with_the_sum_of_its_row_hashes(bucket: Path, 
     assert [path.name for path in bucket.iterdir()] == [Path(file.path).name]
 
 
+def test_two_attempts_at_a_unit_write_two_files(bucket: Path) -> None:
+    written = []
+    for _ in range(2):
+        with replaying(head(CHUNKED) + chunked(STREAM)) as port:
+            written.append(offload(port))
+
+    paths = {file.path for file in written if isinstance(file, WrittenFile)}
+    assert len(paths) == 2
+    assert {path.name for path in bucket.iterdir()} == {Path(path).name for path in paths}
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

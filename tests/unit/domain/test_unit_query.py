@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 from consumer.domain.batch import SequenceRange, Unit
 from consumer.domain.mapping import SourceColumn, TableMapping
@@ -11,6 +13,7 @@ from consumer.domain.unit_query import (
     file_rows,
     file_structure,
     fingerprint_query,
+    table_unchanged,
     types_unchanged,
     unit_query,
     window_condition,
@@ -71,6 +74,22 @@ def test_files_are_read_as_the_wire_types_and_hashed_by_the_same_expression() ->
     assert file_rows(mapped, "f()") == "SELECT `ts` AS `ts`, `seq` AS `seq`, `venue` AS `venue` FROM f()"
     assert fingerprint_query(mapped, "q") == f"SELECT count() AS rows, sum({mapped.digest_sql()}) AS digest FROM (q)"
     assert mapped.digest_sql() in query()
+
+
+def test_a_null_enters_the_hash_beside_its_default() -> None:
+    columns = [SourceColumn(name="ts", type="DateTime"), SourceColumn(name="size", type="Nullable(Int32)")]
+    mapped = map_table(columns, timestamp_column="ts", sequence_columns=())
+
+    assert "isNull(`size`), ifNull(`size`, defaultValueOfTypeName('Int32'))" in mapped.digest_sql()
+
+
+def test_the_guards_of_types_and_table_stand_in_the_reading_query() -> None:
+    mapped = replace(mapping(), source_uuid=UUID(int=7))
+    text = unit_query(STREAM, mapped, Unit(index=0, window=WINDOW, rows=1))
+
+    assert f" AND {types_unchanged(mapped)}" in text
+    assert f" AND {table_unchanged(STREAM, mapped)}" in text
+    assert "00000000-0000-0000-0000-000000000007" in table_unchanged(STREAM, mapped)
 
 
 def test_the_guard_of_the_types_ignores_how_a_server_lays_out_type_names() -> None:

@@ -113,6 +113,14 @@ def test_without_an_acknowledgement_nothing_is_recorded(world: World) -> None:
     assert (done.ticks, done.closes) == (2, 1)
 
 
+def test_a_close_that_was_not_acknowledged_is_not_recorded(world: World) -> None:
+    world.sink.down = True
+    emitter = world.emitter(settings=EmitterSettings(tick=timedelta(0)))
+    with pytest.raises(BrokerUnavailableError):
+        emitter.run_once()
+    assert world.store.emissions(["trades"]) == []
+
+
 class ForgetfulStore(MemoryEmitterStore):
     """Loses the connection after Kafka has acknowledged and before anything is recorded."""
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consumer.domain.errors import FencedError, InvalidEventError, InvalidReason
+from consumer.domain.errors import BrokerUnavailableError, FencedError, InvalidEventError, InvalidReason
 from consumer.domain.event import Event, EventType
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Handler, Partition
@@ -183,6 +183,14 @@ def test_an_event_that_the_handler_finds_invalid_becomes_a_dead_letter(start: St
     assert bench.metrics.counts["dead_letter unknown-stream"] == 1
 
 
+def test_an_event_is_held_until_its_dead_letter_is_acknowledged(start: Start) -> None:
+    bench = start()
+    bench.letters.failures.extend([BrokerUnavailableError("no answer", remedy="wait")] * 2)
+    bench.source.send(P0, 0, "bad")
+    wait_until(lambda: bench.source.committed == {P0: 1})
+    assert [message.number for message, _ in bench.letters.letters] == [0]
+
+
 def test_lost_partitions_are_abandoned_without_a_commit(start: Start) -> None:
     abandoned = threading.Event()
 
@@ -201,13 +209,15 @@ def test_lost_partitions_are_abandoned_without_a_commit(start: Start) -> None:
 
 
 def test_work_of_an_earlier_assignment_does_not_acknowledge_anything_of_a_later_one(start: Start) -> None:
-    release = threading.Event()
+    release, again = threading.Event(), threading.Event()
     started: list[str] = []
 
     def hang(event: Event, _abandon: Signal) -> None:
         started.append(event.id)
         if len(started) == 1:
             release.wait(20)  # a handler that does not listen
+        elif event.id.endswith("@5"):
+            again.wait(20)
 
     bench = start(hang)
     bench.source.send(P0, 5, "a")
@@ -218,8 +228,12 @@ def test_work_of_an_earlier_assignment_does_not_acknowledge_anything_of_a_later_
     bench.source.send(P0, 6, "b")
     wait_until(lambda: len(started) == 2)
     assert started[1].endswith("@6"), "the stream's earlier handler still runs: its lane is taken"
-    assert not bench.source.committed
     release.set()
+    wait_until(lambda: len(started) == 3)
+    turns = bench.metrics.counts["heartbeat"]
+    wait_until(lambda: bench.metrics.counts["heartbeat"] > turns + 3)
+    assert not bench.source.committed, "what is done of the earlier assignment is not done of this one"
+    again.set()
     wait_until(lambda: bench.source.committed == {P0: 7})
     assert len(started) == 3
 
