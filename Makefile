@@ -16,6 +16,7 @@ ROWS ?= 3000000
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
 BENCH_ARGS ?=
+MUTANTS_ARGS ?=
 
 .PHONY: help
 help: ## Show this help
@@ -76,6 +77,10 @@ compat: $(VENV)/.dev $(COMPAT_ENGINES:%=.venvs/chdb-%/.installed) ## Run icehaul
 .PHONY: memory
 memory: $(VENV)/.dev ## Offload 1,000,000 generated trades and print seconds and peak memory
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_offload.py -k million
+
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Plant each known bug in a copy and check that the tests catch it (some minutes)
+	@$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## Compare with the ceilings and with what icehaul replaces (ROWS=3000000)

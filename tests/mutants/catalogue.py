@@ -1,0 +1,8 @@
+"""All planted bugs."""
+
+from __future__ import annotations
+
+from tests.mutants import event_bugs, ledger_bugs, publish_bugs, read_bugs
+from tests.mutants.bug import Bug
+
+BUGS: tuple[Bug, ...] = (*publish_bugs.BUGS, *ledger_bugs.BUGS, *read_bugs.BUGS, *event_bugs.BUGS)
