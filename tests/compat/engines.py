@@ -39,7 +39,13 @@ OLDER = ("24.5", "24.8", "25.8")
 
 _SETTINGS = ClickHouseSettings(host="127.0.0.1", password=SecretStr(""))
 _JSON_NUMBERS = {"output_format_json_quote_64bit_integers": 0, "output_format_json_quote_denormals": 0}
-_CREATE_SETTINGS = {"flatten_nested": 0, "allow_suspicious_low_cardinality_types": 1, "mutations_sync": 2}
+# Old engines read a literal of a float only nearly, unless told otherwise.
+_CREATE_SETTINGS = {
+    "flatten_nested": 0,
+    "allow_suspicious_low_cardinality_types": 1,
+    "mutations_sync": 2,
+    "precise_float_parsing": 1,
+}
 
 
 def interpreter(version: str) -> Path:

@@ -81,7 +81,11 @@ class Typed:
             " SETTINGS ratio_of_defaults_for_sparse_serialization = 1"
         )
         instants = (f"toDateTime64('2024-01-01 00:00:{second:02}', 6, 'UTC')" for second in range(len(rows)))
-        selects = (f"SELECT {', '.join((instant, *row))}" for instant, row in zip(instants, rows, strict=True))
+        # Unnamed, equal expressions of several branches of UNION ALL are one to engines of 2024, which then fail.
+        selects = (
+            f"SELECT {instant}, {', '.join(f'{value} AS c{number}' for number, value in enumerate(row))}"
+            for instant, row in zip(instants, rows, strict=True)
+        )
         engine.run(f"INSERT INTO {name} {' UNION ALL '.join(selects)}")
         self.stream = Stream(name="s", source=name, target=name, timestamp_column="ts")
         self.mapping = map_table(engine.source.describe(name).columns, timestamp_column="ts")
@@ -192,7 +196,7 @@ TABLES = st.lists(types(), min_size=1, max_size=4).flatmap(
 
 
 @given(case=TABLES)
-@settings(max_examples=10, derandomize=True, phases=(Phase.generate,))
+@settings(max_examples=30, derandomize=True, phases=(Phase.generate,))
 def test_any_table_has_the_digest_of_its_file(
     engine: Engine, newest: Engine, case: tuple[list[TypedValues], list[tuple[str, ...]]]
 ) -> None:
