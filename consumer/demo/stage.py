@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from consumer.demo.market import BARS, CAPTURES, DATABASE, SILVER, TABLES
+from consumer.domain.duration import format_duration
 from consumer.embedded.endpoints import Endpoints
 from consumer.embedded.process import Launch, ServerProcess
-from consumer.settings.scalars import format_duration
 
 GROUP = "icehaul-demo"
 SETTLE_LAG = timedelta(seconds=1)

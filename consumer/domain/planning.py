@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from consumer.domain.duration import format_duration
+from consumer.domain.phrasing import instant_text
 from consumer.domain.stream import BatchBounds, Stream
 from consumer.domain.window import BEGINNING, PartitionBy, Window
 
@@ -51,7 +53,7 @@ def find_cutoff(stream: Stream, *, event_cutoff: datetime, now: datetime, upstre
         Cutoff(
             instant=event_cutoff,
             reason=CutoffReason.EVENT,
-            detail=f"the event asks for {event_cutoff.isoformat()}",
+            detail=f"the event asks for {instant_text(event_cutoff)}",
         )
     ]
     lagged = now - stream.settle_lag
@@ -59,7 +61,7 @@ def find_cutoff(stream: Stream, *, event_cutoff: datetime, now: datetime, upstre
         Cutoff(
             instant=lagged,
             reason=CutoffReason.SETTLE_LAG,
-            detail=f"server time {now.isoformat()} less the settle lag of {stream.settle_lag}",
+            detail=f"server time {instant_text(now)} less the settle lag of {format_duration(stream.settle_lag)}",
         )
     )
     if stream.row_span:
@@ -67,8 +69,8 @@ def find_cutoff(stream: Stream, *, event_cutoff: datetime, now: datetime, upstre
             Cutoff(
                 instant=lagged - stream.row_span,
                 reason=CutoffReason.ROW_SPAN,
-                detail=f"server time {now.isoformat()} less settle lag and row span"
-                f" ({stream.settle_lag} + {stream.row_span})",
+                detail=f"server time {instant_text(now)} less settle lag and row span"
+                f" ({format_duration(stream.settle_lag)} + {format_duration(stream.row_span)})",
             )
         )
     for name, watermark in upstreams.items():
@@ -77,7 +79,8 @@ def find_cutoff(stream: Stream, *, event_cutoff: datetime, now: datetime, upstre
             Cutoff(
                 instant=covered,
                 reason=CutoffReason.UPSTREAM,
-                detail=f"upstream {name} has been read up to {watermark.isoformat()}",
+                detail=f"upstream {name} "
+                + ("was never read" if watermark == BEGINNING else f"has been read up to {instant_text(watermark)}"),
             )
         )
     return min(candidates, key=lambda candidate: candidate.instant)

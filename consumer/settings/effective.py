@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel, ByteSize, SecretStr
 
+from consumer.domain.duration import format_duration
 from consumer.settings.model import Configuration
 from consumer.settings.origin import Origins
-from consumer.settings.scalars import format_duration
 from consumer.settings.yaml_file import Location
 
 REDACTED = "**********"

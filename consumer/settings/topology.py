@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 
+from consumer.domain.duration import format_duration
 from consumer.settings.explain import sentence
 from consumer.settings.model import Configuration
 from consumer.settings.origin import Origins
-from consumer.settings.scalars import format_duration
 
 
 def check_topology(configuration: Configuration, origins: Origins) -> list[str]:

@@ -8,15 +8,16 @@ from typing import Any
 
 import typer
 import yaml
-from rich.table import Table
 from rich.text import Text
 
+from consumer.domain.duration import format_duration
+from consumer.domain.phrasing import counted
 from consumer.domain.stream import Stream
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption
 from consumer.entrypoints.cli.output import Format, emit
+from consumer.entrypoints.cli.records import Column, Records
 from consumer.settings.effective import EffectiveField, effective
 from consumer.settings.load import load, load_with_origins
-from consumer.settings.scalars import format_duration
 
 _DEFAULT = "default"
 _UNBROKEN = 1 << 20
@@ -43,22 +44,29 @@ def schema() -> None:
 
     An editor with a YAML language server completes and checks a file that begins with
     `# yaml-language-server: $schema=icehaul.schema.json`, where that file holds what this command prints.
+    `icehaul init` writes both.
     """
-    typer.echo((resources.files("schemas") / "config" / "icehaul.json").read_text(encoding="utf-8"), nl=False)
+    typer.echo(schema_text(), nl=False)
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of the configuration file, as it is shipped."""
+    return (resources.files("schemas") / "config" / "icehaul.json").read_text(encoding="utf-8")
 
 
 def streams(config: ConfigOption = None, output: OutputOption = Format.TEXT) -> None:
     """List the configured streams; no server is asked."""
     found = list(load(config).by_name().values())
-    emit(output, text=_table(found) if found else Text("no stream is configured"), data=[_data(one) for one in found])
+    emit(output, text=_listed(found) if found else Text("no stream is configured"), data=[_data(one) for one in found])
 
 
-def _table(found: Sequence[Stream]) -> Table:
-    table = Table(title=f"{len(found)} stream(s)", title_justify="left")
-    for heading in ("stream", "source", "target", "layer", "partition", "settle lag", "upstreams"):
-        table.add_column(heading, overflow="fold")
+def _listed(found: Sequence[Stream]) -> Records:
+    records = Records(
+        counted(len(found), "stream"),
+        [Column(one) for one in ("stream", "source", "target", "layer", "partition", "settle lag", "upstreams")],
+    )
     for one in found:
-        table.add_row(
+        records.add(
             one.name,
             str(one.source),
             str(one.target),
@@ -67,7 +75,7 @@ def _table(found: Sequence[Stream]) -> Table:
             format_duration(one.settle_lag),
             ", ".join(one.upstreams) or "-",
         )
-    return table
+    return records
 
 
 def _data(one: Stream) -> dict[str, Any]:

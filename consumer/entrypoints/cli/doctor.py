@@ -10,7 +10,7 @@ from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError
 from consumer.entrypoints.checkup import check_up, check_without_configuration
 from consumer.entrypoints.cli.doctor_view import doctor_data, doctor_text
-from consumer.entrypoints.cli.options import ConfigOption, OutputOption
+from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format, emit, messages
 from consumer.entrypoints.cli.repair import find_stream
 from consumer.service.doctor.finding import Finding, Severity
@@ -20,7 +20,11 @@ from consumer.settings.load import load
 def doctor(
     streams: Annotated[
         list[str] | None,
-        typer.Argument(help="Streams whose tables are checked; all if none is named.", metavar="[STREAM]..."),
+        typer.Argument(
+            help="Streams whose tables are checked; all if none is named.",
+            metavar="[STREAM]...",
+            autocompletion=complete_stream,
+        ),
     ] = None,
     spark: Annotated[
         bool, typer.Option("--spark/--no-spark", help="Start a Spark session too, which takes some seconds.")

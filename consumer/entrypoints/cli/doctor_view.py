@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from consumer.domain.phrasing import counted
+from consumer.entrypoints.cli.records import Column, Records
 from consumer.service.doctor.finding import Finding, Severity
 
 _STYLES: Mapping[Severity, str] = MappingProxyType(
@@ -21,22 +22,24 @@ _WITH_REMEDY = frozenset({Severity.WARNING, Severity.ERROR})
 
 
 def doctor_text(found: Sequence[Finding]) -> RenderableType:
-    """Return a table of all findings, with the remedies of those that matter, and their numbers below."""
-    table = Table(title="what icehaul depends on", title_justify="left", show_lines=False)
-    table.add_column("", no_wrap=True)
-    for heading in ("check", "subject", "finding"):
-        table.add_column(heading, overflow="fold")
+    """Return all findings, with the remedies of those that matter, and their numbers below."""
+    records = Records(
+        "what icehaul depends on",
+        [Column(""), Column("check"), Column("subject"), Column("finding", sentences=True)],
+        head=3,
+    )
     for one in found:
         text = Text(one.message)
         if one.severity in _WITH_REMEDY:
             text.append(f"\nremedy: {one.remedy}", style="bold")
-        table.add_row(Text(one.severity, style=_STYLES[one.severity]), one.check, Text(one.subject), text)
-    return Group(table, Text(_summary(found)))
+        records.add(Text(one.severity, style=_STYLES[one.severity]), one.check, one.subject, text)
+    return Group(records, Text(_summary(found)))
 
 
 def _summary(found: Sequence[Finding]) -> str:
     numbers = _count(found)
-    return f"{numbers['error']} error(s), {numbers['warning']} warning(s), {numbers['ok']} checked and found good"
+    bad = f"{counted(numbers['error'], 'error')}, {counted(numbers['warning'], 'warning')}"
+    return f"{bad}, {numbers['ok']} checked and found good"
 
 
 def _count(found: Sequence[Finding]) -> dict[str, int]:

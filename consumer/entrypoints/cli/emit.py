@@ -15,10 +15,11 @@ import typer
 from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError
 from consumer.domain.event_factory import tick as tick_event
+from consumer.domain.phrasing import counted
 from consumer.emitter.emitter import Emitter
 from consumer.entrypoints.cli import output as results
 from consumer.entrypoints.cli.arguments import parse_instant
-from consumer.entrypoints.cli.options import ConfigOption, OutputOption
+from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format
 from consumer.entrypoints.cli.repair import find_stream
 from consumer.settings.load import load
@@ -41,7 +42,10 @@ def emit(
         ),
     ] = None,
     streams: Annotated[
-        list[str] | None, typer.Option("--stream", help="Stream that --tick is for; repeatable.", metavar="STREAM")
+        list[str] | None,
+        typer.Option(
+            "--stream", help="Stream that --tick is for; repeatable.", metavar="STREAM", autocompletion=complete_stream
+        ),
     ] = None,
     config: ConfigOption = None,
     output: OutputOption = Format.TEXT,
@@ -67,7 +71,9 @@ def emit(
     failures = [f"{stream}: {why}" for stream, why in done.failed.items()]
     results.emit(
         output,
-        text="\n".join([f"sent {done.ticks} tick(s) and {done.closes} partition close(s)", *failures]),
+        text="\n".join(
+            [f"sent {counted(done.ticks, 'tick')} and {counted(done.closes, 'partition close')}", *failures]
+        ),
         data={"ticks": done.ticks, "closes": done.closes, "failed": dict(done.failed)},
     )
     if done.failed:

@@ -14,19 +14,21 @@ import typer
 from pydantic import SecretStr, ValidationError
 
 from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
+from consumer.domain.duration import format_duration
 from consumer.domain.errors import ConfigurationError
+from consumer.domain.phrasing import counted
 from consumer.domain.stream import TableName
+from consumer.entrypoints.cli.config import schema_text
 from consumer.entrypoints.cli.options import ConfigOption
 from consumer.entrypoints.cli.output import messages
 from consumer.entrypoints.cli.terminal import TerminalAsk
-from consumer.service.starter.document import render
+from consumer.service.starter.document import SCHEMA_FILE, render
 from consumer.service.starter.draft import Names, Skipped, StreamDraft, Surroundings, draft_stream, why_skipped
 from consumer.service.starter.interview import Ask, ask_settle_lag, ask_target, ask_time_column
 from consumer.service.starter.time_column import time_columns
 from consumer.settings.connections import ClickHouseSettings
 from consumer.settings.load import DEFAULT_FILE, find_file, load
 from consumer.settings.model import Configuration
-from consumer.settings.scalars import format_duration
 
 _STDOUT = Path("-")
 _SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -56,7 +58,7 @@ def init(  # noqa: PLR0917 - typer calls it by names
     """Look at a live ClickHouse database, and write a commented configuration with a stream for each table.
 
     The password comes from ICEHAUL_CLICKHOUSE__PASSWORD, an existing configuration, or a question on a terminal.
-    Nothing is changed on the server.
+    Nothing is changed on the server. Beside the file stands its JSON Schema, by which editors complete and check it.
     """
     if file != _STDOUT and file.exists() and not force:
         raise ConfigurationError(f"--file: {file} exists already", remedy="name another file, or give --force")
@@ -72,6 +74,7 @@ def init(  # noqa: PLR0917 - typer calls it by names
         typer.echo(text, nl=False)
     else:
         _write(file, text)
+        _write(file.with_name(SCHEMA_FILE), schema_text())
     _report(file, drafts, skipped)
 
 
@@ -161,10 +164,11 @@ def _report(file: Path, drafts: Sequence[StreamDraft], skipped: Sequence[Skipped
     for draft in drafts:
         for text in (*draft.obstacles, *draft.warnings):
             _say(f"{draft.source}: {text}")
-    where = "standard output" if file == _STDOUT else str(file)
+    where = "standard output" if file == _STDOUT else f"{file} (and beside it {SCHEMA_FILE}, for editors)"
     _say(
-        f"wrote {where}: {len(ready)} stream(s), {len(blocked)} commented out, {len(skipped)} table(s) or view(s) left"
-        " out; the reasons stand there. Next: icehaul doctor"
+        f"wrote {where}: {counted(len(ready), 'stream')}, {len(blocked)} commented out,"
+        f" {counted(len(skipped), 'table or view', 'tables or views')} left out; the reasons stand there. Next: icehaul"
+        " doctor"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from consumer.bootstrap import Application
-from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
+from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
 from consumer.entrypoints.cli.plan_view import plan_data, plan_text
 from consumer.entrypoints.cli.repair import find_stream
@@ -19,7 +19,9 @@ from consumer.settings.load import load
 
 
 def status(
-    stream: Annotated[str | None, typer.Argument(help="One stream only, with more of its batches.")] = None,
+    stream: Annotated[
+        str | None, typer.Argument(help="One stream only, with more of its batches.", autocompletion=complete_stream)
+    ] = None,
     *,
     batches: Annotated[int, typer.Option(min=1, max=1000, help="How many of the latest batches to show.")] = 5,
     watching: Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again, until Ctrl-C.")] = False,
@@ -57,7 +59,10 @@ def plan(stream: StreamArgument, config: ConfigOption = None, output: OutputOpti
 
 
 def verify(
-    streams: Annotated[list[str] | None, typer.Argument(help="Streams to verify; all if none is named.")] = None,
+    streams: Annotated[
+        list[str] | None,
+        typer.Argument(help="Streams to verify; all if none is named.", autocompletion=complete_stream),
+    ] = None,
     config: ConfigOption = None,
     output: OutputOption = Format.TEXT,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consumer.bootstrap import Application
+from consumer.domain.phrasing import counted
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption
 from consumer.entrypoints.cli.output import Format, emit
 from consumer.settings.load import load
@@ -14,6 +15,6 @@ def migrate(config: ConfigOption = None, output: OutputOption = Format.TEXT) -> 
         applied = [migration.name for migration in application.migrate()]
     emit(
         output,
-        text=f"applied {len(applied)} migration(s): {', '.join(applied)}" if applied else "nothing to migrate",
+        text=f"applied {counted(len(applied), 'migration')}: {', '.join(applied)}" if applied else "nothing to migrate",
         data={"applied": applied},
     )

@@ -17,11 +17,12 @@ from consumer.bootstrap import Application
 from consumer.domain.batch import BatchStatus
 from consumer.domain.errors import ConfigurationError, LeaseHeldError, RetriesExhaustedError
 from consumer.domain.event_factory import tick
+from consumer.domain.phrasing import counted
 from consumer.domain.stream import Layer, Stream, TableName
-from consumer.domain.window import BEGINNING, PartitionBy
+from consumer.domain.window import PartitionBy
 from consumer.entrypoints.cli.arguments import parse_instant
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption
-from consumer.entrypoints.cli.output import Format, emit, instant, messages, size
+from consumer.entrypoints.cli.output import Format, emit, instant, messages, size, span
 from consumer.ports import BatchRecord
 from consumer.service.takeover import Takeover
 from consumer.settings.load import load_or_environment
@@ -199,14 +200,14 @@ def _text(outcome: _Outcome) -> RenderableType:
     stream, lines = outcome.stream, []
     if outcome.taken_over is not None:
         until, rows = instant(outcome.taken_over.watermark), outcome.taken_over.rows.rows
-        lines.append(f"took over the watermark {until}: both tiers hold the same {rows:,} rows below it")
-    for batch in outcome.batches:
-        lower = "beginning" if batch.window.lower == BEGINNING else instant(batch.window.lower)
-        lines.append(
-            f"{lower} → {instant(batch.window.upper)}: {batch.rows:,} rows, {size(batch.bytes)},"
-            f" snapshot {batch.snapshot_id}"
-        )
-    done = f"{outcome.rows:,} rows in {len(outcome.batches)} batch(es)" if outcome.batches else "nothing new"
+        lines.append(f"took over the watermark {until}: both tiers hold the same {counted(rows, 'row')} below it")
+    lines += [
+        f"{span(batch.window)}: {counted(batch.rows, 'row')}, {size(batch.bytes)}, snapshot {batch.snapshot_id}"
+        for batch in outcome.batches
+    ]
+    done = "nothing new"
+    if outcome.batches:
+        done = f"{counted(outcome.rows, 'row')} in {counted(len(outcome.batches), 'batch', 'batches')}"
     lines.append(f"{stream.name}: {stream.source} → {stream.target}: {done}; watermark {instant(outcome.watermark)}")
     return Group(*(Text(line) for line in lines))
 

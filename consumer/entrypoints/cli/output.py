@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +13,10 @@ from uuid import UUID
 from rich.console import Console, RenderableType
 
 from consumer.domain.errors import IcehaulError
+from consumer.domain.phrasing import instant_text
+from consumer.domain.window import BEGINNING, Window
+
+_UNBROKEN = 100_000
 
 Json = Mapping[str, Any] | Sequence[Any]
 
@@ -52,12 +57,19 @@ EXIT_CODE_MEANINGS = {
 
 def results() -> Console:
     """Return the console of standard output."""
-    return Console(soft_wrap=False)
+    return _console(Console())
 
 
 def messages() -> Console:
     """Return the console of standard error."""
-    return Console(stderr=True)
+    return _console(Console(stderr=True))
+
+
+def _console(console: Console) -> Console:
+    """Return a console that breaks no line in a file or a pipe, where nobody's eyes end at 80 columns."""
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _UNBROKEN
+    return console
 
 
 def emit(output: Format, *, text: RenderableType, data: Json) -> None:
@@ -65,7 +77,7 @@ def emit(output: Format, *, text: RenderableType, data: Json) -> None:
     if output is Format.JSON:
         results().print(json.dumps(data, default=_plain, indent=2), markup=False, highlight=False, soft_wrap=True)
     else:
-        results().print(text)
+        results().print(text, crop=False)
 
 
 def json_line(data: Json) -> str:
@@ -101,10 +113,13 @@ def human(span: timedelta | None) -> str:
 
 def instant(value: datetime | None) -> str:
     """Write an instant for people, in UTC, without needless digits; a dash for none."""
-    if value is None:
-        return "-"
-    text = value.isoformat(sep=" ", timespec="microseconds" if value.microsecond else "seconds")
-    return text.removesuffix("+00:00")
+    return "-" if value is None else instant_text(value)
+
+
+def span(window: Window) -> str:
+    """Write a window for people: from when to when, in UTC."""
+    lower = "beginning" if window.lower == BEGINNING else instant_text(window.lower)
+    return f"{lower} → {instant_text(window.upper)}"
 
 
 def size(count: float) -> str:

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from consumer.domain.phrasing import counted
 from consumer.domain.window import BEGINNING
-from consumer.entrypoints.cli.output import human, instant, size
+from consumer.entrypoints.cli.output import human, instant, size, span
+from consumer.entrypoints.cli.records import Column, Records
 from consumer.service.preview import Preview
 
 
@@ -23,38 +24,43 @@ def plan_text(preview: Preview) -> RenderableType:
         Text(f"cutoff     {instant(preview.cutoff.instant)} ({preview.cutoff.reason}: {preview.cutoff.detail})"),
     ]
     if preview.creates_target:
-        parts.append(Text(f"target     {stream.target} does not exist yet"))
+        parts.append(Text(f"target     {stream.target} does not exist yet: the first batch makes it"))
     if preview.halted:
         parts.append(Text(f"halted     events are parked until `icehaul resume {stream.name}`", style="red"))
     if preview.obstacle is not None:
         parts.append(Text(f"obstacle   {preview.obstacle}", style="red"))
     if preview.batches:
-        parts.append(_table(preview))
+        parts.append(_batches(preview))
         parts.append(Text(_speed(preview)))
     else:
         parts.append(Text("nothing to do: the watermark has reached the cutoff"))
     if preview.queries:
         parts.append(Text(f"\nfirst of {len(preview.queries)} reading queries of the first batch with rows:"))
-        parts.append(Text(preview.queries[0], style="dim"))
+        # Unbroken: a line's end inside a literal would make another query of what somebody copies from here.
+        parts.append(Text(preview.queries[0], style="dim", no_wrap=True, overflow="ignore"))
     return Group(*parts)
 
 
-def _table(preview: Preview) -> Table:
-    table = Table(title=f"{len(preview.batches)} batch(es)", title_justify="left")
-    table.add_column("window (UTC)", overflow="fold")
-    table.add_column("units", justify="right", overflow="fold")
-    for heading in ("rows", "source bytes", "takes about"):
-        table.add_column(heading, justify="right", overflow="fold")
+def _batches(preview: Preview) -> Records:
+    records = Records(
+        counted(len(preview.batches), "batch", "batches"),
+        [
+            Column("window (UTC)"),
+            Column("units", right=True),
+            Column("rows", right=True),
+            Column("source bytes", right=True),
+            Column("takes about", right=True),
+        ],
+    )
     for batch in preview.batches:
-        lower = "beginning" if batch.window.lower == BEGINNING else instant(batch.window.lower)
-        table.add_row(
-            f"{lower} → {instant(batch.window.upper)}",
+        records.add(
+            span(batch.window),
             str(len(batch.units)),
             f"{batch.rows:,}",
             size(batch.bytes),
             _about(preview.seconds(batch)),
         )
-    return table
+    return records
 
 
 def _speed(preview: Preview) -> str:

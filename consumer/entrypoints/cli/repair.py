@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError
+from consumer.domain.phrasing import counted
 from consumer.domain.stream import Stream
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
 from consumer.entrypoints.cli.output import Format, emit
@@ -18,7 +19,8 @@ def resume(stream: StreamArgument, config: ConfigOption = None, output: OutputOp
         application.ledger.resume(stream)
     emit(
         output,
-        text=f"{stream} is active again; {parked} parked event(s) will be relayed to the topic by a running consumer",
+        text=f"{stream} is active again; {counted(parked, 'parked event')} will be relayed to the topic by a running"
+        " consumer",
         data={"stream": stream, "state": "active", "parked_events_taken_up": parked},
     )
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from consumer.embedded.component import ComponentName
@@ -17,6 +16,7 @@ from consumer.embedded.layout import Layout
 from consumer.embedded.stack import EmbeddedStack, end_supervisor
 from consumer.entrypoints.cli.options import OutputOption
 from consumer.entrypoints.cli.output import ExitCode, Format, emit, explain, messages
+from consumer.entrypoints.cli.records import Column, Records
 
 DirectoryOption = Annotated[
     Path, typer.Option("--dir", "-d", help="The stack's directory: data, logs, ports and secrets.", metavar="DIR")
@@ -105,11 +105,12 @@ def _attach(directory: Path) -> EmbeddedStack:
 def _show(stack: EmbeddedStack, found: list[ComponentStatus], output: Format) -> None:
     """Write the components' states and addresses, without secrets."""
     addresses = _addresses(stack)
-    table = Table(title=f"the stack in {stack.directory}", title_justify="left")
-    for heading in ("component", "state", "process", "took", "address"):
-        table.add_column(heading, overflow="fold")
+    records = Records(
+        f"the stack in {stack.directory}",
+        [Column("component"), Column("state"), Column("process"), Column("took"), Column("address", sentences=True)],
+    )
     for one in found:
-        table.add_row(
+        records.add(
             one.name,
             Text(one.state, style="green" if one.state is State.READY else "bold red"),
             "-" if one.pid is None else str(one.pid),
@@ -119,7 +120,7 @@ def _show(stack: EmbeddedStack, found: list[ComponentStatus], output: Format) ->
         if one.detail:
             messages().print(f"{one.name}: {one.detail}", markup=False, highlight=False, soft_wrap=True)
     components = [{**one.model_dump(mode="json"), "address": addresses[one.name]} for one in found]
-    emit(output, text=table, data={"directory": str(stack.directory), "components": components})
+    emit(output, text=records, data={"directory": str(stack.directory), "components": components})
 
 
 def _addresses(stack: EmbeddedStack) -> dict[ComponentName, str]:

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from consumer.domain.phrasing import counted
 from consumer.domain.window import BEGINNING
-from consumer.entrypoints.cli.output import human, instant, size
+from consumer.entrypoints.cli.output import human, instant, size, span
+from consumer.entrypoints.cli.records import Column, Records
 from consumer.ports import BatchRecord, StreamState
 from consumer.service.status import Activity, StreamStatus
 
@@ -33,24 +34,29 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
 def _activity(stream: str, activity: Activity) -> Text:
     if activity.batch is None:
         return Text(f"{stream}: planned by {activity.owner} now", style="cyan")
-    window = activity.batch.window
-    lower = "beginning" if window.lower == BEGINNING else instant(window.lower)
-    what = f"{lower} → {instant(window.upper)}, attempt {activity.batch.attempts}, began {human(activity.age)} ago"
+    batch = activity.batch
+    what = f"{span(batch.window)}, attempt {batch.attempts}, began {human(activity.age)} ago"
     if activity.live:
         return Text(f"{stream}: {what}, written by {activity.owner} now", style="cyan")
     return Text(f"{stream}: {what}, left by {activity.owner}; the next event goes on", style="yellow")
 
 
-def _overview(now: datetime, found: Sequence[StreamStatus]) -> Table:
-    table = Table(title=f"{len(found)} stream(s) at {instant(now)} UTC", title_justify="left")
-    for heading in ("stream", "layer", "state", "watermark (UTC)"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("lag", "parked"):
-        table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("last batch", overflow="fold")
+def _overview(now: datetime, found: Sequence[StreamStatus]) -> Records:
+    overview = Records(
+        f"{counted(len(found), 'stream')} at {instant(now.replace(microsecond=0))} UTC",
+        [
+            Column("stream"),
+            Column("layer"),
+            Column("state"),
+            Column("watermark (UTC)"),
+            Column("lag", right=True),
+            Column("parked", right=True),
+            Column("last batch"),
+        ],
+    )
     for one in found:
         state = one.record.state if one.record is not None else "new"
-        table.add_row(
+        overview.add(
             one.stream.name,
             one.stream.layer,
             Text(state, style="bold red" if state == StreamState.HALTED else "green"),
@@ -59,31 +65,37 @@ def _overview(now: datetime, found: Sequence[StreamStatus]) -> Table:
             str(one.parked),
             _brief(one.batches[0]) if one.batches else "-",
         )
-    return table
+    return overview
 
 
-def _batches(batches: Sequence[BatchRecord]) -> Table:
-    table = Table(title="latest batches", title_justify="left")
-    for heading in ("window (UTC)", "status"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("rows", "size", "tries", "snapshot"):
-        table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("started (UTC)", overflow="fold")
+def _batches(batches: Sequence[BatchRecord]) -> Records:
+    failed = any(batch.error for batch in batches)
+    columns = [
+        Column("window (UTC)"),
+        Column("status"),
+        Column("rows", right=True),
+        Column("size", right=True),
+        Column("tries", right=True),
+        Column("snapshot", right=True),
+        Column("started (UTC)"),
+    ]
+    latest = Records("latest batches", [*columns, Column("error", sentences=True)] if failed else columns)
     for batch in batches:
-        table.add_row(
-            f"{instant(batch.window.lower)} → {instant(batch.window.upper)}",
+        latest.add(
+            span(batch.window),
             batch.status,
             f"{batch.rows:,}",
             size(batch.bytes),
             str(batch.attempts),
             str(batch.snapshot_id or "-"),
             instant(batch.started.replace(microsecond=0)),
+            *([batch.error or ""] if failed else []),
         )
-    return table
+    return latest
 
 
 def _brief(batch: BatchRecord) -> str:
-    return f"{batch.status}, {batch.rows:,} rows"
+    return f"{batch.status}, {counted(batch.rows, 'row')}"
 
 
 def _watermark(one: StreamStatus) -> datetime | None:

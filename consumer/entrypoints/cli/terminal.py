@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import typer
 
+from consumer.domain.duration import format_duration, parse_duration
 from consumer.domain.stream import TableName
-from consumer.settings.scalars import format_duration, parse_duration
 
 
 class TerminalAsk:

@@ -6,29 +6,37 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from consumer.domain.window import BEGINNING
 from consumer.entrypoints.cli.output import instant
+from consumer.entrypoints.cli.records import Column, Records
 from consumer.service.verify import Verification
 
 
 def verify_text(found: Sequence[Verification]) -> RenderableType:
-    """Return a table with both tiers side by side; the last two numbers are of the sequence columns."""
-    table = Table(title="rows below the watermark, by count and full-row digest", title_justify="left")
-    for heading in ("stream", "below (UTC)"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("hot rows", "cold rows"):
-        table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("digest", overflow="fold")
-    for heading in ("missing", "surplus", "repeated", "gaps"):
-        table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("", overflow="fold")
+    """Return both tiers side by side; the last two numbers are of the sequence columns."""
+    records = Records(
+        "rows below the watermark, by count and full-row digest",
+        [
+            Column("stream"),
+            Column(""),
+            Column("below (UTC)"),
+            Column("hot rows", right=True),
+            Column("cold rows", right=True),
+            Column("digest"),
+            Column("missing", right=True),
+            Column("surplus", right=True),
+            Column("repeated", right=True),
+            Column("gaps", right=True),
+        ],
+        head=2,
+    )
     for one in found:
         same = one.hot.digest == one.cold.digest
-        table.add_row(
+        records.add(
             one.stream,
+            Text("equal", style="green") if one.equal else Text("DIFFERENT", style="bold red"),
             "-" if one.watermark == BEGINNING else instant(one.watermark),
             f"{one.hot.rows:,}",
             f"{one.cold.rows:,}",
@@ -37,9 +45,8 @@ def verify_text(found: Sequence[Verification]) -> RenderableType:
             f"{one.surplus:,}",
             f"{one.sequence.repeated:,}",
             "-" if one.sequence.gaps is None else f"{one.sequence.gaps:,}",
-            Text("equal", style="green") if one.equal else Text("DIFFERENT", style="bold red"),
         )
-    return table
+    return records
 
 
 def verify_data(found: Sequence[Verification]) -> dict[str, Any]:

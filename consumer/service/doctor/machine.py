@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumer.domain.phrasing import counted
 from consumer.service.doctor.finding import Statement, error, info, ok, warning
 
 _LITTLE_SPACE = 2 * 1024**3
@@ -110,7 +111,7 @@ class JarsCheck:
         for jar in missing:
             yield error(f"{jar} is no file", "correct spark.jars")
         if not missing:
-            yield ok(f"{len(self.jars)} further jar(s); icehaul itself needs none")
+            yield ok(f"{counted(len(self.jars), 'further jar')}; icehaul itself needs none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +157,7 @@ class ConfigurationCheck:
 
     def run(self) -> Iterator[Statement]:
         """State what is there."""
-        yield ok(f"loads, with {self.streams} stream(s)")
+        yield ok(f"loads, with {counted(self.streams, 'stream')}")
         if not self.streams:
             yield warning("it has no streams", "write some under `streams:`; `icehaul init` drafts them")
         for field in self.secrets_in_file:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from consumer.domain.clickhouse_type import TypeSyntaxError
+from consumer.domain.duration import format_duration
 from consumer.domain.engine_semantics import ENGINE_REMEDY, merge_semantics
 from consumer.domain.errors import IcehaulError
 from consumer.domain.inventory import find_period
@@ -20,7 +21,6 @@ from consumer.domain.type_mapping import map_table
 from consumer.domain.window import Window
 from consumer.ports import Extent, SourceTable
 from consumer.service.doctor.finding import Statement, error, info, ok, warning
-from consumer.settings.scalars import format_duration
 
 TTL_MARGIN = timedelta(minutes=20)
 """What a TTL must leave beyond settle lag and row span: a tick of 15 minutes, and some minutes to publish."""

@@ -9,12 +9,15 @@ from typing import Any
 
 import yaml
 
+from consumer.domain.duration import format_duration
 from consumer.service.starter.draft import Skipped, StreamDraft
-from consumer.settings.scalars import format_duration
 
 _WIDTH = 118
 _UNBROKEN = 1_000_000
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+SCHEMA_FILE = "icehaul.schema.json"
+"""What the file's first line tells editors to complete and check it by, beside the file itself."""
+
 _HEADER = """\
 icehaul: what is moved from ClickHouse into Iceberg. Drafted by `icehaul init` from a live database; every guess stands
 beside its reason. Next: correct what is wrong, give the secrets (below), then run `icehaul doctor` and
@@ -30,11 +33,11 @@ ICEHAUL_STORE__SECRET_KEY.
 def render(
     sections: Mapping[str, Mapping[str, Any]], streams: Sequence[StreamDraft], skipped: Sequence[Skipped]
 ) -> str:
-    """Return the file: the sections' fields as they are given, then a stream for each draft.
+    """Return the file: a line for editors, the sections' fields as they are given, then a stream for each draft.
 
     ``sections`` must hold no secret. A draft with obstacles is commented out, with the reasons and the choices.
     """
-    lines = [*_comment(_HEADER), "", *_comment(_SECRETS)]
+    lines = [f"# yaml-language-server: $schema={SCHEMA_FILE}", *_comment(_HEADER), "", *_comment(_SECRETS)]
     for name, fields in sections.items():
         lines += ["", f"{name}:", *(f"  {field}: {_value(value)}" for field, value in fields.items())]
     lines += ["", "streams:"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from consumer.domain.duration import format_duration
 from consumer.domain.engine_semantics import ENGINE_REMEDY, merge_semantics
 from consumer.domain.errors import IcehaulError
 from consumer.domain.mapping import SourceColumn
@@ -17,7 +18,6 @@ from consumer.domain.window import PartitionBy
 from consumer.service.doctor.sources import TTL_MARGIN
 from consumer.service.starter import shape
 from consumer.service.starter.time_column import Candidate, Ranking, mentions, rank
-from consumer.settings.scalars import format_duration
 
 SETTLE_LAG = timedelta(minutes=5)
 _DAY = timedelta(days=1)

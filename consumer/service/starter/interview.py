@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
+from consumer.domain.duration import format_duration
 from consumer.domain.stream import Layer
 from consumer.service.starter.draft import Names, StreamDraft, Surroundings, with_time_column
-from consumer.settings.scalars import format_duration
 
 
 class Ask(Protocol):

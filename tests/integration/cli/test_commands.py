@@ -159,7 +159,7 @@ def test_emit_once_sends_what_is_due(
     assert first.data["failed"] == {}
     second = spawn("emit", "--once")
     assert second.code == 0, second.err
-    assert second.out.startswith("sent 0 tick(s) and ")
+    assert second.out.startswith("sent 0 ticks and ")
 
 
 @pytest.mark.parametrize("command", ["status", "plan", "verify", "resume"])
@@ -221,9 +221,10 @@ def test_a_narrow_terminal_loses_nothing(
     for arguments in (["status", stream], ["plan", stream], ["verify"]):
         ended = icehaul(*arguments)
         assert "…" not in ended.out
-        assert all(len(line) <= 60 for line in ended.out.splitlines())
-        first_column = "".join(line.split("│")[1].strip() for line in ended.out.splitlines() if "│" in line)
-        assert stream in ended.out.replace("\n", "") + first_column
+        # A query is not broken: it would be another one where somebody pastes it.
+        lines = [line for line in ended.out.splitlines() if not line.startswith("SELECT")]
+        assert all(len(line) <= 60 for line in lines)
+        assert any(stream in line for line in lines)
     as_json = icehaul("status", "-o", "json")
     assert as_json.data["streams"][0]["name"] == stream
 

@@ -55,7 +55,7 @@ def test_a_healthy_setup(icehaul: Run, healthy: Platform) -> None:
     assert all(one["remedy"] for one in ended.data["findings"])
     text = icehaul("doctor")
     assert text.code == 0
-    assert "0 error(s)" in text.out
+    assert "0 errors" in text.out
 
 
 def test_the_doctor_leaves_nothing_behind(icehaul: Run, healthy: Platform) -> None:

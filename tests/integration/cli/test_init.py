@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from consumer.settings.load import load
 from tests.integration.cli.conftest import Run
@@ -60,6 +63,17 @@ def test_the_file_loads_as_it_is_and_plan_and_doctor_work_on_it(icehaul: Run, sh
     assert icehaul("doctor", ticks.name, "-o", "json").data["counts"]["error"] == 2  # both topics are missing
 
 
+def test_editors_find_the_schema_beside_the_file_and_the_file_fits_it(icehaul: Run, shop: Platform) -> None:
+    Path("there").mkdir()
+    assert icehaul("init", "-d", shop.name, "--file", "there/mine.yaml").code == 0
+    text = Path("there/mine.yaml").read_text(encoding="utf-8")
+    (name,) = re.findall(r"\A# yaml-language-server: \$schema=(\S+)\n", text)
+    schema = json.loads((Path("there") / name).read_text(encoding="utf-8"))
+    Draft202012Validator(schema).validate(yaml.safe_load(text))
+    wrong = yaml.safe_load(text.replace("timestamp_column:", "timestamp_colum:"))
+    assert not Draft202012Validator(schema).is_valid(wrong)
+
+
 def test_the_file_tells_the_reasons_and_holds_no_secret(icehaul: Run, shop: Platform) -> None:
     ended = icehaul("init", "-d", shop.name, "--file", "-")
     assert ended.code == 0
@@ -86,7 +100,7 @@ def test_the_file_tells_the_reasons_and_holds_no_secret(icehaul: Run, shop: Plat
     assert shop.endpoints.clickhouse.password not in ended.out
     assert shop.endpoints.store.secret_key not in ended.out
     assert yaml.safe_load(ended.out)["clickhouse"]["port"] == shop.endpoints.clickhouse.port
-    assert not Path("icehaul.yaml").exists()
+    assert [*Path().glob("icehaul*")] == []
 
 
 def test_an_existing_file_is_overwritten_only_by_force(icehaul: Run, shop: Platform) -> None:

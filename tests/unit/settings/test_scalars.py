@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from consumer.settings.scalars import Duration, Names, PositiveDuration, Size, format_duration, parse_duration
+from consumer.domain.duration import format_duration, parse_duration
+from consumer.settings.scalars import Duration, Names, PositiveDuration, Size
 
 CENTURY = timedelta(days=36_525)
 SIZES = TypeAdapter(Size)
