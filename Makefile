@@ -16,6 +16,7 @@ ROWS ?= 3000000
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
 BENCH_ARGS ?=
+MATRIX_ARGS ?=
 MUTANTS_ARGS ?=
 
 .PHONY: help
@@ -85,6 +86,10 @@ mutants: $(VENV)/.dev ## Plant each known bug in a copy and check that the tests
 .PHONY: bench
 bench: $(VENV)/.dev ## Compare with the ceilings and with what icehaul replaces (ROWS=3000000)
 	@$(BIN)/python -m tests.bench --rows $(ROWS) $(BENCH_ARGS)
+
+.PHONY: crash-matrix
+crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes, and judge the rows (writes docs/reference/crash-matrix.md)
+	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform as machine
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from tests.bench.paths import (
 )
 from tests.bench.report import Report
 from tests.bench.trades import COLUMNS, TABLE, fill
+from tests.support.machine import describe_machine
 from tests.support.platform import Platform
 
 _NOTES = {
@@ -59,12 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(f"$ python -m tests.bench {' '.join(sys.argv[1:] if arguments is None else arguments)}")
-    console.print(_machine())
+    console.print(describe_machine())
     with tempfile.TemporaryDirectory(prefix="icehaul-bench-") as scratch:
         found = _run(options, Path(scratch), console)
     found.show(console)
     found.write(options.out / "report.json")
-    details = {"machine": _machine(), "paths": {name: asdict(one) for name, one in found.paths.items()}}
+    details = {"machine": describe_machine(), "paths": {name: asdict(one) for name, one in found.paths.items()}}
     if found.latencies is not None:
         details["latencies"] = asdict(found.latencies)
     details["absent"] = found.absent
@@ -137,17 +137,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--paths", nargs="+", choices=_CHOICES, default=_CHOICES, help="what to compare")
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="where report, chart and logs go")
     return parser.parse_args(arguments)
-
-
-def _machine() -> str:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024**3
-    models = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
-    model = models[0].partition(":")[2].strip() if models else machine.machine()
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load}; {machine.system()} {machine.release()},"
-        f" Python {machine.python_version()}; servers, store and clients on this machine"
-    )
 
 
 if __name__ == "__main__":

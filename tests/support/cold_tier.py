@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -272,18 +272,7 @@ class IcebergColdTier(ColdTier):
             database=self.database, catalog=CatalogSettings(), store=store, failpoints=Failpoints(failpoints)
         )
         self.io = StoreFileIO(store)
-        secret = store.secret_key
-        self.other = SqlCatalog(
-            "icehaul",
-            uri=dsn.replace("postgresql://", "postgresql+psycopg://"),
-            warehouse=store.warehouse,
-            init_catalog_tables="false",
-            **{
-                **self.io.properties,
-                "s3.access-key-id": store.access_key or "",
-                "s3.secret-access-key": "" if secret is None else secret.get_secret_value(),
-            },
-        )
+        self.other = pyiceberg_catalog(dsn, store)
 
     def sibling(self, stream: Stream) -> IcebergColdTier:
         """The same servers and the same catalog, for another stream."""
@@ -380,6 +369,29 @@ class IcebergColdTier(ColdTier):
         """Edit the database by hand."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(statement.encode(), values)
+
+
+def pyiceberg_catalog(dsn: str, store: StoreSettings) -> SqlCatalog:
+    """PyIceberg's own catalog on the same tables."""
+    secret = store.secret_key
+    return SqlCatalog(
+        "icehaul",
+        uri=dsn.replace("postgresql://", "postgresql+psycopg://"),
+        warehouse=store.warehouse,
+        init_catalog_tables="false",
+        **{
+            **StoreFileIO(store).properties,
+            "s3.access-key-id": store.access_key or "",
+            "s3.secret-access-key": "" if secret is None else secret.get_secret_value(),
+        },
+    )
+
+
+@contextmanager
+def other_engine(dsn: str, store: StoreSettings) -> Iterator[SqlCatalog]:
+    """PyIceberg's own catalog for the length of a block."""
+    with closing(pyiceberg_catalog(dsn, store)) as catalog:
+        yield catalog
 
 
 def store_of(endpoints: Endpoints, prefix: str) -> StoreSettings:

@@ -1,0 +1,125 @@
+"""A few cases of the crash matrix: a kill in every component, a lost answer, a zombie; and every point is real.
+
+`make crash-matrix` plays all of them; `docs/reference/crash-matrix.md` has its results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from uuid import uuid4
+
+import pytest
+
+from consumer.embedded.stack import EmbeddedStack
+from consumer.failpoints.effects import POINTS, Component, Point
+from tests.matrix.cases import Case, Story, matrix
+from tests.matrix.judge import judge
+from tests.matrix.play import Outcome, create_target, keep_few_metadata_files, mend, play_all
+from tests.matrix.stage import House, Stage
+from tests.support.nursery import Nursery
+from tests.support.spark_connect_server import SparkConnectServer
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+
+CHOSEN = (
+    "offset.before-commit=kill",
+    "target.before-create=kill",
+    "task.after-close=kill",
+    "publish.before-commit=kill",
+    "closes.after-send=kill",
+    "outbox.after-send=kill",
+    "publish.after-commit=apply-then-raise",
+    "publish.before-commit=stop(6)",
+)
+LANES = 4
+
+
+@pytest.fixture(scope="module")
+def house(
+    stack: EmbeddedStack, connect_server: SparkConnectServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    directory = tmp_path_factory.mktemp("crash-matrix")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Nursery(directory / "nursery.log") as nursery,
+        House(
+            endpoints=stack.endpoints,
+            nursery=nursery,
+            directory=directory / "cases",
+            spark={"remote": connect_server.url},
+            spark_log=connect_server.log,
+            name=f"m_{uuid4().hex[:8]}",
+        ) as made,
+    ):
+        patch.setenv("ICEHAUL_CLICKHOUSE__PASSWORD", stack.endpoints.clickhouse.password)
+        patch.setenv("ICEHAUL_STORE__SECRET_KEY", stack.endpoints.store.secret_key)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def outcomes(house: House) -> Mapping[str, Outcome]:
+    """All chosen cases, played side by side: most of their time is waiting for leases and sessions to end."""
+    return {outcome.case.action: outcome for outcome in play_all(house, list(chosen().values()), lanes=LANES)}
+
+
+def chosen() -> Mapping[str, Case]:
+    cases = {one.action: one for one in matrix() if isinstance(one, Case)}
+    return {name: cases[name] for name in CHOSEN}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_nothing_is_lost_or_doubled(name: str, outcomes: Mapping[str, Outcome]) -> None:
+    outcome = outcomes[name]
+    assert not outcome.problems
+    assert outcome.verdict is not None
+    assert outcome.verdict.found == outcome.verdict.expected > 0
+    assert (outcome.verdict.lost, outcome.verdict.doubled) == (0, 0)
+
+
+def test_every_component_has_a_case_here() -> None:
+    assert {case.point.effect.component for case in chosen().values()} == set(Component)
+
+
+def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House) -> None:
+    consumer = dict.fromkeys((name for name, point in POINTS.items() if not emits(point)), "delay(0)")
+    # What leads to the effects that happen only after something else has gone wrong, or has taken long.
+    consumer |= {
+        "target.before-create": "delay(3)",
+        "batch.before-write": "delay(2.5)",
+        "attempt.before-stage": "raise",
+        "publish.before-commit": "raise",
+    }
+    emitter = dict.fromkeys((name for name, point in POINTS.items() if emits(point)), "delay(0)")
+    assert house.spark_log is not None
+    before = house.spark_log.stat().st_size
+    with Stage(house, f"{house.name}_all", Story.TICKS) as stage:
+        missing = stage.drop_source()
+        stage.send_nonsense()
+        working = stage.start("consumer", "run", failpoints=specification(consumer))
+        sending = stage.start("emitter", "emit", failpoints=specification(emitter))
+        mend(stage, missing)
+        wait_for(lambda: "target.before-create" in working.text(), 120, "the consumer to create the target")
+        create_target(stage)
+        keep_few_metadata_files(stage)
+        wait_for(stage.settled, 180, "the first rows to arrive")
+        stage.insert_further()
+        wait_for(stage.settled, 180, "all rows to arrive")
+        stage.terminate("emitter")
+        wait_for(lambda: not sending.running, 60, "the emitter to end")
+        said = working.text() + sending.text() + house.spark_log.read_bytes()[before:].decode("utf-8", "replace")
+        wait_for(stage.settled, 60, "everything to settle")
+        stage.end()
+        verdict = judge(stage)
+    assert set(re.findall(r"failpoint ([a-z]+\.[a-z-]+)=", said)) == set(POINTS)
+    assert verdict.problems == ("1 dead letters",)
+    assert verdict.found == verdict.expected > 0
+
+
+def emits(point: Point) -> bool:
+    return point.effect.component is Component.EMITTER
+
+
+def specification(actions: Mapping[str, str]) -> str:
+    return ",".join(f"{point}={action}" for point, action in actions.items())

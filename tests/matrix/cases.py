@@ -1,0 +1,149 @@
+"""Which cases there are: every point in every mode, played in the story that reaches it, or left out for a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from consumer.failpoints.acting import Mode, refusal
+from consumer.failpoints.effects import POINTS, Component, Point
+
+STOP_SECONDS = 6
+"""How long a process stands still: past its lease and past the group's session time-out, so that a heir takes over."""
+DELAY_SECONDS = 2
+"""How long a delay lasts: longer than Postgres leaves a transaction of such a short lease idle."""
+
+
+class Story(StrEnum):
+    """What happens around a failure. Each ends with further rows that have to arrive as well."""
+
+    OFFLOAD = "three days are offloaded"
+    GAP = "three days are offloaded, then a tick asks for a week without rows"
+    LETTER = "a message that is no event comes before those that are"
+    HALT = "the source is missing, so the stream is halted, and resumed once it is there"
+    DEPENDANT = "a second stream waits for the first, and is woken through the outbox"
+    RACE = "somebody else creates the target at the same moment"
+    RETIRE = "the table keeps so few metadata files that each publish retires one"
+    CLOSES = "the emitter sees partitions close"
+    TICKS = "the emitter ticks every two seconds"
+    FAREWELL = "the emitter is asked to end"
+
+
+_EMITTERS = frozenset({Story.CLOSES, Story.TICKS, Story.FAREWELL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """How a story leads to an effect.
+
+    Attributes:
+        at: the how-manieth time is the one that fails: the second where one batch should be published before.
+        prelude: another failpoint, without which the effect would not happen.
+    """
+
+    story: Story = Story.OFFLOAD
+    at: int = 1
+    prelude: str = ""
+
+
+_SECOND_BATCH = Plot(at=2)
+
+PLOTS: Mapping[str, Plot] = MappingProxyType(
+    {
+        "event.receive": Plot(),
+        "event.handle": Plot(),
+        "stream.register": Plot(),
+        "lease.claim": Plot(),
+        "lease.renew": Plot(prelude="batch.before-write=delay(2.5)"),
+        "lease.release": Plot(),
+        "batch.begin": _SECOND_BATCH,
+        "attempt.open": _SECOND_BATCH,
+        "batch.write": _SECOND_BATCH,
+        "attempt.stage": _SECOND_BATCH,
+        "batch.advance": Plot(story=Story.GAP),
+        "batch.fail": Plot(prelude="attempt.before-stage=raise@2"),
+        "stream.halt": Plot(story=Story.HALT),
+        "event.park": Plot(story=Story.HALT),
+        "letter.send": Plot(story=Story.LETTER),
+        "offset.commit": Plot(),
+        "target.write": Plot(),
+        "target.create": Plot(),
+        "target.discard": Plot(story=Story.RACE, prelude="target.before-create=delay(3)"),
+        "stream.bind": Plot(),
+        "task.read": _SECOND_BATCH,
+        "task.close": _SECOND_BATCH,
+        "task.answer": _SECOND_BATCH,
+        "publish.stage": _SECOND_BATCH,
+        "publish.commit": _SECOND_BATCH,
+        "publish.retire": Plot(story=Story.RETIRE),
+        "publish.discard": Plot(prelude="publish.before-commit=raise@2"),
+        "emitter.claim": Plot(story=Story.CLOSES),
+        "emitter.renew": Plot(story=Story.CLOSES, at=3),
+        "emitter.release": Plot(story=Story.FAREWELL),
+        "ticks.send": Plot(story=Story.TICKS),
+        "ticks.record": Plot(story=Story.TICKS),
+        "closes.send": Plot(story=Story.CLOSES),
+        "closes.record": Plot(story=Story.CLOSES),
+        "outbox.take": Plot(story=Story.DEPENDANT),
+        "outbox.send": Plot(story=Story.DEPENDANT),
+        "outbox.remove": Plot(story=Story.DEPENDANT),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One point in one mode."""
+
+    point: Point
+    mode: Mode
+    plot: Plot
+
+    @property
+    def action(self) -> str:
+        """The failure as its process logs it: ``publish.before-commit=stop(6)``."""
+        seconds = {Mode.STOP: f"({STOP_SECONDS})", Mode.DELAY: f"({DELAY_SECONDS})"}.get(self.mode, "")
+        return f"{self.point.name}={self.mode}{seconds}"
+
+    @property
+    def specification(self) -> str:
+        """What the victim's ``ICEHAUL_FAILPOINTS`` says."""
+        return ",".join(part for part in (self.plot.prelude, f"{self.action}@{self.plot.at}") if part)
+
+    @property
+    def emitter(self) -> bool:
+        """Whether the victim is an emitter, and not a consumer."""
+        return self.plot.story in _EMITTERS
+
+    @property
+    def in_task(self) -> bool:
+        """Whether a Python worker of Spark fails, and not the victim itself."""
+        return self.point.effect.component is Component.TASK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A point in a mode that is not played, and why."""
+
+    point: Point
+    mode: Mode
+    reason: str
+
+
+def matrix() -> Iterator[Case | LeftOut]:
+    """Yield every point in every mode."""
+    for point in POINTS.values():
+        for mode in Mode:
+            reason = refusal(point, mode) or _repetition(point, mode)
+            if reason is None:
+                yield Case(point=point, mode=mode, plot=PLOTS[point.effect.name])
+            else:
+                yield LeftOut(point=point, mode=mode, reason=reason)
+
+
+def _repetition(point: Point, mode: Mode) -> str | None:
+    if mode is Mode.APPLY_THEN_RAISE and point.effect.lost is point.effect.fails:
+        return f"the same as raise: a lost answer is reported as {point.effect.fails.__name__}, too"
+    return None

@@ -1,0 +1,35 @@
+"""Every point in every mode is a case that can be armed, or is left out for a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from consumer.failpoints.acting import Failpoints, Mode
+from consumer.failpoints.effects import EFFECTS, POINTS
+from tests.matrix.cases import PLOTS, Case, LeftOut, matrix
+
+ALL = list(matrix())
+
+
+def test_every_point_in_every_mode_is_there_once() -> None:
+    counted = Counter((one.point.name, one.mode) for one in ALL)
+    assert counted == Counter((point, mode) for point in POINTS for mode in Mode)
+
+
+def test_every_effect_has_a_plot_that_leads_to_it() -> None:
+    assert set(PLOTS) == set(EFFECTS)
+
+
+def test_every_case_can_be_armed_and_logs_what_it_is_looked_for_by() -> None:
+    for one in ALL:
+        if isinstance(one, Case):
+            Failpoints(one.specification)
+            assert one.specification.endswith(f"{one.action}@{one.plot.at}")
+
+
+def test_only_answers_that_look_like_failures_or_do_not_exist_are_left_out() -> None:
+    left_out = [one for one in ALL if isinstance(one, LeftOut)]
+    assert all(one.reason for one in left_out)
+    assert {one.mode for one in left_out} == {Mode.APPLY_THEN_RAISE}
+    played = {one.point.name for one in ALL if isinstance(one, Case) and one.mode is Mode.APPLY_THEN_RAISE}
+    assert played == {"batch.after-advance", "target.after-create", "publish.after-commit"}
