@@ -1,4 +1,4 @@
-"""Consumers without Spark on real servers, shared by the modules of this folder."""
+"""What the modules of this folder share: consumers without Spark, and the house of the crash matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from consumer.embedded.stack import EmbeddedStack
+from tests.matrix.stage import House
 from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
+from tests.support.nursery import Nursery
+from tests.support.spark_connect_server import SparkConnectServer
 
 
 @pytest.fixture(scope="module")
@@ -25,4 +28,24 @@ def local(
 ) -> Iterator[LocalPlatform]:
     """A platform of the test's own, whose consumers run their tasks in this process."""
     with local_platform(stack.endpoints, unique_name, ledger_dsn, tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def house(
+    stack: EmbeddedStack, connect_server: SparkConnectServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """Where cases of the crash matrix are played, on the shared servers."""
+    directory = tmp_path_factory.mktemp("crash-matrix")
+    with (
+        Nursery(directory / "nursery.log") as nursery,
+        House(
+            endpoints=stack.endpoints,
+            nursery=nursery,
+            directory=directory / "cases",
+            spark={"remote": connect_server.url},
+            spark_log=connect_server.log,
+            name=f"m_{uuid.uuid4().hex[:8]}",
+        ) as made,
+    ):
         yield made

@@ -6,19 +6,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from uuid import uuid4
+from collections.abc import Mapping
 
 import pytest
 
-from consumer.embedded.stack import EmbeddedStack
 from consumer.failpoints.effects import POINTS, Component, Point
 from tests.matrix.cases import Case, Story, matrix
 from tests.matrix.judge import judge
 from tests.matrix.play import Outcome, create_target, keep_few_metadata_files, mend, play_all
 from tests.matrix.stage import House, Stage
-from tests.support.nursery import Nursery
-from tests.support.spark_connect_server import SparkConnectServer
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
@@ -34,28 +30,6 @@ CHOSEN = (
     "publish.before-commit=stop(6)",
 )
 LANES = 4
-
-
-@pytest.fixture(scope="module")
-def house(
-    stack: EmbeddedStack, connect_server: SparkConnectServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
-    directory = tmp_path_factory.mktemp("crash-matrix")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        Nursery(directory / "nursery.log") as nursery,
-        House(
-            endpoints=stack.endpoints,
-            nursery=nursery,
-            directory=directory / "cases",
-            spark={"remote": connect_server.url},
-            spark_log=connect_server.log,
-            name=f"m_{uuid4().hex[:8]}",
-        ) as made,
-    ):
-        patch.setenv("ICEHAUL_CLICKHOUSE__PASSWORD", stack.endpoints.clickhouse.password)
-        patch.setenv("ICEHAUL_STORE__SECRET_KEY", stack.endpoints.store.secret_key)
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import sys
@@ -70,17 +69,15 @@ def _house(out: Path) -> Iterator[House]:
         EmbeddedStack.start(Path(scratch) / "stack") as stack,
         running_connect_server(Path(scratch) / "spark", cores=4) as spark,
         Nursery(out / "nursery.log") as nursery,
-    ):
-        os.environ["ICEHAUL_CLICKHOUSE__PASSWORD"] = stack.endpoints.clickhouse.password
-        os.environ["ICEHAUL_STORE__SECRET_KEY"] = stack.endpoints.store.secret_key
-        with House(
+        House(
             endpoints=stack.endpoints,
             nursery=nursery,
             directory=out / "cases",
             spark={"remote": spark.url},
             spark_log=spark.log,
-        ) as house:
-            yield house
+        ) as house,
+    ):
+        yield house
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -150,7 +150,11 @@ class Stage:
 
     def _sections(self) -> dict[str, dict[str, Any]]:
         ticks = self.story is Story.TICKS
+        endpoints = self.house.endpoints
         return {
+            # In the file, so that cases side by side need no environment of their own to be looked at.
+            "clickhouse": {"password": endpoints.clickhouse.password},
+            "store": {"secret_key": endpoints.store.secret_key},
             "postgres": {"dsn": self.dsn},
             "kafka": {"partitions": 1},
             "spark": dict(self.house.spark),
