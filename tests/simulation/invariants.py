@@ -1,0 +1,97 @@
+"""What is checked after every rule, and at the end of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from consumer.domain.batch import BatchStatus
+from consumer.domain.window import BEGINNING
+from consumer.ports import StreamState
+from consumer.testing.source import Row
+from tests.simulation.servers import Servers
+from tests.simulation.truth import StreamTruth, Violation
+
+_SHOWN = 5
+_ALL = 1_000_000
+
+
+class Invariants:
+    """Compares the servers with the model."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._seen: dict[str, tuple[object, ...]] = {}
+
+    def check(self) -> None:
+        """Check what has changed since the last check.
+
+        Raises:
+            Violation: naming the stream and the difference.
+        """
+        truth = self._servers.truth
+        if truth.found:
+            raise Violation(truth.found[0])
+        for thread in self._servers.kernel.failed:
+            raise Violation(f"{thread.name} died of {thread.error!r}") from thread.error
+        watermarks = self._servers.ledger.watermarks()
+        for name, known in truth.streams.items():
+            if watermarks.get(name, BEGINNING) != known.watermark:
+                raise Violation(
+                    f"{name}: the watermark is {watermarks.get(name)}, but what has landed ends at {known.watermark}"
+                )
+            table = self._servers.catalog.tables.get(known.stream.target)
+            seen = (table.version if table is not None else 0, len(known.windows), known.rolled_back)
+            if self._seen.get(name) != seen:
+                self._seen[name] = seen
+                self._check_rows(name, known)
+
+    def check_end(self) -> None:
+        """Check a run that has come to rest: everything is delivered, and both tiers agree but for late rows.
+
+        Raises:
+            Violation: naming the stream and the difference.
+        """
+        for name, known in self._servers.truth.streams.items():
+            self._check_rows(name, known)
+            self._check_ledger(name, known)
+            hot = Counter(held.row for held in known.rows if held.went is None)
+            missing = hot - self._servers.cold(name) - known.late()
+            if missing:
+                raise Violation(f"{name}: {_shown(missing)} stay in the hot tier only, and are not late")
+
+    def _check_rows(self, name: str, known: StreamTruth) -> None:
+        if known.rolled_back:
+            return
+        cold = self._servers.cold(name)
+        must, may = known.bounds()
+        if lost := must - cold:
+            raise Violation(f"{name}: lost are {_shown(lost)}")
+        if doubled := cold - may:
+            raise Violation(f"{name}: there are too many of {_shown(doubled)}")
+
+    def _check_ledger(self, name: str, known: StreamTruth) -> None:
+        records = self._servers.ledger.batches(name, _ALL)
+        done = sorted(
+            record.window for record in records if record.status in {BatchStatus.PUBLISHED, BatchStatus.EMPTY}
+        )
+        reached = BEGINNING
+        for window in done:
+            if window.lower != reached:
+                raise Violation(f"{name}: the ledger's windows are not contiguous at {reached}: {window}")
+            reached = window.upper
+        record = self._servers.ledger.read([name])[name]
+        if (record.watermark, record.state) != (reached, StreamState.ACTIVE):
+            raise Violation(f"{name}: the ledger's windows end at {reached}, its record is {record}")
+        unknown = [
+            path
+            for path in self._servers.written
+            if not path.startswith("memory://compacted")
+            and not any(path.startswith(prefix) for prefix in self._servers.truth.prefixes)
+        ]
+        if unknown:
+            raise Violation(f"{name}: {unknown} stand under no prefix that the ledger knows")
+
+
+def _shown(rows: Counter[Row]) -> str:
+    shown = [f"{count} x {row}" for row, count in sorted(rows.items())[:_SHOWN]]
+    return f"{rows.total()} rows: {'; '.join(shown)}"

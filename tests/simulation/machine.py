@@ -1,0 +1,140 @@
+"""The state machine: Hypothesis chooses which rule is played next, and with which numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.simulation.heal import heal
+from tests.simulation.processes import ConsumerProcess
+from tests.simulation.scripts import Script
+from tests.simulation.wires import faults
+from tests.simulation.world import CONSUMERS, World
+
+_NUMBER = st.integers(0, 39)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the world: how many numbers it takes, how often it is offered, and when it means anything."""
+
+    numbers: int = 0
+    weight: int = 1
+    when: Callable[[World], bool] = lambda _: True
+
+
+def _living(world: World) -> bool:
+    return bool(world.processes)
+
+
+PROGRESS: Mapping[str, Rule] = {
+    "run": Rule(2, weight=14),
+    "go_on": Rule(1, weight=10),
+    "leap": Rule(1, weight=5),
+    "insert": Rule(3, weight=4),
+    "start": Rule(weight=2, when=lambda world: len(world.of(ConsumerProcess)) < CONSUMERS),
+    "thaw": Rule(1, weight=2, when=lambda world: any(each.frozen for each in world.processes.values())),
+    "put_back": Rule(1, weight=2, when=lambda world: bool(world.servers.truth.rolled_back)),
+    "finish": Rule(1, weight=3, when=lambda world: bool(world.servers.database.under_way)),
+}
+"""Rules that belong to every run."""
+
+TROUBLE: Mapping[str, Rule] = {
+    "fault": Rule(2, weight=4, when=lambda world: any(faults(at) for at in world.standing())),
+    "tick": Rule(2, weight=2),
+    "stop": Rule(1, when=_living),
+    "crash": Rule(1, weight=2, when=_living),
+    "freeze": Rule(1, weight=2, when=_living),
+    "skew": Rule(2),
+    "outage": Rule(1),
+    "repeat_row": Rule(2),
+    "remove_rows": Rule(2),
+    "garbage": Rule(1),
+    "repeat_event": Rule(2),
+    "lose_event": Rule(2),
+    "expel": Rule(1, when=lambda world: bool(world.servers.broker.members)),
+    "reassign": Rule(when=lambda world: bool(world.servers.broker.members)),
+    "replay": Rule(2, when=lambda world: bool(world.servers.broker.committed)),
+    "foreign": Rule(2, weight=2, when=lambda world: bool(world.servers.catalog.tables)),
+    "roll_back": Rule(2, when=lambda world: bool(world.servers.catalog.tables)),
+    "operate": Rule(2),
+}
+"""Rules of which each run has some only: what always happens hides what it hides."""
+
+RULES = {**PROGRESS, **TROUBLE}
+_OFFERED = [name for name, spec in RULES.items() for _ in range(spec.weight)]
+_TROUBLES = list(TROUBLE)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What many runs have done together."""
+
+    steps: int = 0
+    points: int = 0
+    runs: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    failing: Script | None = None
+
+    def add(self, world: World) -> None:
+        """Add a run that is over."""
+        self.runs += 1
+        self.points += world.kernel.passed
+        self.counts.update(world.counts)
+        self.counts.update({f"metric {name}": count for name, count in world.servers.metrics.counts.items()})
+
+
+class Simulation(RuleBasedStateMachine):
+    """One run: a world, the rules that were played in it, and its healing at the end."""
+
+    tally = Tally()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self._played: list[tuple[str, Sequence[int]]] = []
+        self._broken = False
+        self._present: set[str] = set()
+
+    @initialize(consumers=st.integers(1, CONSUMERS), troubles=st.integers(0, 2 ** len(_TROUBLES) - 1))
+    def begin(self, consumers: int, troubles: int) -> None:
+        """Choose the troubles of this run; start an emitter and some consumers."""
+        self._present = set(PROGRESS) | {name for bit, name in enumerate(_TROUBLES) if troubles >> bit & 1}
+        for _ in range(1 + consumers):
+            self.play("start")
+
+    @rule(name=st.sampled_from(_OFFERED), a=_NUMBER, b=_NUMBER, c=_NUMBER)
+    def step(self, name: str, a: int, b: int, c: int) -> None:
+        """Play one rule; one that means nothing now gives way to the one that lets a thread run."""
+        spec = RULES[name]
+        if name not in self._present or not spec.when(self.world):
+            name, spec = "run", RULES["run"]
+        self.play(name, *(a, b, c)[: spec.numbers])
+
+    def play(self, name: str, *numbers: int) -> None:
+        """Play a rule; remember it first, for the script of a failing run."""
+        self._played.append((name, numbers))
+        self.tally.steps += 1
+        self._guard(lambda: self.world.play(name, *numbers))
+
+    def teardown(self) -> None:
+        """Let everything heal, and check the end."""
+        try:
+            if not self._broken:
+                self._guard(lambda: heal(self.world))
+        finally:
+            self.tally.add(self.world)
+            self.world.close()
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:
+            self._broken = True
+            # Hypothesis plays the smallest failing run last: that one remains.
+            type(self).tally.failing = Script(rules=tuple(self._played), violation=str(error))
+            raise

@@ -1,0 +1,225 @@
+"""What must be true: a model of its own, kept beside the service by watching what lands, and never by asking it.
+
+A row belongs to the window that holds its time. It must be in the cold tier once if the source held it all the while
+from the look that planned the window to the last read of the attempt that was published, and may be there if the source
+held it at some moment of it. A row that came later is late; nobody has promised it (supplements will change that: then
+the late rows of a window become due as well, by their own reads).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from consumer.domain.batch import Batch
+from consumer.domain.planning import floor_to_span
+from consumer.domain.stream import Stream
+from consumer.domain.window import BEGINNING, Window
+from consumer.ports import Claim
+from consumer.testing.source import Row
+
+
+class Violation(AssertionError):  # noqa: N818 - the word for a broken invariant
+    """Something is true that must never be."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A row of the source, from the step at which it came to the one at which it went."""
+
+    row: Row
+    came: int
+    went: int | None = None
+
+    def during(self, first: int, last: int) -> tuple[bool, bool]:
+        """Tell whether the source held it all the while, and whether at some moment."""
+        sometime = self.came <= last and (self.went is None or self.went > first)
+        always = self.came <= first and (self.went is None or self.went > last)
+        return always, sometime
+
+
+@dataclass(slots=True)
+class Reading:
+    """An attempt at a batch: the steps of the look that planned it, and of its last read so far."""
+
+    batch: Batch
+    planned: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A window that is done, with the steps between which its rows were read."""
+
+    window: Window
+    planned: int
+    last: int
+
+
+@dataclass(slots=True)
+class StreamTruth:
+    """What is known of one stream."""
+
+    stream: Stream
+    rows: list[Held] = field(default_factory=list)
+    windows: list[Landed] = field(default_factory=list)
+    epoch: int = 0
+    holder: str | None = None
+    rolled_back: bool = False
+    diverged: bool = False
+
+    @property
+    def watermark(self) -> datetime:
+        """The end of the last window that is done."""
+        return self.windows[-1].window.upper if self.windows else BEGINNING
+
+    def bounds(self) -> tuple[Counter[Row], Counter[Row]]:
+        """Return the rows that must be in the cold tier, and those that may be."""
+        must: Counter[Row] = Counter()
+        may: Counter[Row] = Counter()
+        for held in self.rows:
+            landed = self._window_of(held.row)
+            if landed is not None:
+                always, sometime = held.during(landed.planned, landed.last)
+                must[held.row] += always
+                may[held.row] += sometime
+        return must, may
+
+    def late(self) -> Counter[Row]:
+        """Return the rows that came after their window was planned, and so may have been missed."""
+        found: Counter[Row] = Counter()
+        for held in self.rows:
+            landed = self._window_of(held.row)
+            found[held.row] += landed is not None and held.came > landed.planned
+        return found
+
+    def _window_of(self, row: Row) -> Landed | None:
+        return next((landed for landed in self.windows if landed.window.contains(row.ts)), None)
+
+
+class Truth:
+    """The model.
+
+    Attributes:
+        step: how many rules were played.
+        latest: the greatest time that the source's clock has shown.
+        found: what was violated inside of a thread.
+    """
+
+    def __init__(self, streams: Mapping[str, Stream]) -> None:
+        self.step = 0
+        self.latest = BEGINNING
+        self.found: list[str] = []
+        self.streams = {name: StreamTruth(stream) for name, stream in streams.items()}
+        self.prefixes: set[str] = set()
+        self.staged: set[str] = set()
+        self._looks: dict[tuple[str, str], int] = {}
+        self._readings: dict[str, Reading] = {}
+        self._attempts: dict[str, Reading] = {}
+
+    @property
+    def rolled_back(self) -> list[str]:
+        """The streams whose table somebody has rolled back and not put back."""
+        return [name for name, known in self.streams.items() if known.rolled_back]
+
+    def violated(self, what: str) -> None:
+        """Keep a violation: an exception could be swallowed by the code that is examined."""
+        self.found.append(what)
+
+    # ------------------------------------------------------------------------------------------- source
+
+    def inserted(self, stream: str, rows: Iterable[Row]) -> None:
+        """The source holds more rows."""
+        self.streams[stream].rows += [Held(row, self.step) for row in rows]
+
+    def deleted(self, stream: str, rows: Sequence[Row]) -> None:
+        """The source holds fewer rows."""
+        gone = Counter(rows)
+        for held in self.streams[stream].rows:
+            if held.went is None and gone[held.row] > 0:
+                held.went = self.step
+                gone[held.row] -= 1
+
+    def looked(self, thread: str, stream: str) -> None:
+        """A thread has begun to look at what there is to be read."""
+        self._looks[thread, stream] = self.step
+
+    # ------------------------------------------------------------------------------------------- reading
+
+    def begins(self, thread: str, batch: Batch, prefix: str) -> None:
+        """A thread begins to write a batch."""
+        if prefix not in self.prefixes:
+            self.violated(f"{batch.stream}: files are written under {prefix}, which the ledger does not know")
+        self._readings[thread] = Reading(batch, self._looks[thread, batch.stream], self.step)
+
+    def reads(self, thread: str) -> None:
+        """A thread reads a unit now."""
+        self._readings[thread].last = self.step
+
+    def wrote(self, thread: str, paths: Iterable[str]) -> None:
+        """A thread has written the files of its attempt."""
+        self._attempts.update(dict.fromkeys(paths, self._readings[thread]))
+
+    # ------------------------------------------------------------------------------------------- ledger
+
+    def claimed(self, claim: Claim) -> None:
+        """Somebody has the lease."""
+        known = self.streams[claim.stream]
+        known.epoch += 1
+        known.holder = claim.owner
+        if claim.epoch != known.epoch:
+            self.violated(f"{claim.stream}: the claim number {known.epoch} has the epoch {claim.epoch}")
+
+    def released(self, claim: Claim) -> None:
+        """A claim is given back."""
+        known = self.streams[claim.stream]
+        if (claim.epoch, claim.owner) == (known.epoch, known.holder):
+            known.holder = None
+
+    def published(self, claim: Claim, batch: Batch, paths: Sequence[str], watermarks: Mapping[str, datetime]) -> None:
+        """A publish has landed."""
+        known = self.streams[batch.stream]
+        missing = [path for path in paths if path not in self.staged]
+        if missing:
+            self.violated(f"{batch.stream}: {missing} are published, but were never staged")
+        if known.rolled_back:
+            self.violated(f"{batch.stream}: {batch.window} is published on a table that was rolled back")
+        readings = [self._attempts[path] for path in paths]
+        if not readings or any(reading.batch.id != batch.id for reading in readings):
+            self.violated(f"{batch.stream}: {batch.window} is published with files of other batches: {paths}")
+            return
+        planned = min(reading.planned for reading in readings)
+        self._done(claim, batch, planned, max(reading.last for reading in readings), watermarks)
+
+    def advanced(self, thread: str, claim: Claim, batch: Batch, watermarks: Mapping[str, datetime]) -> None:
+        """An advance over a window without rows has landed."""
+        planned = self._looks.get((thread, batch.stream), self.step)
+        reading = self._readings.get(thread)
+        last = reading.last if reading is not None and reading.batch.id == batch.id else planned
+        self._done(claim, batch, planned, max(planned, last), watermarks)
+
+    def _done(self, claim: Claim, batch: Batch, planned: int, last: int, watermarks: Mapping[str, datetime]) -> None:
+        known = self.streams[batch.stream]
+        window = batch.window
+        if (claim.epoch, claim.owner) != (known.epoch, known.holder):
+            self.violated(
+                f"{batch.stream}: {window} of {claim.owner} at epoch {claim.epoch} has landed, while {known.holder}"
+                f" holds the lease at epoch {known.epoch}"
+            )
+        if window.lower != known.watermark:
+            self.violated(f"{batch.stream}: {window} is done, but the one before ends at {known.watermark}")
+        self._check_finality(known, window, watermarks)
+        known.windows.append(Landed(window, planned, last))
+
+    def _check_finality(self, known: StreamTruth, window: Window, watermarks: Mapping[str, datetime]) -> None:
+        stream = known.stream
+        final = self.latest - stream.settle_lag - stream.row_span
+        if window.upper > final:
+            self.violated(f"{stream.name}: {window} is done, but rows are final up to {final} only")
+        for upstream in stream.upstreams:
+            bound = watermarks.get(upstream, BEGINNING)
+            covered = floor_to_span(bound, stream.row_span) if stream.row_span else bound
+            if window.upper > covered:
+                self.violated(f"{stream.name}: {window} is done, but {upstream} has been read up to {bound} only")

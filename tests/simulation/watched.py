@@ -1,0 +1,128 @@
+"""The public fakes, watched: each effect is told to the model at the moment when it becomes true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from consumer.domain.batch import Batch, WrittenFile
+from consumer.domain.errors import IcehaulError
+from consumer.domain.event import Event
+from consumer.ports import Claim, Publication, Trigger
+from consumer.service.runtime.ports import Partition
+from consumer.testing.broker import BrokerMessage, MemoryBroker, MemoryMember
+from consumer.testing.database import MemoryDatabase
+from consumer.testing.ledger import MemoryLedger
+from consumer.testing.source import MemorySource
+from tests.simulation.deliveries import Deliveries
+from tests.simulation.kernel import Kernel, SimulatedThreads
+from tests.simulation.truth import Truth
+
+_HALTS = ("still failing after", "halted by the operator")
+"""Beginnings of the reasons that a stream of the simulation may be halted for, while nobody rolls its table back."""
+
+
+class WatchedLedger(MemoryLedger):
+    """A ledger that tells what lands."""
+
+    def __init__(
+        self,
+        truth: Truth,
+        deliveries: Deliveries,
+        kernel: Kernel,
+        now: Callable[[], datetime],
+        database: MemoryDatabase,
+    ) -> None:
+        super().__init__(now=now, database=database)
+        self._truth = truth
+        self._deliveries = deliveries
+        self._kernel = kernel
+
+    def watermarks(self) -> dict[str, datetime]:
+        """Return every stream's watermark."""
+        return {name: record.watermark for name, record in self._streams.items()}
+
+    def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
+        claim = super().claim(stream, owner, ttl)
+        self._truth.claimed(claim)
+        return claim
+
+    def release(self, claim: Claim) -> None:
+        super().release(claim)
+        self._truth.released(claim)
+
+    def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
+        super().stage(claim, batch_id, prefix, files)
+        self._truth.prefixes.add(prefix)
+        self._truth.staged.update(file.path for file in files)
+
+    def advance(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:
+        before = self.watermarks()
+        super().advance(claim, batch, trigger, outbox)
+        thread = self._kernel.current
+        self._truth.advanced(thread.name if thread else "", claim, batch, before)
+
+    def landed(self, publication: Publication, snapshot_id: int) -> None:
+        before = self.watermarks()
+        super().landed(publication, snapshot_id)
+        paths = [file.path for file in publication.files]
+        self._truth.published(publication.claim, publication.batch, paths, before)
+
+    def park(self, event: Event) -> None:
+        super().park(event)
+        self._deliveries.parked(event, self._truth.step)
+
+    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> bool:
+        halted = super().halt(stream, reason=reason, remedy=remedy, epoch=epoch)
+        if halted and not any(known in reason for known in _HALTS) and not self._truth.streams[stream].diverged:
+            self._truth.violated(f"{stream} is halted without need: {reason}")
+        return halted
+
+
+class WatchedBroker(MemoryBroker):
+    """A broker that has every commit judged."""
+
+    def __init__(self, truth: Truth, deliveries: Deliveries, threads: SimulatedThreads, partitions: int) -> None:
+        super().__init__(partitions=partitions, threads=threads)
+        self._truth = truth
+        self._deliveries = deliveries
+
+    def hand_over(self, partition: Partition, member: MemoryMember) -> int:
+        offset = super().hand_over(partition, member)
+        self._deliveries.handed_over(id(member), partition, offset)
+        return offset
+
+    def record(self, partition: Partition, offset: int) -> None:
+        super().record(partition, offset)
+        present = [message.number for message in self.messages(partition)]
+        for problem in self._deliveries.committed(id(self.owners[partition]), partition, offset, present):
+            self._truth.violated(problem)
+
+
+class WatchedMember(MemoryMember):
+    """A member whose messages are known to the model."""
+
+    def __init__(self, broker: MemoryBroker, truth: Truth, deliveries: Deliveries, source: MemorySource) -> None:
+        super().__init__(broker)
+        self._truth = truth
+        self._deliveries = deliveries
+        self._source = source
+
+    def poll(self, timeout: float, limit: int) -> Sequence[BrokerMessage]:
+        messages = super().poll(timeout, limit)
+        for message in messages:
+            self._deliveries.delivered(id(self), message, self._truth.step, self._source.time)
+        return messages
+
+
+class WatchedDeadLetters:
+    """Dead letters that are known to the model."""
+
+    def __init__(self, truth: Truth, deliveries: Deliveries) -> None:
+        self._truth = truth
+        self._deliveries = deliveries
+
+    def send(self, message: BrokerMessage, error: IcehaulError) -> None:
+        """Keep a dead letter."""
+        self._deliveries.buried(message, self._truth.step)
