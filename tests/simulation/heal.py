@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from consumer.domain.window import BEGINNING
 from consumer.ports import StreamState
 from tests.simulation.processes import CommandProcess, ConsumerProcess, EmitterProcess
+from tests.simulation.setting import resuming
 from tests.simulation.truth import Violation
-from tests.simulation.world import World, resuming
+from tests.simulation.world import World
 
 _ROUNDS = 600
 """How often time may pass until everything must have come to rest."""
@@ -26,6 +27,7 @@ def heal(world: World) -> None:
         Violation: if something is not as it must be, or nothing comes to rest.
     """
     servers = world.servers
+    world.kernel.traps.clear()
     servers.network.down.clear()
     servers.broker.down = False
     for process in world.processes.values():
@@ -71,7 +73,7 @@ def _run_until_still(world: World) -> None:
             return
         for thread in ready:
             if not thread.done:
-                world.kernel.resume(thread, _POINTS)
+                world.resume(thread, _POINTS)
         world.bury()
         world.invariants.check()
     raise Violation(f"threads go on without end: {[(thread.name, thread.at) for thread in world.kernel.ready()]}")

@@ -11,6 +11,7 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 
 _STUCK_SECONDS = 120.0
@@ -30,12 +31,26 @@ class Process:
         self.frozen = False
 
 
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """What happens to the next thread that comes to a point.
+
+    Attributes:
+        order: what is ordered to happen there.
+        spring: called by the simulation with the thread, which stands still there.
+    """
+
+    order: str | None = None
+    spring: Callable[[Thread], None] | None = None
+
+
 class Thread:
     """One simulated thread.
 
     Attributes:
         at: the point that it is about to pass, ``None`` where it waits or has not begun.
         order: what the simulation wants to happen at that point.
+        trapped: the trap that it has come into.
     """
 
     def __init__(self, process: Process, name: str, run: Callable[[], None], kernel: Kernel) -> None:
@@ -43,6 +58,7 @@ class Thread:
         self.name = f"{process.name}/{name}"
         self.at: str | None = None
         self.order: str | None = None
+        self.trapped: Trap | None = None
         self.points = 0
         self.done = False
         self.error: BaseException | None = None
@@ -55,6 +71,11 @@ class Thread:
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended."""
         self._kernel.wait(lambda: self.done, timeout)
+
+    @property
+    def works(self) -> bool:
+        """Whether it stands at a point inside of something that has effects on a stream."""
+        return self.at is not None and ("worker" in self.name or "command" in self.name)
 
     def is_alive(self) -> bool:
         """Tell whether it still runs."""
@@ -120,6 +141,7 @@ class Kernel:
         passed: how many points were passed.
         failed: threads that died of an error.
         story: lines that tell what happens, if somebody wants to read it.
+        traps: what shall happen to the next thread that comes to a point.
     """
 
     def __init__(self) -> None:
@@ -128,6 +150,7 @@ class Kernel:
         self.threads: list[Thread] = []
         self.failed: list[Thread] = []
         self.story: list[str] | None = None
+        self.traps: dict[str, Trap] = {}
         self.current: Thread | None = None
         self._carriers: dict[Thread, _Carrier] = {}
         self._idle: deque[_Carrier] = deque()
@@ -204,6 +227,9 @@ class Kernel:
             return None
         if thread.process.dead:
             raise Killed
+        trap = self.traps.pop(name, None)
+        if trap is not None and trap.spring is not None:
+            thread.trapped, thread.points = trap, 0
         if thread.points <= 0:
             thread.at = name
             self._carriers[thread].stand_still()
@@ -212,7 +238,8 @@ class Kernel:
                 raise Killed
         thread.points -= 1
         self.passed += 1
-        order, thread.order = thread.order, None
+        order = thread.order or (trap.order if trap is not None else None)
+        thread.order = None
         if self.story is not None:
             self.story.append(f"    {thread.name} passes {name}{f', ordered: {order}' if order else ''}")
         return order

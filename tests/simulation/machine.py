@@ -12,10 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.simulation.heal import heal
 from tests.simulation.processes import ConsumerProcess
 from tests.simulation.scripts import Script
-from tests.simulation.wires import faults
 from tests.simulation.world import CONSUMERS, World
 
-_NUMBER = st.integers(0, 39)
+_NUMBER = st.integers(0, 99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +34,24 @@ PROGRESS: Mapping[str, Rule] = {
     "run": Rule(2, weight=14),
     "go_on": Rule(1, weight=10),
     "leap": Rule(1, weight=5),
-    "insert": Rule(3, weight=4),
+    "feed": Rule(2, weight=8),
+    "insert": Rule(3, weight=3),
+    "tick": Rule(2, weight=2),
     "start": Rule(weight=2, when=lambda world: len(world.of(ConsumerProcess)) < CONSUMERS),
     "thaw": Rule(1, weight=2, when=lambda world: any(each.frozen for each in world.processes.values())),
+    "restore": Rule(1, weight=4, when=lambda world: bool(world.servers.network.down)),
     "put_back": Rule(1, weight=2, when=lambda world: bool(world.servers.truth.rolled_back)),
     "finish": Rule(1, weight=3, when=lambda world: bool(world.servers.database.under_way)),
 }
 """Rules that belong to every run."""
 
 TROUBLE: Mapping[str, Rule] = {
-    "fault": Rule(2, weight=4, when=lambda world: any(faults(at) for at in world.standing())),
-    "tick": Rule(2, weight=2),
+    "fault": Rule(2, weight=6),
+    "oversleep": Rule(1, weight=3),
+    "crash_at": Rule(1, weight=3),
     "stop": Rule(1, when=_living),
-    "crash": Rule(1, weight=2, when=_living),
-    "freeze": Rule(1, weight=2, when=_living),
+    "crash": Rule(1, when=_living),
+    "freeze": Rule(1, when=_living),
     "skew": Rule(2),
     "outage": Rule(1),
     "repeat_row": Rule(2),
@@ -59,6 +62,7 @@ TROUBLE: Mapping[str, Rule] = {
     "expel": Rule(1, when=lambda world: bool(world.servers.broker.members)),
     "reassign": Rule(when=lambda world: bool(world.servers.broker.members)),
     "replay": Rule(2, when=lambda world: bool(world.servers.broker.committed)),
+    "interfere": Rule(1, weight=2),
     "foreign": Rule(2, weight=2, when=lambda world: bool(world.servers.catalog.tables)),
     "roll_back": Rule(2, when=lambda world: bool(world.servers.catalog.tables)),
     "operate": Rule(2),
@@ -67,7 +71,6 @@ TROUBLE: Mapping[str, Rule] = {
 
 RULES = {**PROGRESS, **TROUBLE}
 _OFFERED = [name for name, spec in RULES.items() for _ in range(spec.weight)]
-_TROUBLES = list(TROUBLE)
 
 
 @dataclass(slots=True)
@@ -85,6 +88,8 @@ class Tally:
         self.runs += 1
         self.points += world.kernel.passed
         self.counts.update(world.counts)
+        self.counts["halted"] += world.servers.truth.halts
+        self.counts["windows of several units"] += world.servers.truth.several_units
         self.counts.update({f"metric {name}": count for name, count in world.servers.metrics.counts.items()})
 
 
@@ -100,10 +105,10 @@ class Simulation(RuleBasedStateMachine):
         self._broken = False
         self._present: set[str] = set()
 
-    @initialize(consumers=st.integers(1, CONSUMERS), troubles=st.integers(0, 2 ** len(_TROUBLES) - 1))
-    def begin(self, consumers: int, troubles: int) -> None:
+    @initialize(consumers=st.integers(1, CONSUMERS), troubles=st.tuples(*[st.booleans()] * len(TROUBLE)))
+    def begin(self, consumers: int, troubles: tuple[bool, ...]) -> None:
         """Choose the troubles of this run; start an emitter and some consumers."""
-        self._present = set(PROGRESS) | {name for bit, name in enumerate(_TROUBLES) if troubles >> bit & 1}
+        self._present = set(PROGRESS) | {name for name, present in zip(TROUBLE, troubles, strict=True) if present}
         for _ in range(1 + consumers):
             self.play("start")
 
@@ -112,7 +117,8 @@ class Simulation(RuleBasedStateMachine):
         """Play one rule; one that means nothing now gives way to the one that lets a thread run."""
         spec = RULES[name]
         if name not in self._present or not spec.when(self.world):
-            name, spec = "run", RULES["run"]
+            name = ("run", "go_on")[c % 2]
+            spec = RULES[name]
         self.play(name, *(a, b, c)[: spec.numbers])
 
     def play(self, name: str, *numbers: int) -> None:

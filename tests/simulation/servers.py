@@ -60,7 +60,7 @@ STREAMS: Mapping[str, Stream] = {
 class Servers:
     """What the processes share, and what does not die with them."""
 
-    def __init__(self, kernel: Kernel, seed: int) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.streams = STREAMS
         self.kernel = kernel
         self.counts: Counter[str] = Counter()
@@ -70,7 +70,7 @@ class Servers:
         self.network = Network(kernel, self.counts)
         self.skews = {"source": timedelta(0), "ledger": timedelta(0)}
         self._greatest = dict(self.skews)
-        self._uuids = _uuids(seed)
+        self._uuids = _uuids()
         threads = SimulatedThreads(kernel, Process("servers"))
         self.source = WatchedSource(self)
         for stream in STREAMS.values():
@@ -112,7 +112,7 @@ class Servers:
         return WatchedEngine(self)
 
     def uuid(self) -> UUID:
-        """Return an id that nobody else has, the same in each run with the same seed."""
+        """Return an id that nobody else has, the same ones in each run."""
         return next(self._uuids)
 
     def cold(self, stream: str) -> Counter[Row]:
@@ -182,7 +182,7 @@ class WatchedEngine(MemoryEngine):
         return thread.name if thread else ""
 
 
-def _uuids(seed: int) -> Iterator[UUID]:
-    numbers = random.Random(seed)
+def _uuids() -> Iterator[UUID]:
+    numbers = random.Random(0)
     while True:
         yield UUID(int=numbers.getrandbits(128), version=4)

@@ -105,12 +105,16 @@ class Truth:
     Attributes:
         step: how many rules were played.
         latest: the greatest time that the source's clock has shown.
+        halts: how often a stream was halted.
+        several_units: how many windows were published that consist of several units.
         found: what was violated inside of a thread.
     """
 
     def __init__(self, streams: Mapping[str, Stream]) -> None:
         self.step = 0
         self.latest = BEGINNING
+        self.halts = 0
+        self.several_units = 0
         self.found: list[str] = []
         self.streams = {name: StreamTruth(stream) for name, stream in streams.items()}
         self.prefixes: set[str] = set()
@@ -161,6 +165,11 @@ class Truth:
     def wrote(self, thread: str, paths: Iterable[str]) -> None:
         """A thread has written the files of its attempt."""
         self._attempts.update(dict.fromkeys(paths, self._readings[thread]))
+
+    def writes(self, thread: str) -> str | None:
+        """Return the stream that a thread has written files for last."""
+        reading = self._readings.get(thread)
+        return None if reading is None else reading.batch.stream
 
     # ------------------------------------------------------------------------------------------- ledger
 

@@ -67,6 +67,7 @@ class WatchedLedger(MemoryLedger):
         before = self.watermarks()
         super().landed(publication, snapshot_id)
         paths = [file.path for file in publication.files]
+        self._truth.several_units += len(publication.batch.units) > 1
         self._truth.published(publication.claim, publication.batch, paths, before)
 
     def park(self, event: Event) -> None:
@@ -75,6 +76,7 @@ class WatchedLedger(MemoryLedger):
 
     def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> bool:
         halted = super().halt(stream, reason=reason, remedy=remedy, epoch=epoch)
+        self._truth.halts += halted
         if halted and not any(known in reason for known in _HALTS) and not self._truth.streams[stream].diverged:
             self._truth.violated(f"{stream} is halted without need: {reason}")
         return halted

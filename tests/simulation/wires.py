@@ -18,6 +18,7 @@ from consumer.domain.errors import (
 from consumer.failpoints.acting import Mode, refusal
 from consumer.failpoints.effects import POINTS
 from consumer.testing.database import CommitUnderWayError
+from tests.simulation.figures import NOT_SIMULATED
 from tests.simulation.kernel import Kernel
 
 UNAVAILABLE: Mapping[str, type[IcehaulError]] = {
@@ -70,6 +71,14 @@ def faults(point: str) -> tuple[str, ...]:
         return tuple(mode for mode in (Mode.RAISE, Mode.APPLY_THEN_RAISE) if refusal(known, mode) is None)
     port = point.partition(".")[0]
     return ("unavailable",) if port in {"source", "catalog", "ledger", "emissions"} else ()
+
+
+_READS = ("source.extent", "source.histogram", "source.fingerprint_files", "catalog.ensure", "catalog.check")
+
+_DELICATE = ("publish.before-commit", "publish.after-commit", "batch.before-advance", "batch.after-advance")
+
+AIMS = (*(point for point in POINTS if point not in NOT_SIMULATED), *_READS, *_DELICATE * 4)
+"""Points that a rule may aim at: what seldom happens by chance happens often, and around commits most often."""
 
 
 class Network:

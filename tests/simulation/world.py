@@ -1,98 +1,80 @@
-"""The world of one run: servers, processes, and everything that can happen to them, each thing a rule with numbers."""
+"""Everything that can happen in a run: each thing is a rule that takes whole numbers, all of which mean something."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
 
 from consumer.domain.event_factory import tick
-from consumer.testing.broker import BrokerMessage, MemoryMember
 from consumer.testing.source import Row
-from tests.simulation.foreign import Foreign
-from tests.simulation.invariants import Invariants
-from tests.simulation.kernel import Kernel, Thread
-from tests.simulation.processes import CommandProcess, ConsumerProcess, EmitterProcess, Simulated
-from tests.simulation.servers import Servers
-from tests.simulation.wires import UNAVAILABLE, faults
-
-P = TypeVar("P", bound=Simulated)
+from tests.simulation.kernel import Thread, Trap
+from tests.simulation.processes import CommandProcess, ConsumerProcess, EmitterProcess
+from tests.simulation.setting import SESSION, Setting, halting, offloading, resuming
+from tests.simulation.wires import AIMS, UNAVAILABLE, faults
 
 CONSUMERS = 3
 EMITTERS = 2
 COMMANDS = 2
-BURSTS = (1, 2, 3, 5, 8, 13, 21, 34, 55)
+IDLE = (1e-6, 1.0, 11.0, 31.0, 61.0)
+"""Seconds that pass, beyond what somebody waits for, where nobody has anything to do."""
+BURSTS = (1, 2, 3, 4, 6, 9, 14, 25)
 """How many points a thread may pass at once."""
-SESSION = 45.0
-"""Seconds after which the group expels a member whose process is dead."""
 LEAPS = (0.3, 2.0, 11.0, 16.0, 31.0, 65.0, 600.0, 4000.0, 50_000.0)
 """Seconds that may pass at once: below and above the time-outs, leases and ticks of the service."""
 SKEWS = (-7200, -45, -20, 20, 45, 7200)
+SETTLED = 31.0
+"""Seconds after which rows of all streams but those with a row span are final."""
 BACKS = (0, 0, 0, 1, 20, 40, 300, 3600, 90_000, 260_000)
 """How many seconds before now a row's time may lie."""
 DOWN = tuple(UNAVAILABLE)
 
 
-class World:
-    """A run. Each public method below ``rules`` is a rule: it takes whole numbers, all of which mean something."""
+class World(Setting):
+    """A run. Each public method is a rule."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.kernel = Kernel()
-        self.servers = Servers(self.kernel, seed)
-        self.counts = self.servers.counts
-        self.processes: dict[str, Simulated] = {}
-        self._born = 0
+    def __init__(self) -> None:
+        super().__init__()
         self._rows = 0
-        self._silent: deque[tuple[float, MemoryMember]] = deque()
-        self._last: Thread | None = None
-        self._foreign = Foreign(self.servers)
-        self.invariants = Invariants(self.servers)
-
-    def play(self, rule: str, *numbers: int) -> None:
-        """Play a rule, and check that everything is as it must be.
-
-        Raises:
-            Violation: if something is not.
-        """
-        self.servers.truth.step += 1
-        self.counts[f"rule {rule}"] += 1
-        if self.kernel.story is not None:
-            self.kernel.story.append(f"{self.servers.truth.step}. {rule}{numbers}")
-        getattr(self, rule)(*numbers)
-        self.bury()
-        self.invariants.check()
-
-    def close(self) -> None:
-        """End all threads."""
-        self.kernel.close()
 
     # ------------------------------------------------------------------------------ rules: processes
 
     def run(self, which: int, burst: int) -> None:
         """Let a thread that can go on pass some points; if none can, time passes until one can."""
         ready = self.kernel.ready()
-        if not ready:
-            deadline = self.kernel.next_deadline()
-            self.advance(max(0.0, (deadline or 0.0) - self.kernel.now) + 1e-6)
+        if any(thread.works for thread in ready):
+            # More often one that works: the others find nothing new, mostly.
+            candidates = [thread for thread in ready if thread.works] * 3 + ready
+            self.resume(candidates[which % len(candidates)], BURSTS[burst % len(BURSTS)])
             return
-        thread = ready[which % len(ready)]
-        self.kernel.resume(thread, BURSTS[burst % len(BURSTS)])
-        self._last = thread
+        if not ready:
+            deadline = self.kernel.next_deadline() or 0.0
+            self.advance(max(0.0, deadline - self.kernel.now) + IDLE[which % len(IDLE)])
+            ready = self.kernel.ready()
+        # Nobody works: all the others look whether there is something to do.
+        turn = which % max(1, len(ready))
+        for thread in ready[turn:] + ready[:turn]:
+            if not thread.done:
+                self.resume(thread, BURSTS[burst % len(BURSTS)])
 
     def go_on(self, burst: int) -> None:
         """Let the thread that ran last pass some more points, if it can."""
-        last, ready = self._last, self.kernel.ready()
-        self.run(ready.index(last) if last in ready else 0, burst)
+        if self._last in self.kernel.ready():
+            self.resume(self._last, BURSTS[burst % len(BURSTS)])
+        else:
+            self.run(0, burst)
 
-    def fault(self, which: int, how: int) -> None:
-        """Let something go wrong where a thread stands still."""
-        at = [thread for thread in self.kernel.ready() if thread.at is not None and faults(thread.at)]
-        if at:
-            thread = at[which % len(at)]
-            orders = faults(thread.at or "")
-            self.kernel.resume(thread, 1, orders[how % len(orders)])
-            self._last = thread
+    def fault(self, aim: int, how: int) -> None:
+        """Something goes wrong for the next thread that comes to a point."""
+        point = AIMS[aim % len(AIMS)]
+        orders = faults(point)
+        self.set_trap(point, Trap(order=orders[how % len(orders)]))
+
+    def oversleep(self, aim: int) -> None:
+        """The next process that comes to a point stands still there until its lease is over and the group expels it."""
+        self.set_trap(AIMS[aim % len(AIMS)], Trap(spring=self._oversleep))
+
+    def crash_at(self, aim: int) -> None:
+        """The next process that comes to a point dies there: its memory is gone."""
+        self.set_trap(AIMS[aim % len(AIMS)], Trap(spring=self._die))
 
     def start(self) -> None:
         """Start a process: an emitter if there is none, else a consumer, else one more emitter."""
@@ -106,22 +88,19 @@ class World:
 
     def stop(self, which: int) -> None:
         """Ask a process to end."""
-        process = self._choose(which)
+        process = self.choose(which)
         if process is not None:
             process.stop()
 
     def crash(self, which: int) -> None:
         """A process dies where it stands: its memory is gone."""
-        process = self._choose(which)
+        process = self.choose(which)
         if process is not None:
-            for thread in self.kernel.threads:
-                if thread.process is process and thread.at is not None:
-                    self.counts[f"crash at {thread.at}"] += 1
             self.kill(process)
 
     def freeze(self, which: int) -> None:
         """A process stands still, as after SIGSTOP."""
-        process = self._choose(which)
+        process = self.choose(which)
         if process is not None:
             process.frozen = True
 
@@ -140,16 +119,19 @@ class World:
         self.servers.skew(("source", "ledger")[clock % 2], timedelta(seconds=SKEWS[which % len(SKEWS)]))
 
     def outage(self, which: int) -> None:
-        """A server can't be reached, or can again."""
-        server = DOWN[which % len(DOWN)]
-        self.servers.network.down ^= {server}
-        self.servers.broker.down = "broker" in self.servers.network.down
+        """A server can't be reached for a while."""
+        self.take_down(self.servers.network.down | {DOWN[which % len(DOWN)]})
+
+    def restore(self, which: int) -> None:
+        """A server that is down is there again."""
+        down = sorted(self.servers.network.down)
+        self.take_down(set(down) - {down[which % len(down)]})
 
     # ------------------------------------------------------------------------------ rules: hot tier
 
     def insert(self, stream: int, count: int, back: int) -> None:
         """Rows arrive, some of them alike, some of one instant, some below the watermark."""
-        name = self._stream(stream)
+        name = self.stream(stream)
         now = self.servers.source.time
         ts = now - timedelta(seconds=BACKS[back % len(BACKS)])
         step = timedelta(seconds=(0, 0, 7, 4000)[(count + back) % 4])
@@ -159,30 +141,40 @@ class World:
             rows.append(Row(ts=min(now, ts + number * step), seq=self._rows, value=self._rows))
         if count % 3 == 0:
             rows += rows[-1:] * 2
-        self._insert(name, rows)
+        self.counts["rows alike"] += len(rows) - 1 - count % 6
+        self.insert_rows(name, rows)
+
+    def feed(self, stream: int, count: int) -> None:
+        """Rows arrive, become final, and an event asks for them."""
+        self.insert(stream, count, 0)
+        self.advance((SETTLED, 2 * SETTLED)[count % 2])
+        self.tick(stream, 0)
 
     def repeat_row(self, stream: int, which: int) -> None:
         """A row arrives that the source holds already."""
-        name = self._stream(stream)
+        name = self.stream(stream)
         rows = self.servers.source.tables[self.servers.streams[name].source]
         if rows:
-            self._insert(name, [rows[which % len(rows)]])
+            self.counts["rows alike"] += 1
+            self.insert_rows(name, [rows[which % len(rows)]])
 
     def remove_rows(self, stream: int, which: int) -> None:
         """Rows go: a TTL, a mutation."""
-        name = self._stream(stream)
+        name = self.stream(stream)
         source = self.servers.streams[name].source
         rows = self.servers.source.tables[source]
         if rows:
             row = rows[which % len(rows)]
             doomed = (lambda each: each.ts <= row.ts) if which % 4 == 0 else (lambda each: each == row)
-            self.servers.truth.deleted(name, self.servers.source.delete(source, doomed))
+            gone = self.servers.source.delete(source, doomed)
+            self.counts["rows removed"] += len(gone)
+            self.servers.truth.deleted(name, gone)
 
     # ------------------------------------------------------------------------------ rules: broker
 
     def tick(self, stream: int, ahead: int) -> None:
         """A producer asks for a cutoff, past or future."""
-        name = self._stream(stream)
+        name = self.stream(stream)
         boundary = self.servers.source.time + timedelta(seconds=(0, 0, 0, 60, -60, -3600, 86_400)[ahead % 7])
         partition = self.servers.broker.partition_of(name)
         self.servers.broker.put(partition, tick(stream=name, boundary=boundary))
@@ -195,14 +187,14 @@ class World:
 
     def repeat_event(self, partition: int, which: int) -> None:
         """An event comes once more, and so out of order."""
-        messages = self._messages(partition)
+        messages = self.messages(partition)
         if messages:
             message = messages[which % len(messages)]
             self.servers.broker.put(message.at, message.event)
 
     def lose_event(self, partition: int, later: int) -> None:
         """The newest event never comes, or comes later than it should."""
-        messages = self._messages(partition)
+        messages = self.messages(partition)
         if messages:
             lost = self.servers.broker.lose(messages[-1].at, messages[-1].number)
             if later % 2 and lost is not None:
@@ -211,8 +203,7 @@ class World:
     def expel(self, which: int) -> None:
         """The group expels a member that it has not heard from."""
         members = self.servers.broker.members
-        if members:
-            self.servers.broker.expel(members[which % len(members)])
+        self.servers.broker.expel(members[which % len(members)])
 
     def reassign(self) -> None:
         """The group hands its partitions out anew."""
@@ -230,15 +221,25 @@ class World:
 
     def foreign(self, stream: int, what: int) -> None:
         """Another writer commits to a table."""
-        self._foreign.commit(self._stream(stream), what)
+        self.foreign_writer.commit(self.stream(stream), what)
+
+    def interfere(self, what: int) -> None:
+        """Another writer commits to the table of the next publish that is staged, before its transaction."""
+
+        def spring(thread: Thread) -> None:
+            staged = self.servers.truth.writes(thread.name)
+            if staged is not None:
+                self.foreign_writer.commit(staged, what)
+
+        self.set_trap("publish.after-stage", Trap(spring=spring))
 
     def roll_back(self, stream: int, which: int) -> None:
         """Somebody rolls a table back."""
-        self._foreign.roll_back(self._stream(stream), which)
+        self.foreign_writer.roll_back(self.stream(stream), which)
 
     def put_back(self, stream: int) -> None:
         """Somebody puts a table back that was rolled back."""
-        self._foreign.put_back(self._stream(stream))
+        self.foreign_writer.put_back(self.stream(stream))
 
     def finish(self, landed: int) -> None:
         """Commits whose reply was lost land, or don't."""
@@ -249,76 +250,18 @@ class World:
         """An operator halts a stream, resumes it, or offloads it by hand."""
         commands = (halting, resuming, resuming, offloading, offloading)
         if len(self.of(CommandProcess)) < COMMANDS:
-            self.command(commands[what % len(commands)](self._stream(stream)))
+            self.command(commands[what % len(commands)](self.stream(stream)))
 
-    # ------------------------------------------------------------------------------ helpers
+    # ------------------------------------------------------------------------------ what traps do
 
-    def of(self, kind: type[P]) -> list[P]:
-        """Return the living processes of a kind."""
-        return [process for process in self.processes.values() if isinstance(process, kind)]
-
-    def begin(self, kind: Callable[[Kernel, Servers, str], Simulated], letter: str) -> None:
-        """Start a process."""
-        self._born += 1
-        process = kind(self.kernel, self.servers, f"{letter}{self._born}")
-        self.processes[process.name] = process
-
-    def command(self, work: Callable[[CommandProcess], object]) -> None:
-        """Start a command of an operator."""
-        self.begin(lambda kernel, servers, name: CommandProcess(kernel, servers, name, work), "o")
-
-    def standing(self) -> list[str]:
-        """Return the points that threads stand at which could go on."""
-        return [thread.at for thread in self.kernel.ready() if thread.at is not None]
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.kernel.now += seconds
-        self.servers.sync()
-        while self._silent and self._silent[0][0] <= self.kernel.now:
-            self.servers.broker.expel(self._silent.popleft()[1])
-
-    def bury(self) -> None:
-        """Take away processes that have ended: what is left of their threads dies with them."""
-        for process in [process for process in self.processes.values() if process.ended]:
-            self.kill(process)
-
-    def kill(self, process: Simulated) -> None:
-        """End a process."""
-        self.kernel.kill(process)
-        del self.processes[process.name]
+    def _oversleep(self, thread: Thread) -> None:
+        process = thread.process
+        process.frozen = True
+        self.counts[f"overslept at {thread.at}"] += 1
+        self.advance(SESSION + 1)
         if isinstance(process, ConsumerProcess):
-            self._silent.append((self.kernel.now + SESSION, process.member))
+            self.servers.broker.expel(process.member)
 
-    def _choose(self, which: int) -> Simulated | None:
-        living = list(self.processes.values())
-        return living[which % len(living)] if living else None
-
-    def _stream(self, which: int) -> str:
-        names = list(self.servers.streams)
-        return names[which % len(names)]
-
-    def _insert(self, stream: str, rows: Sequence[Row]) -> None:
-        self.servers.source.insert(self.servers.streams[stream].source, rows)
-        self.servers.truth.inserted(stream, rows)
-
-    def _messages(self, which: int) -> Sequence[BrokerMessage]:
-        broker = self.servers.broker
-        return broker.messages(broker.partitions[which % len(broker.partitions)])
-
-
-def halting(stream: str) -> Callable[[CommandProcess], object]:
-    """Return the command that halts a stream."""
-    return lambda process: process.ledger.halt(stream, reason="halted by the operator", remedy="resume it", epoch=None)
-
-
-def resuming(stream: str) -> Callable[[CommandProcess], object]:
-    """Return the command ``icehaul resume``."""
-    return lambda process: process.ledger.resume(stream)
-
-
-def offloading(stream: str) -> Callable[[CommandProcess], object]:
-    """Return the command ``icehaul offload``."""
-    return lambda process: process.offload().run(
-        tick(stream=stream, boundary=process.servers.source.time), process.threads.signal()
-    )
+    def _die(self, thread: Thread) -> None:
+        self.counts[f"killed at {thread.at}"] += 1
+        self.kill(self.processes[thread.process.name])

@@ -1,0 +1,114 @@
+"""Campaigns: many runs of the state machine, from a seed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+import structlog
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.simulation.machine import Simulation, Tally
+from tests.simulation.scripts import Script
+
+STEPS_OF_A_RUN = 300
+_RUNS_AT_ONCE = 50
+"""Runs that Hypothesis remembers, in order not to repeat one."""
+_NEXT_SEED = 1_000_003
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a campaign, or a part of one, has come to."""
+
+    steps: int = 0
+    points: int = 0
+    runs: int = 0
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    failing: list[Script] = field(default_factory=list)
+
+    def add(self, other: Outcome) -> None:
+        """Add what another part has come to; the seconds are the campaign's own."""
+        self.steps += other.steps
+        self.points += other.points
+        self.runs += other.runs
+        self.counts.update(other.counts)
+        self.failing += other.failing
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A number of runs with a seed of their own."""
+
+    seed: int
+    runs: int
+    shrink: bool
+
+    def play(self) -> Outcome:
+        """Play the runs, up to the first that fails."""
+        tally = Tally()
+
+        class Counted(Simulation):
+            """The state machine with a tally of its own."""
+
+        Counted.tally = tally
+        phases = (Phase.generate, Phase.shrink) if self.shrink else (Phase.generate,)
+        chosen = settings(
+            max_examples=self.runs,
+            stateful_step_count=STEPS_OF_A_RUN,
+            phases=phases,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            verbosity=Verbosity.quiet,
+            print_blob=False,
+            report_multiple_bugs=False,
+        )
+        # Nobody reads the logs of thousands of crashes.
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+        failing: list[Script] = []
+        try:
+            run_state_machine_as_test(seed(self.seed)(Counted), settings=chosen)
+        except Exception as error:  # noqa: BLE001 - a violation, or Hypothesis' word for a run that can't be repeated
+            failing.append(tally.failing or Script(rules=(), violation=f"{type(error).__name__}: {error}"))
+        return Outcome(steps=tally.steps, points=tally.points, runs=tally.runs, counts=tally.counts, failing=failing)
+
+
+def parts(steps: int, first_seed: int, *, shrink: bool) -> Iterator[Part]:
+    """Return the parts of a campaign of at least so many steps."""
+    runs, number = max(1, -(-steps // STEPS_OF_A_RUN)), 0
+    while runs > 0:
+        yield Part(seed=first_seed * _NEXT_SEED + number, runs=min(runs, _RUNS_AT_ONCE), shrink=shrink)
+        runs -= _RUNS_AT_ONCE
+        number += 1
+
+
+def campaign(steps: int, first_seed: int, *, workers: int = 1, shrink: bool = True) -> Iterator[Outcome]:
+    """Play a campaign, and yield what it has come to after each part; the same seed plays the same runs.
+
+    Args:
+        steps: rules to play, at least.
+        first_seed: what the choices derive from.
+        workers: processes that play parts at the same time.
+        shrink: whether a failing run is made smaller before it is kept.
+    """
+    started, whole = time.perf_counter(), Outcome()
+    todo = list(parts(steps, first_seed, shrink=shrink))
+    if workers == 1:
+        results = map(Part.play, todo)
+        yield from _gather(results, whole, started)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from _gather(pool.map(Part.play, todo), whole, started)
+
+
+def _gather(results: Iterator[Outcome], whole: Outcome, started: float) -> Iterator[Outcome]:
+    for outcome in results:
+        whole.add(outcome)
+        whole.seconds = time.perf_counter() - started
+        yield whole
