@@ -133,17 +133,20 @@ def _servers(application: Application, look: ClickHouseIntrospection) -> list[Ch
 
 def _machine(application: Application | None, *, start: bool) -> list[Check]:
     settings = application.configuration.spark if application is not None else None
+    remote = settings is not None and settings.remote is not None
     checks: list[Check] = [
         DiskCheck(folder=scratch_folder(settings)),
-        JavaCheck(home=java_home(os.environ), release=feature_release, supported=SUPPORTED),
         SparkCheck(
             version=version("pyspark"),
-            start=application.engine.start if application is not None and start else None,
-            subject=(settings or SparkSettings()).master,
+            # A server that is there anyway is asked like the others; a driver of one's own takes memory and time.
+            start=application.engine.start if application is not None and (start or remote) else None,
+            subject=(settings or SparkSettings()).place,
         ),
         PackagesCheck(requirements=requirements, subject=f"Python {platform.python_version()}"),
     ]
-    if settings is not None:
+    if not remote:
+        checks.append(JavaCheck(home=java_home(os.environ), release=feature_release, supported=SUPPORTED))
+    if settings is not None and not remote:
         checks.append(JarsCheck(jars=settings.jars))
     return checks
 

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement as Specifier
 
 from consumer.service.doctor.machine import Requirement
 from consumer.settings.connections import SparkSettings
+from consumer.settings.spark_remote import holds_token
 
 _PACKAGE = "icehaul"
 _SECRETS = (
@@ -65,11 +66,15 @@ def requirements() -> Sequence[Requirement]:
 
 def secrets_in(data: Mapping[str, object]) -> list[str]:
     """Return the secret fields that stand in a configuration file's content."""
-    return [
+    found = [
         f"{section}.{field}"
         for section, field in _SECRETS
         if isinstance(values := data.get(section), Mapping) and values.get(field)
     ]
+    spark = data.get("spark")
+    if isinstance(spark, Mapping) and holds_token(str(spark.get("remote"))):
+        found.append("spark.remote")
+    return found
 
 
 def _installed(package: str) -> str | None:

@@ -152,6 +152,20 @@ def operator(platform: Platform) -> Iterator[Application]:
         yield application
 
 
+def test_the_doctor_runs_a_task_on_the_server_without_being_asked_to(
+    platform: Platform, operator: Application, tmp_path: Path
+) -> None:
+    log = tmp_path / "doctor.log"
+    arguments = ("doctor", "-c", str(platform.write()), "-o", "json")
+    with icehaul(*arguments, log=log, environment=platform.environment()) as doctor:
+        assert doctor.popen.wait(120) == 0
+    found = [one for one in json.loads(log.read_text())["findings"] if one["check"] == "spark"]
+
+    assert [one["severity"] for one in found] == ["ok", "ok"]
+    assert found[1]["message"] == "a session ran a task"
+    assert TOKEN not in log.read_text()
+
+
 def published(view: Application) -> int:
     (stream,) = view.streams
     return sum(one.rows for one in view.ledger.batches(stream, 100) if one.status is BatchStatus.PUBLISHED)

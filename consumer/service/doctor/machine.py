@@ -93,7 +93,7 @@ class SparkCheck:
             yield info("not started", "icehaul doctor --spark starts a session and runs a task in it")
             return
         self.start()
-        yield ok("a session started and ran a task")
+        yield ok("a session ran a task")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,6 +226,32 @@ def test_no_java(icehaul: Run, healthy: Platform, tmp_path: Path, monkeypatch: p
     assert "JAVA_HOME" in found["remedy"]
 
 
+def test_a_spark_connect_server_that_does_not_listen_is_found_and_java_is_not_asked_for(
+    icehaul: Run,
+    healthy: Platform,
+    changed: Change,
+    closed_port: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    changed("spark", remote=f"sc://127.0.0.1:{closed_port}/;user_id=ops")
+    ended = icehaul("doctor", "-o", "json")
+    (found,) = findings(ended, "error")
+    assert (found["check"], found["subject"]) == ("spark", f"sc://127.0.0.1:{closed_port}")
+    assert f"no Spark Connect server answers at sc://127.0.0.1:{closed_port}: " in found["message"]
+    assert "spark.remote" in found["remedy"]
+    assert not [one for one in ended.data["findings"] if one["check"] in {"java", "jars"}]
+
+
+def test_a_spark_token_in_the_file_is_warned_of(icehaul: Run, healthy: Platform, changed: Change) -> None:
+    changed("spark", remote=f"sc://127.0.0.1:1/;token={SECRET}")
+    ended = icehaul("doctor", "-o", "json")
+    (found,) = findings(ended, "warning", "configuration")
+    assert "spark.remote stands in the file" in found["message"]
+    assert SECRET not in ended.out + ended.err
+
+
 def test_a_stream_that_is_not_configured(icehaul: Run, healthy: Platform) -> None:
     ended = icehaul("doctor", "nobody")
     assert ended.code == 2
