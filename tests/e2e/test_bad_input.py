@@ -15,12 +15,12 @@ from confluent_kafka import Producer
 from psycopg import sql
 
 from consumer.adapters.spark.engine import SparkEngine
-from consumer.adapters.telemetry.tracing import Tracing
 from consumer.bootstrap import Application
 from consumer.domain.event_factory import tick
 from consumer.domain.type_mapping import map_table
 from consumer.embedded.stack import EmbeddedStack
 from consumer.ports import StreamState
+from tests.support.consuming import consuming
 from tests.support.kafka_topics import read_topic
 from tests.support.platform import TRADES, Platform, day
 from tests.support.waiting import wait_until
@@ -277,22 +277,6 @@ def test_a_refused_password_halts_and_the_right_one_catches_up(world: World, mon
         application.offload.handle(parked, threading.Event())
         found = application.verifier.verify(application.streams[stream])
         assert (found.equal, found.cold.rows) == (True, 50)
-
-
-@contextmanager
-def consuming(application: Application) -> Iterator[None]:
-    """Run the poll loop of one consumer."""
-    tracing = Tracing(application.configuration.telemetry, role="consumer")
-    loop = application.loop(tracing)
-    thread = threading.Thread(target=loop.run, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        loop.stop_now()
-        thread.join(30)
-        tracing.shutdown()
-    assert not thread.is_alive()
 
 
 def send_nonsense(application: Application) -> None:

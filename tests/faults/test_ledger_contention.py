@@ -1,11 +1,11 @@
-"""Many owners, publishers and relays on one ledger, directly and through PgBouncer in transaction mode."""
+"""Many owners, publishers and relays on one ledger, directly and through poolers in transaction mode."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import psycopg
@@ -24,6 +24,7 @@ from consumer.settings.connections import PostgresSettings
 from tests.support.ledger_values import DAY, STREAM, T0, TTL, batch, event, publication, trigger
 from tests.support.pgbouncer import pgbouncer_program, running_pgbouncer
 from tests.support.postgres_server import PostgresServer, running_postgres
+from tests.support.transaction_pooler import TransactionPooler
 
 OWNERS = 8
 MESSAGES = 60
@@ -40,19 +41,29 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="module")
-def pooler(server: PostgresServer) -> Iterator[int]:
+def pgbouncer(server: PostgresServer) -> Iterator[int]:
     if pgbouncer_program() is None:
         pytest.skip("pgbouncer is not installed (Debian package pgbouncer)")
     with running_pgbouncer(server, pool_size=POOLED_SESSIONS) as port:
         yield port
 
 
-@pytest.fixture(params=["direct", "pgbouncer"])
+@pytest.fixture(params=["direct", "serializable", "pooler", "pgbouncer"])
 def database(request: pytest.FixtureRequest, server: PostgresServer) -> Iterator[Database]:
-    name = server.create_database().rsplit("/", 1)[1]
-    port = request.getfixturevalue("pooler") if request.param == "pgbouncer" else None
-    settings = PostgresSettings(dsn=SecretStr(server.dsn(database=name, port=port)), pool_size=OWNERS)
-    with Database(settings) as opened:
+    dsn = server.create_database()
+    name = dsn.rsplit("/", 1)[1]
+    with ExitStack() as exits:
+        port = None
+        if request.param == "serializable":
+            # What others have set up as the default: icehaul's own transactions are READ COMMITTED all the same.
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = serializable".encode())
+        elif request.param == "pooler":
+            port = exits.enter_context(TransactionPooler(dsn, sessions=POOLED_SESSIONS)).port
+        elif request.param == "pgbouncer":
+            port = request.getfixturevalue("pgbouncer")
+        settings = PostgresSettings(dsn=SecretStr(server.dsn(database=name, port=port)), pool_size=OWNERS)
+        opened = exits.enter_context(Database(settings))
         migrate(opened)
         yield opened
 

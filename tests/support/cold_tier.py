@@ -326,6 +326,14 @@ class IcebergColdTier(ColdTier):
         assert snapshot is not None
         return snapshot.snapshot_id
 
+    def append_nothing(self) -> int:
+        """Append a snapshot of another engine that holds no row."""
+        table = self.table()
+        table.append(schema_to_pyarrow(table.schema()).empty_table())
+        snapshot = table.current_snapshot()
+        assert snapshot is not None
+        return snapshot.snapshot_id
+
     def expire(self, keep: int) -> None:
         table = self.table()
         ancestors = []

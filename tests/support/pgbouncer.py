@@ -37,17 +37,20 @@ def pgbouncer_program() -> str | None:
 
 
 @contextmanager
-def running_pgbouncer(server: PostgresServer, *, pool_size: int) -> Iterator[int]:
-    """Run it and yield its port; ``pool_size`` is the number of server connections for each database."""
+def running_pgbouncer(server: PostgresServer, *, pool_size: int, port: int | None = None) -> Iterator[int]:
+    """Run it and yield its port; ``pool_size`` is the number of server connections for each database.
+
+    It reaches the server at ``port``, where a proxy may stand.
+    """
     program = pgbouncer_program()
     assert program is not None
     home = Path(tempfile.mkdtemp(prefix="icehaul-pgbouncer-"))
     home.chmod(0o755)
-    port = free_ports(1)[0]
+    listen = free_ports(1)[0]
     config = home / "pgbouncer.ini"
     end = server.endpoint
     config.write_text(
-        _CONFIG.format(port=end.port, user=end.user, password=end.password, listen=port, pool_size=pool_size),
+        _CONFIG.format(port=port or end.port, user=end.user, password=end.password, listen=listen, pool_size=pool_size),
         encoding="utf-8",
     )
     config.chmod(0o644)
@@ -55,8 +58,8 @@ def running_pgbouncer(server: PostgresServer, *, pool_size: int) -> Iterator[int
         # It refuses to run as root, and takes on another user by itself.
         process = subprocess.Popen([program, "-u", "nobody", str(config)], stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait_until_open(process, port, home / "log")
-        yield port
+        _wait_until_open(process, listen, home / "log")
+        yield listen
     finally:
         process.terminate()
         process.wait(10)

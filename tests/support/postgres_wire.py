@@ -12,9 +12,9 @@ ROLLBACK = b"Q\0\0\0\rROLLBACK\0"
 
 
 def next_message(backlog: bytes, *, greeted: bool) -> tuple[bytes | None, bytes]:
-    """Split the next whole message of a client from what has arrived: type byte and length, then what it says.
+    """Split the next whole message from what has arrived: type byte and length, then what it says.
 
-    Before the greeting there is no type byte. ``None`` where it has not arrived in whole.
+    Before the greeting a client sends no type byte. ``None`` where it has not arrived in whole.
     """
     header = 5 if greeted else 4
     if len(backlog) < header:
@@ -22,6 +22,16 @@ def next_message(backlog: bytes, *, greeted: bool) -> tuple[bytes | None, bytes]
     (length,) = struct.unpack("!i", backlog[header - 4 : header])
     end = length + header - 4
     return (None, backlog) if len(backlog) < end else (backlog[:end], backlog[end:])
+
+
+def messages_in(backlog: bytes) -> tuple[list[bytes], bytes]:
+    """Split all whole messages from what a server has said."""
+    found: list[bytes] = []
+    while True:
+        message, backlog = next_message(backlog, greeted=True)
+        if message is None:
+            return found, backlog
+        found.append(message)
 
 
 def starts_session(message: bytes) -> bool:
