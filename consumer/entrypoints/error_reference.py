@@ -13,11 +13,22 @@ _ADVICE = "What to do: "
 _PREAMBLE = """
 Every error that icehaul raises on purpose is of one of these classes. Its message names the field or thing and its
 value, its remedy says what to do in that very case, and the command line prints the place on this page as a third line.
-The reaction is what a running consumer does by itself:
+The reaction is what a running consumer does by itself, and answers in a word what comes next: retry, stop, operator
+acts, or unknown.
 
-| reaction | what happens | exit code of a command |
-|---|---|---|
+| reaction | answer | what happens | exit code of a command |
+|---|---|---|---|
 """
+
+_ANSWERS = {
+    Reaction.RETRY: "retry",
+    Reaction.HALT: "operator acts",
+    Reaction.DEAD_LETTER: "stop: this event",
+    Reaction.ABANDON: "stop: this attempt",
+    Reaction.RESTAGE: "retry",
+    Reaction.READ_BACK: "unknown",
+    Reaction.STOP: "stop: the process",
+}
 
 _MEANINGS = {
     Reaction.RETRY: "It is tried again, with backoff, up to the stream's `on_failure`.",
@@ -39,7 +50,7 @@ def classes() -> Iterator[type[IcehaulError]]:
 
 def render(exit_codes: dict[Reaction, int]) -> str:
     """Return the page."""
-    table = [f"| {reaction} | {_MEANINGS[reaction]} | {exit_codes[reaction]} |" for reaction in Reaction]
+    table = [f"| {one} | {_ANSWERS[one]} | {_MEANINGS[one]} | {exit_codes[one]} |" for one in Reaction]
     return _PREAMBLE.strip() + "\n" + "\n".join(table) + "\n" + "".join(_section(cls) for cls in classes())
 
 

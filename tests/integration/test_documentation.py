@@ -13,10 +13,26 @@ import yaml
 
 from consumer.entrypoints.cli.main import app
 from consumer.settings.load import load
+from consumer.settings.model import Configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-GENERATED = {"cli.md", "errors.md"}
+GENERATED = {"cli.md", "configuration.md", "errors.md"}
+RUN_BY = {
+    "CONTRIBUTING.md": "tests/e2e/test_readme.py",
+    "README.md": "tests/e2e/test_readme.py",
+    "docs/how-to/check-a-setup.md": "tests/integration/cli/test_own_tables_pages.py",
+    "docs/how-to/move-from-a-spark-submit-script.md": "tests/integration/cli/test_offload_command.py",
+    "docs/how-to/query-the-cold-tier.md": "tests/integration/test_readers.py",
+    "docs/how-to/run-several-consumers.md": "tests/e2e/test_operation_pages.py",
+    "docs/how-to/schedule.md": "tests/e2e/test_operation_pages.py",
+    "docs/how-to/send-your-own-events.md": "tests/integration/cli/test_own_events.py",
+    "docs/how-to/start-with-your-own-tables.md": "tests/integration/cli/test_own_tables_pages.py",
+    "docs/how-to/use-a-spark-cluster.md": "tests/integration/test_spark_cluster.py",
+    "docs/tutorial/first-offload.md": "tests/e2e/test_tutorial.py",
+}
+"""Which test runs what a page shows."""
+OTHER_VARIABLES = {"ICEHAUL_CONFIG", "ICEHAUL_SECRETS_DIR"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -63,3 +79,44 @@ def test_every_configuration_that_a_page_shows_is_accepted(text: str, tmp_path: 
     path = tmp_path / "icehaul.yaml"
     path.write_text(text, encoding="utf-8")
     load(path)
+
+
+def test_a_test_runs_what_each_page_shows() -> None:
+    showing = {
+        str(page.relative_to(ROOT))
+        for page in [ROOT / "CONTRIBUTING.md", *PAGES]
+        if page.name not in GENERATED and re.search(r"^```[a-z]", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert showing == RUN_BY.keys()
+    for page, test in RUN_BY.items():
+        assert Path(page).name in (ROOT / test).read_text(encoding="utf-8"), f"{test} does not read {page}"
+
+
+def test_every_variable_that_a_page_names_is_one_of_the_configuration() -> None:
+    fields = {
+        f"ICEHAUL_{section}__{field}".upper()
+        for section, model in Configuration.model_fields.items()
+        for field in getattr(model.annotation, "model_fields", {})
+    }
+    assert "ICEHAUL_STORE__SECRET_KEY" in fields
+    named = {
+        (str(page.relative_to(ROOT)), name)
+        for page in PAGES
+        if page.name not in GENERATED
+        for name in re.findall(r"\bICEHAUL_[A-Z0-9_]+", page.read_text(encoding="utf-8"))
+    }
+    assert {pair for pair in named if pair[1] not in fields | OTHER_VARIABLES and not pair[1].endswith("_")} == set()
+
+
+def test_every_anchor_that_a_page_links_to_exists() -> None:
+    broken = []
+    for page in [ROOT / "CONTRIBUTING.md", *PAGES]:
+        for link in re.findall(r"\]\(([^)\s]*#[^)\s]+)\)", page.read_text(encoding="utf-8")):
+            file, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            there = page if not file else page.parent / file
+            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            if anchor not in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}:
+                broken.append((page.name, link))
+    assert broken == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import yaml
 
 from consumer.adapters.spark.engine import SparkEngine
 from consumer.domain.errors import SourceMissingError
@@ -24,6 +27,8 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.spark
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "use-a-spark-cluster.md"
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneCluster]:
@@ -37,15 +42,17 @@ def cluster_engine(
 ) -> Iterator[SparkEngine]:
     # A process has one Spark context; the shared engine starts anew with its next batch.
     spark_engine.stop()
-    settings = SparkSettings(
-        master=cluster.master,
-        conf={
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.executor.memory": "512m",
-            "spark.pyspark.python": sys.executable,
-        },
-    )
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    shown = SparkSettings.model_validate(yaml.safe_load(block)["spark"])
+    here = {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.executor.memory": "512m",
+        "spark.pyspark.python": sys.executable,
+    }
+    assert shown.master.startswith("spark://")
+    assert shown.conf.keys() <= here.keys()
+    settings = shown.model_copy(update={"master": cluster.master, "conf": {**shown.conf, **here}})
     engine = SparkEngine(settings, clickhouse_settings(stack.endpoints), store_settings(stack.endpoints))
     yield engine
     engine.stop()

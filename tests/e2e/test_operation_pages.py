@@ -1,0 +1,95 @@
+"""The pages schedule.md and run-several-consumers.md, followed with two streams, an emitter and two consumers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumer.embedded.stack import EmbeddedStack
+from tests.support.platform import Platform
+from tests.support.processes import Running, icehaul
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+STREAMS = {"quickstart_trades": "trades", "quickstart_orders": "orders"}
+
+
+def commands(page: str) -> list[list[str]]:
+    text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.fixture
+def platform(
+    stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    made = Platform(stack.endpoints, unique_name, tmp_path)
+    for name, value in made.environment().items():
+        monkeypatch.setenv(name, value)
+    for stream, table in STREAMS.items():
+        made.add_stream(table, name=stream)
+        made.insert(50, table=table)
+    made.sections["consumer"] = {"http_port": 0}
+    monkeypatch.setenv("ICEHAUL_CONFIG", str(made.write()))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "160")
+    run(["migrate"])
+    run(["topics"])
+    yield made
+    made.close()
+
+
+def run(arguments: list[str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "consumer.entrypoints.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def published() -> set[str]:
+    streams = json.loads(run(["status", "-o", "json"]))["streams"]
+    return {one["name"] for one in streams if any(batch["status"] == "published" for batch in one["batches"])}
+
+
+def get(consumer: Running, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{consumer.http_port()}{path}", timeout=20) as reply:
+        assert reply.status == 200
+        return str(reply.read().decode())
+
+
+def test_both_pages_work_as_written(platform: Platform, tmp_path: Path) -> None:
+    (start,) = commands("run-several-consumers.md")
+    send, look = commands("schedule.md")
+    assert (send, look) == (["emit", "--once"], ["plan", "quickstart_trades"])
+
+    assert "50" in run(look)
+    assert "sent" in run(send)
+    with (
+        icehaul(*start, log=tmp_path / "one.log", environment={}) as one,
+        icehaul(*start, log=tmp_path / "two.log", environment={}) as two,
+    ):
+        for consumer in (one, two):
+            assert consumer.wait_for(r"http\.listening")
+            assert "icehaul" in get(consumer, "/metrics")
+            get(consumer, "/livez")
+            wait_until(lambda consumer=consumer: get(consumer, "/readyz"), what="ready")  # type: ignore[misc]
+        wait_until(lambda: published() == STREAMS.keys(), seconds=120, what="a batch of each stream")
+        assert (one.terminate(), two.terminate()) == (0, 0)
+
+    assert run(["verify"]).count("equal") == len(STREAMS)
