@@ -13,6 +13,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 KEEP ?= 0
 PYTEST_ARGS ?=
 ROWS ?= 3000000
+STEPS ?= 1000000
+SEED ?=
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
 BENCH_ARGS ?=
@@ -87,9 +89,17 @@ mutants: $(VENV)/.dev ## Plant each known bug in a copy and check that the tests
 bench: $(VENV)/.dev ## Compare with the ceilings and with what icehaul replaces (ROWS=3000000)
 	@$(BIN)/python -m tests.bench --rows $(ROWS) $(BENCH_ARGS)
 
+.PHONY: simulate
+simulate: $(VENV)/.dev ## Play the service against servers in memory, and check every invariant (STEPS=1000000, SEED= plays a run again)
+	@$(BIN)/python -m tests.simulation --steps $(STEPS) --workers 2 $(if $(SEED),--seed $(SEED))
+
 .PHONY: crash-matrix
 crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes, and judge the rows (writes docs/reference/crash-matrix.md)
 	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
+
+.PHONY: bench-connect
+bench-connect: $(VENV)/.dev ## Compare small batches on a Spark Connect server with those of a driver of one's own
+	@$(BIN)/python -m tests.bench.spark_connect
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies
