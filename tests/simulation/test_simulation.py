@@ -1,0 +1,67 @@
+"""A short campaign of the simulation: nothing is violated, nothing stays unreached, and planted bugs are found."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from consumer.service.batch_run import BatchRunner
+from consumer.service.runtime.offsets import OffsetTracker
+from consumer.testing import ledger as memory_ledger
+from tests.simulation.campaign import Outcome, campaign
+from tests.simulation.figures import figures, unreached
+from tests.simulation.scripts import Script, regressions
+
+STEPS = 15_000
+SEED = 7
+
+
+def play(steps: int, seed: int) -> Outcome:
+    """Play a campaign to its end; what it has come to."""
+    return deque(campaign(steps, seed, shrink=False), maxlen=1)[0]
+
+
+def test_a_campaign_violates_nothing_and_leaves_nothing_out() -> None:
+    found = play(STEPS, SEED)
+
+    assert [script.violation for script in found.failing] == []
+    assert found.steps >= STEPS
+    assert {name: count for name, count in figures(found.counts).items() if not count} == {}
+    assert unreached(found.counts) == []
+
+
+def test_a_seed_plays_the_same_run_again() -> None:
+    first, second = play(1_500, 3), play(1_500, 3)
+
+    assert (first.steps, first.points, first.counts) == (second.steps, second.points, second.counts)
+
+
+def _no_fence(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(memory_ledger, "check_fence", lambda **_: None)
+
+
+def _unknown_is_taken_for_landed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BatchRunner, "_read_back", lambda *_: 0)
+
+
+def _offsets_jump_over_what_is_not_done(patch: pytest.MonkeyPatch) -> None:
+    def done(self: OffsetTracker, offset: int) -> None:
+        self._open = deque(number for number in self._open if number > offset)
+        self._position = offset + 1
+
+    patch.setattr(OffsetTracker, "done", done)
+
+
+@pytest.mark.parametrize("plant", [_no_fence, _unknown_is_taken_for_landed, _offsets_jump_over_what_is_not_done])
+def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+
+    assert any(outcome.failing for outcome in campaign(30_000, SEED, shrink=False))
+
+
+@pytest.mark.parametrize("path", tuple(regressions()), ids=lambda path: path.stem)
+def test_a_run_that_once_failed_does_not_fail_again(path: Path) -> None:
+    Script.load(path).play()
