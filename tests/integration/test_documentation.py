@@ -27,12 +27,14 @@ RUN_BY = {
     "docs/how-to/run-several-consumers.md": "tests/e2e/test_operation_pages.py",
     "docs/how-to/schedule.md": "tests/e2e/test_operation_pages.py",
     "docs/how-to/send-your-own-events.md": "tests/integration/cli/test_own_events.py",
+    "docs/how-to/share-a-spark-connect-server.md": "tests/integration/test_spark_connect.py",
     "docs/how-to/start-with-your-own-tables.md": "tests/integration/cli/test_own_tables_pages.py",
     "docs/how-to/use-a-spark-cluster.md": "tests/integration/test_spark_cluster.py",
+    "docs/reference/crash-matrix.md": "tests/unit/entrypoints/test_failpoints_command.py",
     "docs/tutorial/first-offload.md": "tests/e2e/test_tutorial.py",
 }
 """Which test runs what a page shows."""
-OTHER_VARIABLES = {"ICEHAUL_CONFIG", "ICEHAUL_SECRETS_DIR"}
+OTHER_VARIABLES = {"ICEHAUL_CONFIG", "ICEHAUL_FAILPOINTS", "ICEHAUL_SECRETS_DIR"}
 
 
 def blocks(page: Path, language: str) -> list[str]:

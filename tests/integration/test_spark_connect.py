@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from pyspark.sql.connect.client import SparkConnectClient
@@ -15,6 +18,7 @@ from consumer.embedded.stack import EmbeddedStack
 from spark import connect_session
 from spark.batch_session import JobLabel
 from spark.connect_session import ConnectSession
+from tests.support import spark_connect_server
 from tests.support.spark import HotTable, joined, remote_engine
 from tests.support.spark_connect_server import SparkConnectServer
 from tests.support.waiting import wait_for
@@ -154,3 +158,12 @@ def test_what_is_no_spark_connect_server_is_told_with_its_address(stack: Embedde
         ) as told:
             joined(f"sc://127.0.0.1:{port}")
         assert "correct host, port and use_ssl in spark.remote" in told.value.remedy
+
+
+def test_the_page_starts_a_server_with_the_class_and_the_properties_of_the_one_that_is_tested() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "share-a-spark-connect-server.md"
+    (command,) = re.findall(r"```bash\n(spark-submit .*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    shown = {*re.findall(r"--class (\S+)", command), *re.findall(r"--conf ([^=]+)=", command)}
+    tested = inspect.getsource(spark_connect_server)
+    assert len(shown) == 5
+    assert {name for name in shown if f'"{name}"' not in tested} == set()
