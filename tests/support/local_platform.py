@@ -179,8 +179,9 @@ def judge_record(application: Application, stream: str) -> None:
                 assert table.io.new_input(entry.data_file.file_path).exists()
         summary = snapshot.summary
         # A compaction may carry the evidence of the batch below it.
-        if summary is not None and summary.operation is Operation.APPEND and "icehaul.batch-id" in summary:
-            summaries[str(summary["icehaul.batch-id"])] += 1
+        said = {} if summary is None or summary.operation is not Operation.APPEND else summary.additional_properties
+        if "icehaul.batch-id" in said:
+            summaries[said["icehaul.batch-id"]] += 1
     assert summaries == {str(one.batch_id): 1 for one in batches}
     settings = application.streams[stream]
     paths = application.catalog.data_files(settings.target, settings.partition_by, None)
