@@ -32,9 +32,10 @@ def commands(page: str) -> list[list[str]]:
 
 @pytest.fixture
 def platform(
-    stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Platform]:
-    made = Platform(stack.endpoints, unique_name, tmp_path)
+    # A stack of its own: the pages name streams that other pages name, too, and a ledger knows each name once.
+    made = Platform(own_stack.endpoints, unique_name, tmp_path)
     for name, value in made.environment().items():
         monkeypatch.setenv(name, value)
     for stream, table in STREAMS.items():
