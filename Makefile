@@ -17,6 +17,7 @@ STEPS ?= 1000000
 SEED ?=
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
+PYTHONS := 3.11 3.12 3.13
 BENCH_ARGS ?=
 MATRIX_ARGS ?=
 MUTANTS_ARGS ?=
@@ -76,6 +77,29 @@ unit: $(VENV)/.dev ## Run the unit tests only (seconds, no servers)
 .PHONY: compat
 compat: $(VENV)/.dev $(COMPAT_ENGINES:%=.venvs/chdb-%/.installed) ## Run icehaul's SQL on ClickHouse 24.5, 24.8, 25.8 and 26.9 (downloads the older ones)
 	@ICEHAUL_COMPAT_ALL=1 $(BIN)/python -m pytest tests/compat $(PYTEST_ARGS)
+
+# An interpreter on the path, or of pyenv; versions without one are named and left out.
+find_python = $(shell for p in python$(1) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1); do \
+	if $$p -c 'import venv, ensurepip' 2>/dev/null; then echo $$p; break; fi; done)
+
+.venvs/python-%/.installed: requirements/dev.txt requirements/build.txt
+	@echo "==> installing everything for Python $* into .venvs/python-$* (about 1.5 GB, once)"
+	@$(call find_python,$*) -m venv --clear .venvs/python-$*
+	@.venvs/python-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@.venvs/python-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes \
+		-r requirements/dev.txt
+	@touch $@
+
+.PRECIOUS: .venvs/python-%/.installed
+.PHONY: pythons
+pythons: ## Check types and run unit, contract and one end-to-end test on Python 3.11, 3.12 and 3.13, those that are here
+	@$(foreach v,$(PYTHONS),$(if $(call find_python,$(v)),$(MAKE) --no-print-directory on-python-$(v);,\
+		echo "==> Python $(v) is not on the path and not in pyenv: left out";))
+
+on-python-%: .venvs/python-%/.installed
+	@echo "==> Python $*"
+	@.venvs/python-$*/bin/mypy --cache-dir .mypy_cache/python-$*
+	@.venvs/python-$*/bin/python -m pytest tests/unit tests/contract tests/e2e/test_offload.py $(PYTEST_ARGS)
 
 .PHONY: memory
 memory: $(VENV)/.dev ## Offload 1,000,000 generated trades and print seconds and peak memory

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 
@@ -64,7 +65,8 @@ def digest_sum(batch: pa.RecordBatch) -> int:
             " where an unsigned 64-bit hash for each row belongs",
             remedy="report this as a defect, with the source table's definition",
         )
-    return int(np.add.reduce(hashes.to_numpy(zero_copy_only=False), dtype=np.uint64)) % _MODULUS
+    values: NDArray[np.uint64] = hashes.to_numpy(zero_copy_only=False)
+    return int(values.sum(dtype=np.uint64)) % _MODULUS
 
 
 def _compact(type_: pa.DataType) -> pa.DataType:
