@@ -216,8 +216,8 @@ BUGS = (
         edits=(
             Edit(
                 file="spark/columns.py",
-                before="np.add.reduce(hashes",
-                after="np.bitwise_xor.reduce(hashes",
+                before="values.sum(dtype=np.uint64)",
+                after="np.bitwise_xor.reduce(values)",
             ),
         ),
         tests=("tests/unit/spark/test_columns.py::test_the_digest_is_the_sum_modulo_two_to_the_64th",),
