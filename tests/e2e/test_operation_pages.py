@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.platform import Platform
-from tests.support.processes import Running, icehaul
+from tests.support.processes import Running, icehaul, output_of
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
@@ -45,26 +43,14 @@ def platform(
     monkeypatch.setenv("ICEHAUL_CONFIG", str(made.write()))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("COLUMNS", "160")
-    run(["migrate"])
-    run(["topics"])
+    output_of(["migrate"])
+    output_of(["topics"])
     yield made
     made.close()
 
 
-def run(arguments: list[str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "consumer.entrypoints.cli.main", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
 def published() -> set[str]:
-    streams = json.loads(run(["status", "-o", "json"]))["streams"]
+    streams = json.loads(output_of(["status", "-o", "json"]))["streams"]
     return {one["name"] for one in streams if any(batch["status"] == "published" for batch in one["batches"])}
 
 
@@ -79,8 +65,8 @@ def test_both_pages_work_as_written(platform: Platform, tmp_path: Path) -> None:
     send, look = commands("schedule.md")
     assert (send, look) == (["emit", "--once"], ["plan", "quickstart_trades"])
 
-    assert "50" in run(look)
-    assert "sent" in run(send)
+    assert "50" in output_of(look)
+    assert "sent" in output_of(send)
     with (
         icehaul(*start, log=tmp_path / "one.log", environment={}) as one,
         icehaul(*start, log=tmp_path / "two.log", environment={}) as two,
@@ -93,4 +79,4 @@ def test_both_pages_work_as_written(platform: Platform, tmp_path: Path) -> None:
         wait_until(lambda: published() == STREAMS.keys(), seconds=120, what="a batch of each stream")
         assert (one.terminate(), two.terminate()) == (0, 0)
 
-    assert run(["verify"]).count("equal") == len(STREAMS)
+    assert output_of(["verify"]).count("equal") == len(STREAMS)

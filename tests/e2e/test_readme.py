@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import clickhouse_connect
 import pytest
 
 from consumer.embedded.stack import EmbeddedStack
-from tests.support.processes import icehaul
+from tests.support.processes import icehaul, output_of
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
@@ -62,17 +60,7 @@ def test_the_five_minutes_work_as_written(workplace: tuple[Path, dict[str, str]]
     folder, environment = workplace
 
     def run(arguments: list[str]) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "consumer.entrypoints.cli.main", *arguments],
-            cwd=folder,
-            env=environment | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return output_of(arguments, environment=environment | {"PYTHONPATH": str(ROOT)}, folder=folder)
 
     names = [command[0] for command in COMMANDS]
     assert names == ["migrate", "topics", "plan", "emit", "run", "status", "verify"]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +81,23 @@ def icehaul(*arguments: str, log: Path, environment: Mapping[str, str]) -> Itera
     finally:
         if popen.poll() is None:
             running.kill()
+
+
+def output_of(
+    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> str:
+    """Run a command of icehaul to its end, which has to be a success, and return what it wrote to standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "consumer.entrypoints.cli.main", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 class PeakMemory:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from consumer.entrypoints.cli.options import OutputOption
 from consumer.entrypoints.cli.output import Format, emit
+from consumer.entrypoints.cli.records import Column, Records
 from consumer.failpoints.acting import MODES, VARIABLE, Mode, refusal
 from consumer.failpoints.effects import POINTS, Point
 
@@ -25,16 +25,16 @@ def failpoints(output: OutputOption = Format.TEXT) -> None:
 
 
 def _text() -> RenderableType:
-    points = Table(title=f"{VARIABLE}=POINT=MODE", title_justify="left")
-    for heading in ("component", "point", "when it is reached"):
-        points.add_column(heading, overflow="fold", no_wrap=heading == "point")
+    points = Records(
+        f"{VARIABLE}=POINT=MODE",
+        [Column("component"), Column("point"), Column("when it is reached", sentences=True)],
+        head=2,
+    )
     for point in POINTS.values():
-        points.add_row(point.effect.component, point.name, point.description)
-    modes = Table(title="modes", title_justify="left")
-    modes.add_column("mode", no_wrap=True)
-    modes.add_column("what it does", overflow="fold")
+        points.add(point.effect.component, point.name, point.description)
+    modes = Records("modes", [Column("mode"), Column("what it does", sentences=True)])
     for mode, meaning in MODES.items():
-        modes.add_row(mode, meaning)
+        modes.add(mode, meaning)
     without = sum(refusal(point, Mode.APPLY_THEN_RAISE) is not None for point in POINTS.values())
     return Group(
         points,
