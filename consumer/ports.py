@@ -5,8 +5,8 @@ Every method may raise the errors of :mod:`consumer.domain.errors` and no others
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, Self
@@ -14,10 +14,18 @@ from uuid import UUID
 
 from pyiceberg.schema import Schema
 
-from consumer.domain.batch import Batch, BatchStatus, Evidence, WrittenFile
+from consumer.domain.batch import Batch, BatchKind, BatchStatus, Evidence, Progress, WrittenFile
 from consumer.domain.event import Coordinates, Event
 from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.inventory import PartitionContent
 from consumer.domain.mapping import SourceColumn, TableMapping
+from consumer.domain.reconcile import (
+    ComparedPartition,
+    Difference,
+    Finding,
+    PartitionSpan,
+    RecordedWindow,
+)
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import BEGINNING, PartitionBy, Window
 
@@ -133,6 +141,44 @@ class Source(Protocol):
         """
         ...
 
+    def contents(self, stream: Stream) -> Mapping[str, PartitionContent]:
+        """Return what every non-empty partition of the source table holds, by id.
+
+        A table without a partition key has one partition; an engine without parts has none.
+        """
+        ...
+
+    def spans(self, stream: Stream, partitions: Collection[str], watermark: datetime) -> Mapping[str, PartitionSpan]:
+        """Return first and last instant of partitions, and their rows at or above ``watermark``, by id.
+
+        A partition that is gone has none.
+        """
+        ...
+
+    def tally(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], *, exact: bool
+    ) -> Sequence[Fingerprint]:
+        """Count the rows of windows that are contiguous and ascending, all in one reading of the table.
+
+        The digests are computed where ``exact``, and 0 elsewhere.
+        """
+        ...
+
+    def late_rows(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        not_before: datetime | None = None,
+    ) -> Difference:
+        """Return the multiset difference of a window's rows, table against data files, by full-row hash.
+
+        The files may hold rows of other windows, which are left out. Rows older than ``not_before`` are too late.
+        """
+        ...
+
 
 # ----------------------------------------------------------------------------------------- ledger
 
@@ -149,7 +195,8 @@ class StreamRecord:
     """A stream's row in ``offload_watermarks``.
 
     ``watermark`` is ``BEGINNING`` where nothing was read; ``last_upper`` is the upper bound of the last
-    non-empty window; the UUIDs are ``None`` until the first claim that saw the tables.
+    non-empty window, ``last_batch_id`` the batch that was published last; the UUIDs are ``None`` until the first claim
+    that saw the tables.
     """
 
     stream: str
@@ -165,6 +212,12 @@ class StreamRecord:
     halt_reason: str | None
     halt_remedy: str | None
     updated: datetime
+    last_batch_id: UUID | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """What the target table has to prove."""
+        return Progress(last_upper=self.last_upper, generation=self.generation, last_batch_id=self.last_batch_id)
 
     @classmethod
     def unseen(cls, stream: str, now: datetime) -> Self:
@@ -202,6 +255,7 @@ class BatchRecord:
 
     batch_id: UUID
     stream: str
+    kind: BatchKind
     window: Window
     generation: int
     status: BatchStatus
@@ -224,6 +278,23 @@ class Trigger:
     coordinates: Coordinates | None
     trace_id: str | None
     traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The outcome of comparing the hot tier with the record.
+
+    Attributes:
+        partitions: partitions as they were compared.
+        gone: ids of partitions that are not there any more.
+        hot: what the hot tier holds of windows whose rows are not the cold tier's, by lower bound.
+        findings: what an operator has to know.
+    """
+
+    partitions: Sequence[ComparedPartition] = ()
+    gone: Sequence[str] = ()
+    hot: Mapping[datetime, Fingerprint] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +388,34 @@ class Ledger(Protocol):
 
     def parked(self, stream: str) -> Sequence[Event]:
         """Return the events kept for a halted stream, oldest first."""
+        ...
+
+    def partitions(self, stream: str) -> Mapping[str, ComparedPartition]:
+        """Return the partitions of the source as they were last compared with the record, by id."""
+        ...
+
+    def windows(self, stream: str, within: Window) -> Sequence[RecordedWindow]:
+        """Return the windows that are done and overlap ``within``, ascending, with what is recorded of each."""
+        ...
+
+    def lateness(self, stream: str) -> Sequence[int]:
+        """Return how many rows of all supplements were how late, by the steps of ``LATENESS_STEPS``."""
+        ...
+
+    def findings(self, stream: str) -> Sequence[Finding]:
+        """Return what was found in the hot tier, by window; what an operator has accepted, too."""
+        ...
+
+    def record_comparison(self, claim: Claim, comparison: Comparison) -> None:
+        """Record the outcome of a comparison; under the fence.
+
+        Raises:
+            FencedError: if the epoch has moved on.
+        """
+        ...
+
+    def accept(self, stream: str) -> int:
+        """Accept every finding of a stream, and forget partitions that are gone; return how many there were."""
         ...
 
     def outbox(self, limit: int) -> Sequence[OutboxMessage]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from uuid import UUID, uuid5
 
 from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.reconcile import LateRow
 from consumer.domain.window import Window
 
 BATCH_NAMESPACE = UUID("5c0f4f0e-7a62-5d0a-9d5e-1ceca51e0001")
@@ -18,6 +19,7 @@ class BatchKind(StrEnum):
     """What a batch does to the target table."""
 
     WINDOW = "window"
+    SUPPLEMENT = "supplement"
 
 
 class BatchStatus(StrEnum):
@@ -45,7 +47,7 @@ class Unit:
     """The part of a batch that one Spark task writes; it never crosses an Iceberg partition.
 
     ``rows`` and ``bytes`` (uncompressed, in the source) are the planner's estimates, hints for sizing only: what is
-    recorded is what was read.
+    recorded is what was read. With ``late`` only those rows of the window are read, by their full-row hashes.
     """
 
     index: int
@@ -53,11 +55,16 @@ class Unit:
     rows: int
     sequence: SequenceRange | None = None
     bytes: int = 0
+    late: tuple[LateRow, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A stream's window, planned: one Spark job, one snapshot."""
+    """A stream's window, planned: one Spark job, one snapshot.
+
+    A supplement adds late rows to a window that is done: ``base`` is the content of that window, as it was recorded,
+    which the late rows were computed from; ``lateness`` is their histogram.
+    """
 
     id: UUID
     stream: str
@@ -65,6 +72,8 @@ class Batch:
     window: Window
     generation: int
     units: tuple[Unit, ...]
+    base: Fingerprint | None = None
+    lateness: tuple[int, ...] | None = None
 
     @property
     def empty(self) -> bool:
@@ -96,18 +105,52 @@ class WrittenFile:
 class Evidence:
     """What the current snapshot's ancestry says of a stream's progress.
 
-    ``upper`` is the last non-empty upper; ``snapshot_id`` is the snapshot that said so.
+    ``batch_id`` is the batch that was published last; ``upper`` is the last non-empty upper, ``None`` where supplements
+    alone were published; ``snapshot_id`` is the snapshot that said so.
     """
 
-    upper: datetime
+    upper: datetime | None
     generation: int
     batch_id: UUID
     snapshot_id: int
 
 
-def batch_id(*, source_uuid: UUID, target_uuid: UUID, kind: BatchKind, window: Window, generation: int) -> UUID:
-    """Return the deterministic id of a batch: the same work has the same id, whoever plans it."""
-    name = "|".join(
-        (str(source_uuid), str(target_uuid), kind, window.lower.isoformat(), window.upper.isoformat(), str(generation))
-    )
-    return uuid5(BATCH_NAMESPACE, name)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the ledger has recorded a stream: the counterpart of :class:`Evidence`.
+
+    Attributes:
+        last_upper: upper bound of the last window that had rows.
+        generation: the stream's generation.
+        last_batch_id: the batch that was published last, of whatever kind.
+    """
+
+    last_upper: datetime | None = None
+    generation: int = 1
+    last_batch_id: UUID | None = None
+
+
+def batch_id(
+    *,
+    source_uuid: UUID,
+    target_uuid: UUID,
+    kind: BatchKind,
+    window: Window,
+    generation: int,
+    base: Fingerprint | None = None,
+) -> UUID:
+    """Return the deterministic id of a batch: the same work has the same id, whoever plans it.
+
+    Supplements of one window are told apart by the ``base`` that they were computed from.
+    """
+    parts = [
+        str(source_uuid),
+        str(target_uuid),
+        kind,
+        window.lower.isoformat(),
+        window.upper.isoformat(),
+        str(generation),
+    ]
+    if base is not None:
+        parts += [str(base.rows), base.hex]
+    return uuid5(BATCH_NAMESPACE, "|".join(parts))

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from consumer.domain.batch import Evidence
+from consumer.domain.batch import Evidence, Progress
 from consumer.domain.errors import DivergenceError
 
 
-def check_divergence(*, stream: str, last_upper: datetime | None, generation: int, evidence: Evidence | None) -> None:
-    """Compare the ledger's last non-empty upper and generation with the evidence on the table's ancestry.
+def check_divergence(*, stream: str, recorded: Progress, evidence: Evidence | None) -> None:
+    """Compare the ledger's last batch, last non-empty upper and generation with the evidence on the table's ancestry.
+
+    The upper alone would not do: a supplement leaves it as it is, and may be rolled back like any batch.
 
     Raises:
         DivergenceError: naming both sides; an operator decides which one is right.
     """
-    if evidence is None and last_upper is None:
+    if evidence is None and recorded.last_batch_id is None:
         return
-    if evidence is not None and last_upper == evidence.upper and generation == evidence.generation:
+    if evidence is not None and recorded == Progress(
+        last_upper=evidence.upper, generation=evidence.generation, last_batch_id=evidence.batch_id
+    ):
         return
-    ledger = "nothing" if last_upper is None else f"rows up to {last_upper.isoformat()} (generation {generation})"
-    table = (
-        "nothing"
-        if evidence is None
-        else f"rows up to {evidence.upper.isoformat()} (generation {evidence.generation},"
-        f" snapshot {evidence.snapshot_id})"
-    )
+    ledger = "nothing" if recorded.last_batch_id is None else _story(recorded)
+    table = "nothing"
+    if evidence is not None:
+        proven = Progress(last_upper=evidence.upper, generation=evidence.generation, last_batch_id=evidence.batch_id)
+        table = f"{_story(proven)} in snapshot {evidence.snapshot_id}"
     raise DivergenceError(
-        f"stream {stream}: the ledger has recorded {ledger}, the target table's current snapshot proves {table}",
+        f"stream {stream}: the ledger has recorded {ledger}; the target table's current snapshot proves {table}",
         remedy="find out who changed the table or the ledger (rolled back, dropped, restored, edited); put the side"
         f" that is wrong back, then run `icehaul resume {stream}`",
     )
+
+
+def _story(progress: Progress) -> str:
+    upper = "no window" if progress.last_upper is None else f"rows up to {progress.last_upper.isoformat()}"
+    return f"{upper} (generation {progress.generation}, last batch {progress.last_batch_id})"

@@ -29,6 +29,22 @@ ENGINE_REMEDY = (
 
 def merge_semantics(engine: str) -> str | None:
     """Return what the engine's merges mean for an offload; ``None`` where they leave rows alone."""
-    family = engine.removeprefix("Replicated").removeprefix("Shared")
-    meaning = _MEANINGS.get(family)
+    meaning = _MEANINGS.get(_family(engine))
     return None if meaning is None else f"{engine}: {_AS_THE_PARTS_HOLD_THEM}{meaning}"
+
+
+_COMBINING = frozenset({"SummingMergeTree", "AggregatingMergeTree", "CoalescingMergeTree", "GraphiteMergeTree"})
+
+
+def merges_combine_rows(engine: str) -> bool:
+    """Tell whether the engine's merges make new rows out of others: then no new row can be told from a late one."""
+    return _family(engine) in _COMBINING
+
+
+def merges_remove_rows(engine: str) -> bool:
+    """Tell whether the engine's merges make rows go, so that fewer rows are no loss."""
+    return _family(engine) in _MEANINGS
+
+
+def _family(engine: str) -> str:
+    return engine.removeprefix("Replicated").removeprefix("Shared")

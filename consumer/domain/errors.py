@@ -172,6 +172,13 @@ class CheckFailedError(TransientError):
     """
 
 
+class StaleDifferenceError(TransientError):
+    """A window got another content while its late rows were being computed and written.
+
+    What to do: Nothing: the difference is computed again.
+    """
+
+
 class StreamError(IcehaulError):
     """Base of the errors that halt one stream until an operator acts.
 

@@ -7,7 +7,14 @@ from datetime import datetime
 from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchStatus
-from consumer.domain.errors import DivergenceError, FencedError, SourceChangedError, UnknownCommitError
+from consumer.domain.errors import (
+    DivergenceError,
+    FencedError,
+    SourceChangedError,
+    StaleDifferenceError,
+    UnknownCommitError,
+)
+from consumer.domain.fingerprint import Fingerprint
 
 _DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
 
@@ -70,6 +77,34 @@ def check_window(batch: Batch, position: Position) -> None:
             f"stream {batch.stream}: {problem}",
             remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
             f" `icehaul resume {batch.stream}`",
+        )
+
+
+def check_supplement(batch: Batch, status: BatchStatus | None, recorded: Fingerprint, generation: int) -> None:
+    """Check the predicate of a supplement: its window holds what its late rows were computed from.
+
+    Raises:
+        UnknownCommitError: if it is published already: an earlier commit has landed.
+        StaleDifferenceError: if the window has got another content since.
+        DivergenceError: if the batch is of another generation.
+    """
+    if status in _DONE:
+        raise UnknownCommitError(
+            f"stream {batch.stream}: supplement {batch.id} {batch.window} is {status} already",
+            remedy="the ledger is read back before anything else; nothing has to be done by hand",
+        )
+    if generation != batch.generation:
+        raise DivergenceError(
+            f"stream {batch.stream}: the supplement is of generation {batch.generation}, the ledger is at generation"
+            f" {generation}",
+            remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
+            f" `icehaul resume {batch.stream}`",
+        )
+    if recorded != batch.base:
+        raise StaleDifferenceError(
+            f"stream {batch.stream}: the window {batch.window} holds {recorded.rows} rows with digest"
+            f" {recorded.hex} now, another content than its late rows were computed from",
+            remedy="nothing has to be done: the difference is computed again",
         )
 
 

@@ -108,6 +108,8 @@ class Stream:
         settle_lag: how long a row may arrive after its timestamp before it counts as late.
         row_span: how long after its timestamp a row may still change (a daily bar: one day).
         upstreams: names of streams whose watermark this one never passes.
+        late_rows_max_age: rows that are found this long after their timestamp are reported, not added; ``None``
+            adds all.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Stream:
     digest: DigestPolicy = DigestPolicy.ALWAYS
     create_target: bool = True
     retain_snapshots: int = 100
+    late_rows_max_age: timedelta | None = None
 
     def __post_init__(self) -> None:
         check_identifier("stream name", self.name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from consumer.domain.batch import SequenceRange, Unit
 from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
 from consumer.domain.mapping import ColumnMapping, TableMapping
+from consumer.domain.reconcile import LateRow
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
 from consumer.domain.type_mapping import DIGEST_COLUMN
@@ -65,7 +66,24 @@ def unit_query(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
         where += _sequence_condition(stream, mapping, unit.sequence)
     rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {where} AND {unchanged(stream, mapping)}")
     names = ", ".join(quote_name(column.name) for column in mapping.columns)
-    return f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
+    query = f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
+    return query if unit.late is None else _only_late(query, unit.late)
+
+
+def _only_late(query: str, late: Sequence[LateRow]) -> str:
+    """Return the query of those rows of ``query`` that are late, each as often as it is.
+
+    Rows with the same hash are the same row, so any of them will do. Literals of many numbers are read at once.
+    """
+    digest = quote_name(DIGEST_COLUMN)
+    hashes = f"CAST([{', '.join(str(row.hash) for row in late)}] AS Array(UInt64))"
+    times = f"CAST([{', '.join(str(row.rows) for row in late)}] AS Array(UInt64))"
+    numbered = (
+        f"SELECT *, row_number() OVER (PARTITION BY {digest}) AS _icehaul_number FROM ({query})"
+        f" WHERE {digest} IN {hashes}"
+    )
+    allowed = f"transform({digest}, {hashes}, {times}, toUInt64(0))"
+    return f"SELECT * EXCEPT (_icehaul_number) FROM ({numbered}) WHERE _icehaul_number <= {allowed}"
 
 
 def wire_rows(mapping: TableMapping, source: str) -> str:

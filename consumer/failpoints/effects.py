@@ -112,6 +112,12 @@ _CONSUMER = _effects(
         "the batch and its attempt are recorded, nothing is written",
     ),
     (
+        "comparison.record",
+        _LEDGER,
+        "the hot tier was compared with the record, late rows are published, the comparison is not recorded",
+        "how the hot tier's partitions were compared is recorded",
+    ),
+    (
         "attempt.open",
         _LEDGER,
         "the attempt's path is not recorded",

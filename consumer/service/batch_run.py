@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
 
 import structlog
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from consumer.domain.batch import Batch, BatchStatus, WrittenFile
+from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import (
     BaseMovedError,
     CheckFailedError,
@@ -49,8 +51,8 @@ _RESTAGES_MAX = 10
 class BatchContext:
     """What a batch runs with, besides the batch.
 
-    ``still_ours`` raises :class:`~consumer.domain.errors.FencedError` once lease or partition are gone;
-    ``dependants`` are the streams that name this one as an upstream.
+    ``still_ours`` raises :class:`~consumer.domain.errors.FencedError` once lease or partition are gone; ``started`` is
+    told each batch, so that it can be cancelled; ``dependants`` are the streams that name this one as an upstream.
     """
 
     stream: Stream
@@ -59,6 +61,7 @@ class BatchContext:
     dependants: Sequence[str]
     abandoned: Signal
     still_ours: Callable[[], None]
+    started: Callable[[UUID], None]
 
 
 class BatchRunner:
@@ -88,6 +91,7 @@ class BatchRunner:
             FencedError, StreamError, TransientError
         """
         context.still_ours()
+        context.started(batch.id)
         started = time.monotonic()
         if batch.empty:
             return self._advance(context, claim, batch)
@@ -102,7 +106,7 @@ class BatchRunner:
             files = self._write(context, claim, batch)
             if not files:
                 # Every row has gone since the plan was made (TTL, a dropped partition).
-                return self._advance(context, claim, replace(batch, units=()))
+                return self._nothing_left(context, claim, batch)
             self._check(context, files)
             context.still_ours()
             snapshot_id = self._publish(context, claim, batch, files)
@@ -112,11 +116,18 @@ class BatchRunner:
         self._succeeded(context, batch, files, snapshot_id, time.monotonic() - started)
         return _after(claim, batch)
 
+    def _nothing_left(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
+        if batch.kind is BatchKind.WINDOW:
+            return self._advance(context, claim, replace(batch, units=()))
+        with self._failpoints.around("batch.fail"):
+            self._ledger.fail(claim, batch.id, "the late rows had gone from the source before they were read")
+        return claim
+
     def _advance(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
         with step(self._metrics, batch.stream, "publish", offload_batch_id=str(batch.id), offload_rows=0):
             try:
                 with self._failpoints.around("batch.advance"):
-                    self._ledger.advance(claim, batch, context.trigger, self._wakes(context, batch))
+                    self._ledger.advance(claim, batch, context.trigger, self._wakes(context, batch, batch.window.upper))
             except UnknownCommitError:
                 if not self._landed_empty(context, batch):
                     raise LedgerUnavailableError(
@@ -179,7 +190,7 @@ class BatchRunner:
             batch=batch,
             trigger=context.trigger,
             files=files,
-            outbox=self._wakes(context, batch),
+            outbox=self._wakes(context, batch, max(claim.record.watermark, batch.window.upper)),
         )
         with step(self._metrics, batch.stream, "publish", **_attributes(batch)) as span:
             for _ in range(_RESTAGES_MAX):
@@ -209,8 +220,8 @@ class BatchRunner:
         _log.warning("unknown commit read back", stream=batch.stream, batch=str(batch.id), landed=landed)
         return found.snapshot_id if found is not None and landed else None
 
-    def _wakes(self, context: BatchContext, batch: Batch) -> list[Event]:
-        """Return an event for each dependant of the stream."""
+    def _wakes(self, context: BatchContext, batch: Batch, watermark: datetime) -> list[Event]:
+        """Return an event for each dependant of the stream, with the watermark that the batch leaves."""
         if not context.dependants:
             return []
         now = self._source.now()
@@ -219,7 +230,7 @@ class BatchRunner:
                 dependant=dependant,
                 upstream=batch.stream,
                 batch_id=batch.id,
-                watermark=batch.window.upper,
+                watermark=watermark,
                 time=now,
                 traceparent=context.trigger.traceparent,
             )
@@ -262,7 +273,9 @@ class BatchRunner:
 
 def _after(claim: Claim, batch: Batch) -> Claim:
     """Return the claim with the record as the ledger holds it after the batch."""
-    record = replace(claim.record, watermark=batch.window.upper, last_upper=batch.window.upper)
+    record = replace(claim.record, last_batch_id=batch.id)
+    if batch.kind is BatchKind.WINDOW:
+        record = replace(record, watermark=batch.window.upper, last_upper=batch.window.upper)
     return replace(claim, record=record)
 
 

@@ -1,7 +1,8 @@
 """The use case: what an event makes happen, from the claim to the last published batch.
 
 Steps of a batch, numbered as in ``docs/explanation/protocol.md``: 1 receive (the runtime), 2 claim, 3 plan,
-4 write, 5 check, 6 publish, 7 acknowledge (the runtime, once :meth:`Offload.handle` has returned).
+4 write, 5 check, 6 publish, 7 acknowledge (the runtime, once :meth:`Offload.handle` has returned). Before the last one
+what arrived below the watermark is looked for.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source,
 from consumer.service.batch_run import BatchContext, BatchRunner
 from consumer.service.lease import LeaseKeeper
 from consumer.service.prepare import Preparation, Work
+from consumer.service.reconcile import Observation, Reconciler
 from consumer.service.retrying import retrying
+from consumer.service.settle import Settler
 from consumer.service.steps import step, trigger_of
 from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
 
@@ -72,6 +75,13 @@ class Offload:
             ledger=ledger,
             catalog=catalog,
             engine=engine,
+            metrics=metrics,
+            failpoints=failpoints,
+        )
+        self._reconciler = Reconciler(
+            source=source,
+            ledger=ledger,
+            settler=Settler(source=source, ledger=ledger, catalog=catalog, runner=self._runner),
             metrics=metrics,
             failpoints=failpoints,
         )
@@ -177,6 +187,7 @@ class Offload:
                         remedy="nothing to do: the partition's new owner goes on from the watermark",
                     )
 
+            seen = retrying(stream, abandoned, lambda: self._reconciler.observe(stream, claim))
             work = retrying(stream, abandoned, lambda: self._prepare(stream, event, claim))
             context = BatchContext(
                 stream=stream,
@@ -185,8 +196,10 @@ class Offload:
                 dependants=[name for name, other in self._streams.items() if stream.name in other.upstreams],
                 abandoned=abandoned,
                 still_ours=still_ours,
+                started=running.start,
             )
-            self._run_batches(context, claim, running)
+            latest = self._run_batches(context, claim)
+            self._reconcile(context, latest, event, seen)
         offloaded = any(not batch.empty for batch in work.batches)
         self._metrics.event_handled(stream.name, event.type, "offloaded" if offloaded else "idle")
 
@@ -198,14 +211,18 @@ class Offload:
             span.set_attribute("offload.batches", len(work.batches))
         return work
 
-    def _run_batches(self, context: BatchContext, claim: Claim, running: _Running) -> None:
+    def _run_batches(self, context: BatchContext, claim: Claim) -> Claim:
         stream = context.stream
         for batch in context.work.batches:
-            running.batch = batch.id
             run = partial(self._runner.run, context, claim, batch)
             claim = retrying(stream, context.abandoned, run)
         watermark = claim.record.watermark
         self._metrics.watermark(stream.name, watermark, self._source.now() - watermark)
+        return claim
+
+    def _reconcile(self, context: BatchContext, claim: Claim, event: Event, seen: Observation) -> None:
+        run = partial(self._reconciler.reconcile, context, claim, event, seen)
+        retrying(context.stream, context.abandoned, run)
 
     def _park(self, event: Event) -> None:
         with self._failpoints.around("event.park"):
@@ -256,9 +273,13 @@ class _Running:
 
     def __init__(self, engine: BatchEngine) -> None:
         self._engine = engine
-        self.batch: UUID | None = None
+        self._batch: UUID | None = None
+
+    def start(self, batch_id: UUID) -> None:
+        """Take note of the batch that runs now."""
+        self._batch = batch_id
 
     def cancel(self) -> None:
         """Cancel the running batch, if there is one."""
-        if self.batch is not None:
-            self._engine.cancel(self.batch)
+        if self._batch is not None:
+            self._engine.cancel(self._batch)

@@ -56,8 +56,7 @@ class Preparation:
         target = self._catalog.ensure(stream, mapping, expected_uuid=record.target_uuid)
         check_divergence(
             stream=stream.name,
-            last_upper=record.last_upper,
-            generation=record.generation,
+            recorded=record.progress,
             evidence=target.evidence,
         )
         if record.source_uuid is None or record.target_uuid is None:

@@ -70,8 +70,7 @@ class Previewer:
         try:
             check_divergence(
                 stream=stream.name,
-                last_upper=record.last_upper,
-                generation=record.generation,
+                recorded=record.progress,
                 evidence=target.evidence if target is not None else None,
             )
         except StreamError as error:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from consumer.domain.batch import BatchStatus
+from consumer.domain.lateness import NO_LATENESS
+from consumer.domain.reconcile import Finding
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING
 from consumer.ports import BatchRecord, Ledger, Source, StreamRecord
@@ -31,7 +33,8 @@ class StreamStatus:
     """A configured stream with its record, latest batches and parked events.
 
     ``record`` is ``None`` for a stream that no consumer has seen yet; ``lag`` is the source server's time
-    less the watermark, ``None`` where nothing was read.
+    less the watermark, ``None`` where nothing was read. ``findings`` are those that nobody has accepted; ``lateness``
+    counts the late rows by :data:`~consumer.domain.lateness.LATENESS_STEPS`.
     """
 
     stream: Stream
@@ -40,6 +43,8 @@ class StreamStatus:
     batches: Sequence[BatchRecord]
     parked: int
     activity: Activity | None = None
+    findings: Sequence[Finding] = ()
+    lateness: Sequence[int] = NO_LATENESS
 
 
 class Statuses:
@@ -69,6 +74,8 @@ class Statuses:
             batches=latest,
             parked=len(self._ledger.parked(stream.name)) if record is not None else 0,
             activity=_activity(record, latest, now),
+            findings=[each for each in self._ledger.findings(stream.name) if not each.accepted],
+            lateness=self._ledger.lateness(stream.name),
         )
 
 

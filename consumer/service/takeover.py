@@ -89,7 +89,7 @@ class Takeovers:
         if target.evidence is not None:
             raise DivergenceError(
                 f"stream {stream.name}: the target {stream.target} was filled by icehaul up to"
-                f" {target.evidence.upper.isoformat()}, but the ledger knows nothing of it",
+                f" {target.evidence.upper} (batch {target.evidence.batch_id}), but the ledger knows nothing of it",
                 remedy="put back the ledger that belongs to the table, or give the stream another target",
             )
         paths = self._catalog.data_files(stream.target, stream.partition_by, None)

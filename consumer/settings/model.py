@@ -60,6 +60,13 @@ class FailureSettings(Section):
     """Longest pause."""
 
 
+class LateRowsSettings(Section):
+    """What happens to rows that arrive below the watermark."""
+
+    max_age: PositiveDuration | None = None
+    """Rows that are found this long after their timestamp are reported, and not added; without it all are added."""
+
+
 class StreamSettings(Section):
     """One source table → target table."""
 
@@ -87,6 +94,8 @@ class StreamSettings(Section):
     """Streams that this one is derived from, and whose watermark it never passes."""
     on_failure: FailureSettings = FailureSettings()
     """How passing errors are retried before the stream is halted."""
+    late_rows: LateRowsSettings = LateRowsSettings()
+    """What happens to rows that arrive below the watermark."""
     digest: DigestPolicy = DigestPolicy.ALWAYS
     """When ClickHouse reads the written files back to compare their digest: always or on_demand."""
     create_target: bool = True
@@ -126,6 +135,7 @@ class StreamSettings(Section):
             digest=self.digest,
             create_target=self.create_target,
             retain_snapshots=self.retain_snapshots,
+            late_rows_max_age=self.late_rows.max_age,
         )
 
 

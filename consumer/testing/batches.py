@@ -8,6 +8,10 @@ from datetime import datetime
 from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.lateness import NO_LATENESS, add_lateness
+from consumer.domain.reconcile import DonePart
+from consumer.domain.window import Window
 from consumer.ports import BatchRecord, Trigger
 
 DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
@@ -16,11 +20,11 @@ DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
 
 @dataclass(slots=True, kw_only=True)
 class StoredBatch:
-    """A batch with what no caller of the ledger is shown: its kind, and the epoch of its latest attempt."""
+    """A batch with what no caller of the ledger is shown: the epoch of its latest attempt, and its lateness."""
 
     record: BatchRecord
-    kind: BatchKind
     epoch: int
+    lateness: tuple[int, ...] = NO_LATENESS
 
 
 class MemoryBatches:
@@ -49,9 +53,34 @@ class MemoryBatches:
         """Tell whether a window of the same generation that is done overlaps the batch's."""
         return any(_overlaps(stored, batch) for stored in self._stored.values())
 
+    def done(self, stream: str, within: Window) -> list[DonePart]:
+        """Return the windows and supplements that are done and overlap a stretch of time."""
+        return [
+            DonePart(
+                supplement=record.kind is BatchKind.SUPPLEMENT,
+                window=record.window,
+                fingerprint=EMPTY
+                if record.digest is None
+                else Fingerprint.parse(rows=record.rows, hexadecimal=record.digest),
+            )
+            for record in (stored.record for stored in self._stored.values())
+            if record.stream == stream
+            and record.status in DONE
+            and record.window.lower < within.upper
+            and within.lower < record.window.upper
+        ]
+
+    def lateness(self, stream: str) -> tuple[int, ...]:
+        """Return the histogram of all late rows of a stream."""
+        total = NO_LATENESS
+        for stored in self._stored.values():
+            if stored.record.stream == stream and stored.record.status is BatchStatus.PUBLISHED:
+                total = add_lateness(total, stored.lateness)
+        return total
+
     def put(self, batch: Batch, record: BatchRecord, epoch: int) -> None:
         """Store a batch under an epoch."""
-        self._stored[batch.id] = StoredBatch(record=record, kind=batch.kind, epoch=epoch)
+        self._stored[batch.id] = StoredBatch(record=record, epoch=epoch, lateness=batch.lateness or NO_LATENESS)
 
     def record(self, batch: Batch, trigger: Trigger, *, status: BatchStatus) -> BatchRecord:
         """Return the record of a batch that takes on a status now."""
@@ -61,6 +90,7 @@ class MemoryBatches:
         return BatchRecord(
             batch_id=batch.id,
             stream=batch.stream,
+            kind=batch.kind,
             window=batch.window,
             generation=batch.generation,
             status=status,
@@ -97,7 +127,7 @@ def _overlaps(other: StoredBatch, batch: Batch) -> bool:
     record = other.record
     return (
         (record.stream, record.generation) == (batch.stream, batch.generation)
-        and other.kind is BatchKind.WINDOW
+        and record.kind is BatchKind.WINDOW
         and record.status in DONE
         and record.window.upper > batch.window.lower
         and record.window.lower < batch.window.upper

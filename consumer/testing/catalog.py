@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 
-from consumer.domain.batch import Evidence, WrittenFile
+from consumer.domain.batch import BatchKind, Evidence, WrittenFile
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import (
     BaseMovedError,
@@ -162,9 +162,7 @@ class MemoryCatalog:
                     f"stream {stream.name}: batch {batch.id} is in the table already, and the ledger does not know",
                     remedy=f"see `icehaul status {stream.name}`",
                 )
-            check_divergence(
-                stream=stream.name, last_upper=record.last_upper, generation=record.generation, evidence=evidence
-            )
+            check_divergence(stream=stream.name, recorded=record.progress, evidence=evidence)
             return partial(self._append, table, publication, snapshot_id)
 
         self._ledger.publish(publication, snapshot_id, swap, before_commit=partial(self._hit, "publish.before-commit"))
@@ -246,12 +244,13 @@ class MemoryCatalog:
         batch = publication.batch
         windows = {unit.index: unit.window for unit in batch.units}
         added = tuple((file, windows[file.unit]) for file in publication.files)
-        evidence = Evidence(
-            upper=batch.window.upper, generation=batch.generation, batch_id=batch.id, snapshot_id=snapshot_id
-        )
+        evidence = _evidence_of(publication, snapshot_id)
         snapshot = MemorySnapshot(id=snapshot_id, parent=table.current, files=table.live() + added, evidence=evidence)
         self._commit(table, snapshot)
-        table.repeated = (evidence, batch.window)
+        if batch.kind is BatchKind.WINDOW:
+            table.repeated = (evidence, batch.window)
+        elif table.repeated is not None:
+            table.repeated = (evidence, table.repeated[1])
         kept = {known.id for known in itertools.islice(table.ancestry(), publication.stream.retain_snapshots)}
         table.snapshots = {number: known for number, known in table.snapshots.items() if number in kept}
 
@@ -260,6 +259,13 @@ class MemoryCatalog:
         table.current = snapshot.id
         table.version += 1
         return snapshot.id
+
+
+def _evidence_of(publication: Publication, snapshot_id: int) -> Evidence:
+    """Return what the snapshot says of the stream's progress; a supplement carries forward how far it was."""
+    batch, record = publication.batch, publication.claim.record
+    upper = batch.window.upper if batch.kind is BatchKind.WINDOW else record.last_upper
+    return Evidence(upper=upper, generation=batch.generation, batch_id=batch.id, snapshot_id=snapshot_id)
 
 
 def _target(table: MemoryTable) -> TargetTable:

@@ -90,7 +90,9 @@ class MemoryDatabase:
             yield mine
             self._commit(mine)
         except CommitUnderWayError:
-            mine.under_way = True
+            # A transaction that the server has ended already can't be committed any more.
+            with self.mutex:
+                mine.under_way = not self._ended(mine)
             raise
         finally:
             if not mine.under_way:

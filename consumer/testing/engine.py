@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from consumer.domain.batch import Batch, SequenceRange, Unit, WrittenFile
 from consumer.domain.errors import EngineFailedError, IcehaulError
 from consumer.domain.mapping import TableMapping
+from consumer.domain.reconcile import LateRow
 from consumer.domain.stream import Stream
 from consumer.ports import TargetTable, UnitReport
 from consumer.testing.source import ROW_BYTES, MemorySource, Row, fingerprint_of
@@ -68,6 +69,8 @@ class MemoryEngine:
         if job.cancelled:
             raise EngineFailedError(f"batch {job.batch_id} was cancelled", remedy="nothing to do: its owner gave it up")
         rows = [row for row in self._source.rows(stream, unit.window) if _within(row, unit.sequence)]
+        if unit.late is not None:
+            rows = _only_late(rows, unit.late)
         self._hit("task.after-read")
         if not rows:
             return []
@@ -84,6 +87,18 @@ class MemoryEngine:
         self.cancelled.append(batch_id)
         for job in self._running:
             job.cancelled = job.cancelled or job.batch_id == batch_id
+
+
+def _only_late(rows: Sequence[Row], late: Sequence[LateRow]) -> list[Row]:
+    """Return those rows that are late, each as often as it is."""
+    left = {each.hash: each.rows for each in late}
+    taken = []
+    for row in rows:
+        digest = row.fingerprint().digest
+        if left.get(digest, 0):
+            left[digest] -= 1
+            taken.append(row)
+    return taken
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -8,13 +8,23 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from consumer.domain.batch import Batch, BatchStatus, WrittenFile
+from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import DivergenceError, LeaseHeldError, LedgerUnavailableError
 from consumer.domain.event import Event
-from consumer.domain.fence import Position, check_binding, check_fence, check_window, missing_row
+from consumer.domain.fence import (
+    Position,
+    check_binding,
+    check_fence,
+    check_supplement,
+    check_window,
+    missing_row,
+)
+from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow, content_of, recorded_windows
+from consumer.domain.window import Window
 from consumer.ports import (
     BatchRecord,
     Claim,
+    Comparison,
     OutboxMessage,
     Publication,
     StreamRecord,
@@ -22,6 +32,7 @@ from consumer.ports import (
     Trigger,
 )
 from consumer.testing.batches import DONE, MemoryBatches
+from consumer.testing.comparisons import MemoryComparisons
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.outbox import MemoryOutbox
 
@@ -56,6 +67,7 @@ class MemoryLedger:
         self._prefixes: dict[str, UUID] = {}
         self._parked: dict[tuple[str, str], Event] = {}
         self._outbox = MemoryOutbox(now, relay_claim)
+        self._comparisons = MemoryComparisons()
 
     def register(self, stream: str) -> StreamRecord:
         """Create the stream's record unless it exists, and return it."""
@@ -199,6 +211,38 @@ class MemoryLedger:
         with self.database.mutex:
             return [event for (owner, _), event in self._parked.items() if owner == stream]
 
+    def partitions(self, stream: str) -> Mapping[str, ComparedPartition]:
+        """Return the partitions of the source as they were last compared with the record."""
+        with self.database.mutex:
+            return self._comparisons.partitions(stream)
+
+    def windows(self, stream: str, within: Window) -> Sequence[RecordedWindow]:
+        """Return the windows that are done and overlap ``within``, ascending."""
+        with self.database.mutex:
+            return recorded_windows(self._batches.done(stream, within), self._comparisons.hot(stream))
+
+    def lateness(self, stream: str) -> Sequence[int]:
+        """Return how many rows of all supplements were how late."""
+        with self.database.mutex:
+            return self._batches.lateness(stream)
+
+    def findings(self, stream: str) -> Sequence[Finding]:
+        """Return what was found in the hot tier."""
+        with self.database.mutex:
+            return self._comparisons.findings(stream)
+
+    def record_comparison(self, claim: Claim, comparison: Comparison) -> None:
+        """Record the outcome of a comparison; under the fence."""
+        with self._row(claim.stream):
+            self._fenced(claim)
+            self._comparisons.record(claim.stream, comparison)
+
+    def accept(self, stream: str) -> int:
+        """Accept every finding of a stream; return how many there were."""
+        with self._row(stream):
+            self._known(stream)
+            return self._comparisons.accept(stream)
+
     def outbox(self, limit: int) -> Sequence[OutboxMessage]:
         """Return events that are not relayed yet, oldest first, and keep them from other relays for a while."""
         with self.database.mutex:
@@ -229,7 +273,12 @@ class MemoryLedger:
         with self.database.transaction(batch.stream, str(publication.stream.target)) as transaction:
             with self.database.mutex:
                 known = self._fenced(publication.claim)
-                self._check_continues(known, batch)
+                if batch.kind is BatchKind.SUPPLEMENT:
+                    done = self._batches.done(batch.stream, batch.window)
+                    recorded = content_of(done, batch.window)
+                    check_supplement(batch, self._batches.status(batch.id), recorded, known.generation)
+                else:
+                    self._check_continues(known, batch)
                 swapped = swap(known)
 
             def effect() -> None:
@@ -251,7 +300,9 @@ class MemoryLedger:
         )
         self._batches.put(batch, record, claim.epoch)
         known = self._known(batch.stream)
-        self._put(replace(known, watermark=batch.window.upper, last_upper=batch.window.upper))
+        if batch.kind is BatchKind.WINDOW:
+            known = replace(known, watermark=batch.window.upper, last_upper=batch.window.upper)
+        self._put(replace(known, last_batch_id=batch.id))
         self._outbox.send(publication.outbox)
 
     @contextmanager

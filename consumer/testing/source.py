@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -13,6 +13,7 @@ from consumer.domain.errors import SourceChangedError, SourceMissingError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.inventory import Inventory, Partition, PartitionContent
 from consumer.domain.mapping import SourceColumn, TableMapping
+from consumer.domain.reconcile import LATE_ROWS_MAX, Difference, LateRow, PartitionSpan
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import MICROSECOND, PartitionBy, Window
 from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step
@@ -209,6 +210,59 @@ class MemorySource:
         hot = Counter(self.rows(stream, window))
         cold = Counter(row for path in paths for row in self.files[path])
         return (hot - cold).total(), (cold - hot).total()
+
+    def contents(self, stream: Stream) -> Mapping[str, PartitionContent]:
+        """Return what every partition holds."""
+        self.describe(stream.source)
+        return {partition.id: partition.content for partition in self.inventory(stream).partitions}
+
+    def spans(self, stream: Stream, partitions: Collection[str], watermark: datetime) -> Mapping[str, PartitionSpan]:
+        """Return first and last instant of partitions, and their rows at or above ``watermark``."""
+        times: dict[str, list[datetime]] = {}
+        for row in self.tables[stream.source]:
+            times.setdefault(f"{_day(row):%Y%m%d}", []).append(row.ts)
+        return {
+            id_: PartitionSpan(
+                first=min(instants), last=max(instants), pending=sum(instant >= watermark for instant in instants)
+            )
+            for id_, instants in times.items()
+            if id_ in partitions
+        }
+
+    def tally(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], *, exact: bool
+    ) -> Sequence[Fingerprint]:
+        """Count the rows of windows, all in one reading; with their digests where ``exact``."""
+        del mapping
+        rows = self.rows(stream, Window(lower=windows[0].lower, upper=windows[-1].upper))
+        found = [fingerprint_of(row for row in rows if window.contains(row.ts)) for window in windows]
+        return found if exact else [Fingerprint(rows=each.rows, digest=0) for each in found]
+
+    def late_rows(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        not_before: datetime | None = None,
+    ) -> Difference:
+        """Return the multiset difference of a window's rows."""
+        del mapping
+        hot = Counter(self.rows(stream, window))
+        cold = Counter(row for path in paths for row in self.files[path] if window.contains(row.ts))
+        missing = hot - cold
+        late = {row: count for row, count in missing.items() if not_before is None or row.ts >= not_before}
+        return Difference(
+            late=tuple(
+                LateRow(hash=row.fingerprint().digest, rows=count, instant=row.ts)
+                for row, count in sorted(late.items())[:LATE_ROWS_MAX]
+            ),
+            missing=missing.total(),
+            refused=missing.total() - sum(late.values()),
+            surplus=(cold - hot).total(),
+            hot=fingerprint_of(hot.elements()),
+        )
 
 
 def _day(row: Row) -> datetime:

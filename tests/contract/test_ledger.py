@@ -16,17 +16,21 @@ from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.ledger import PostgresLedger
 from consumer.adapters.postgres.migrations import migrate
 from consumer.adapters.postgres.publishing import fence, record
-from consumer.domain.batch import BatchStatus
+from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.domain.errors import (
     BaseMovedError,
     DivergenceError,
     FencedError,
     LeaseHeldError,
     SourceChangedError,
+    StaleDifferenceError,
     UnknownCommitError,
 )
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.inventory import PartitionContent
+from consumer.domain.reconcile import ComparedPartition, Finding, FindingKind, PartitionSpan
 from consumer.domain.window import BEGINNING, Window
-from consumer.ports import Claim, Ledger, Publication, StreamRecord, StreamState
+from consumer.ports import Claim, Comparison, Ledger, Publication, StreamRecord, StreamState
 from consumer.settings.connections import PostgresSettings
 from consumer.testing.ledger import MemoryLedger
 from tests.support.ledger_values import (
@@ -40,6 +44,7 @@ from tests.support.ledger_values import (
     event,
     files,
     publication,
+    supplement,
     trigger,
     window,
 )
@@ -83,8 +88,8 @@ def ledger(kind: str, request: pytest.FixtureRequest) -> Ledger:
     database: Database = request.getfixturevalue("database")
     with database.transaction() as connection:
         connection.execute(
-            b"TRUNCATE offload_watermarks, offload_batches, offload_attempts, offload_files, offload_parked,"
-            b" offload_outbox"
+            b"TRUNCATE offload_partitions, offload_differences, offload_findings, offload_watermarks, offload_batches,"
+            b" offload_attempts, offload_files, offload_parked, offload_outbox"
         )
     return PostgresLedger(database, relay_claim=RELAY_CLAIM)
 
@@ -516,3 +521,88 @@ def test_a_message_is_kept_from_other_relays_and_comes_back_if_its_relay_died(
     assert len(taken) == 1
     assert ledger.outbox(10) == []
     wait_for(lambda: ledger.outbox(10) == taken)
+
+
+# ------------------------------------------------------------------------------------------- late rows
+
+TWO_FILES = Fingerprint(rows=10, digest=1)
+"""What :func:`~tests.support.ledger_values.files` makes of a batch: twice five rows, the digests added up."""
+
+
+def test_a_supplement_is_added_to_what_is_recorded_of_its_window_and_leaves_the_watermark(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    publish(publication(claim, batch()))
+    publish(publication(claim, supplement(TWO_FILES, lateness=(1, 2, 0, 0, 0, 0, 7))))
+    (recorded,) = ledger.windows(STREAM, window())
+    assert recorded.cold == recorded.hot == Fingerprint(rows=20, digest=2)
+    assert (current(ledger).watermark, current(ledger).last_upper) == (T0, T0)
+    assert tuple(ledger.lateness(STREAM)) == (1, 2, 0, 0, 0, 0, 7)
+    assert {one.kind for one in ledger.batches(STREAM, 9)} == {BatchKind.WINDOW, BatchKind.SUPPLEMENT}
+
+
+def test_a_supplement_to_a_window_without_rows_counts_for_it_also_when_the_window_grows(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    ledger.advance(claim, batch(rows=0), trigger(), ())
+    publish(publication(claim, supplement(EMPTY)))
+    ledger.advance(claim, batch(Window(lower=T0, upper=T0 + DAY), rows=0), trigger(), ())
+    recorded = ledger.windows(STREAM, Window(lower=BEGINNING, upper=T0 + DAY))
+    assert sum((one.cold for one in recorded), EMPTY) == TWO_FILES
+
+
+def test_a_supplement_that_was_computed_from_another_content_is_refused(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    publish(publication(claim, batch()))
+    with pytest.raises(StaleDifferenceError, match="another content"):
+        publish(publication(claim, supplement(Fingerprint(rows=9, digest=1))))
+    publish(publication(claim, supplement(TWO_FILES)))
+    with pytest.raises(UnknownCommitError):
+        publish(publication(claim, supplement(TWO_FILES)))
+
+
+def test_an_old_epoch_publishes_no_supplement_and_records_no_comparison(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    publish(publication(claim, batch()))
+    ledger.claim(STREAM, "first", TTL)
+    with pytest.raises(FencedError):
+        publish(publication(claim, supplement(TWO_FILES)))
+    with pytest.raises(FencedError):
+        ledger.record_comparison(claim, Comparison())
+
+
+def test_a_comparison_is_kept_partition_by_partition_and_window_by_window(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    publish(publication(claim, batch()))
+    partition = ComparedPartition(
+        id="20260301",
+        content=PartitionContent(rows=3, min_block=1, max_block=9, data_version=0),
+        span=PartitionSpan(first=T0 - DAY, last=T0, pending=2),
+        watermark=T0,
+        exact=False,
+    )
+    other = replace(partition, id="20260302")
+    hot = Fingerprint(rows=4, digest=5)
+    ledger.record_comparison(claim, Comparison(partitions=[partition, other], hot={BEGINNING: hot}))
+    assert ledger.partitions(STREAM) == {"20260301": partition, "20260302": other}
+    (recorded,) = ledger.windows(STREAM, window())
+    assert (recorded.hot, recorded.cold) == (hot, TWO_FILES)
+    exact = replace(partition, exact=True)
+    ledger.record_comparison(claim, Comparison(partitions=[exact], gone=["20260302"]))
+    assert ledger.partitions(STREAM) == {"20260301": exact}
+    ledger.accept(STREAM)
+    assert ledger.partitions(STREAM) == {"20260301": exact.settled()}
+
+
+def test_findings_are_accepted_once_and_open_again_when_they_grow(ledger: Ledger, claim: Claim) -> None:
+    finding = Finding(kind=FindingKind.DELETED, window=window(), rows=3, detail="gone")
+    ledger.record_comparison(claim, Comparison(findings=[finding]))
+    assert list(ledger.findings(STREAM)) == [finding]
+    assert (ledger.accept(STREAM), ledger.accept(STREAM)) == (1, 0)
+    ledger.record_comparison(claim, Comparison(findings=[finding]))
+    assert list(ledger.findings(STREAM)) == [replace(finding, accepted=True)]
+    ledger.record_comparison(claim, Comparison(findings=[replace(finding, rows=4)]))
+    assert list(ledger.findings(STREAM)) == [replace(finding, rows=4)]

@@ -17,7 +17,7 @@ DELAY_SECONDS = 2
 
 
 class Story(StrEnum):
-    """What happens around a failure. Each ends with further rows that have to arrive as well."""
+    """What happens around a failure. Each ends with further rows, late ones too, that have to arrive as well."""
 
     OFFLOAD = "three days are offloaded"
     GAP = "three days are offloaded, then a tick asks for a week without rows"
@@ -59,6 +59,7 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         "lease.renew": Plot(prelude="batch.before-write=delay(2.5)"),
         "lease.release": Plot(),
         "batch.begin": _SECOND_BATCH,
+        "comparison.record": Plot(),
         "attempt.open": _SECOND_BATCH,
         "batch.write": _SECOND_BATCH,
         "attempt.stage": _SECOND_BATCH,

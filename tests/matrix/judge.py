@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyiceberg.table import Table
 
 from consumer.adapters.iceberg.store import StoreFileIO
-from consumer.domain.batch import BatchStatus
+from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING
 from consumer.ports import BatchRecord, StreamState
@@ -73,13 +73,15 @@ def _ledger(stage: Stage, stream: Stream) -> Iterator[str]:
     if record.state is not StreamState.ACTIVE:
         yield f"{name}: halted: {record.halt_reason}"
     done = [batch for batch in ledger.batches(name, _ALL) if batch.status in {BatchStatus.PUBLISHED, BatchStatus.EMPTY}]
-    yield from _windows(name, done)
-    if not done or max(batch.window.upper for batch in done) != record.watermark:
+    windows = [batch for batch in done if batch.kind is BatchKind.WINDOW]
+    yield from _windows(name, windows)
+    if not windows or max(batch.window.upper for batch in windows) != record.watermark:
         yield f"{name}: the watermark {record.watermark} is not the end of the last window"
     published = [batch for batch in done if batch.status is BatchStatus.PUBLISHED]
     target = stage.application.catalog.inspect(stream.target)
     evidence = None if target is None else target.evidence
-    if evidence is None or not evidence.upper == record.last_upper == max(batch.window.upper for batch in published):
+    uppers = [batch.window.upper for batch in windows if batch.status is BatchStatus.PUBLISHED]
+    if evidence is None or not evidence.upper == record.last_upper == max(uppers):
         yield f"{name}: the ledger's last window with rows ends at {record.last_upper}, the table's is {evidence}"
     with other_engine(stage.dsn, stage.application.configuration.store) as engine:
         snapshots = engine.load_table((stream.target.database, stream.target.table)).snapshots()

@@ -212,7 +212,11 @@ class Stage:
         self.platform.insert(50, table="bars", day="2024-01-02")
 
     def insert_further(self) -> None:
-        """Insert the rows that come after the failure, above every watermark."""
+        """Insert the rows that come after the failure: late ones, then others that are above every watermark."""
+        self.platform.client.command(
+            f"INSERT INTO {self.name}.trades SELECT * REPLACE (seq + 5000 AS seq) FROM {self.name}.trades"
+            " WHERE seq < 20"
+        )
         if self.story is Story.TICKS:
             self.platform.client.command(
                 f"INSERT INTO {self.name}.trades SELECT * REPLACE(now64(6, 'UTC') + toIntervalSecond(2)"

@@ -40,6 +40,7 @@ _SUMS: Mapping[str, Sequence[str]] = {
     "rows inserted": ("rows inserted",),
     "rows alike": ("rows alike",),
     "rows that came late": ("rows late",),
+    "rows published by supplements": ("metric rows * supplement published",),
     "rows removed at the source": ("rows removed",),
     "windows of several units": ("windows of several units",),
     "ticks and closes sent": ("point ticks.after-send", "point closes.after-send"),

@@ -83,4 +83,4 @@ class Foreign:
 
 def _proves(table: MemoryTable) -> tuple[object, ...] | None:
     evidence: Evidence | None = table.evidence()
-    return None if evidence is None else (evidence.upper, evidence.generation)
+    return None if evidence is None else (evidence.upper, evidence.generation, evidence.batch_id)

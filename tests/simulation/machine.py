@@ -3,73 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.simulation.heal import heal
-from tests.simulation.processes import ConsumerProcess
+from tests.simulation.rules import PROGRESS, RULES, TROUBLE
 from tests.simulation.scripts import Script
 from tests.simulation.world import CONSUMERS, World
 
 _NUMBER = st.integers(0, 99)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule of the world: how many numbers it takes, how often it is offered, and when it means anything."""
-
-    numbers: int = 0
-    weight: int = 1
-    when: Callable[[World], bool] = lambda _: True
-
-
-def _living(world: World) -> bool:
-    return bool(world.processes)
-
-
-PROGRESS: Mapping[str, Rule] = {
-    "run": Rule(2, weight=14),
-    "go_on": Rule(1, weight=10),
-    "leap": Rule(1, weight=5),
-    "feed": Rule(2, weight=8),
-    "insert": Rule(3, weight=3),
-    "tick": Rule(2, weight=2),
-    "start": Rule(weight=2, when=lambda world: len(world.of(ConsumerProcess)) < CONSUMERS),
-    "thaw": Rule(1, weight=2, when=lambda world: any(each.frozen for each in world.processes.values())),
-    "restore": Rule(1, weight=4, when=lambda world: bool(world.servers.network.down)),
-    "put_back": Rule(1, weight=2, when=lambda world: bool(world.servers.truth.rolled_back)),
-    "finish": Rule(1, weight=3, when=lambda world: bool(world.servers.database.under_way)),
-}
-"""Rules that belong to every run."""
-
-TROUBLE: Mapping[str, Rule] = {
-    "fault": Rule(2, weight=6),
-    "oversleep": Rule(1, weight=3),
-    "crash_at": Rule(1, weight=3),
-    "stop": Rule(1, when=_living),
-    "crash": Rule(1, when=_living),
-    "freeze": Rule(1, when=_living),
-    "skew": Rule(2),
-    "outage": Rule(1),
-    "repeat_row": Rule(2),
-    "remove_rows": Rule(2),
-    "garbage": Rule(1),
-    "repeat_event": Rule(2),
-    "lose_event": Rule(2),
-    "expel": Rule(1, when=lambda world: bool(world.servers.broker.members)),
-    "reassign": Rule(when=lambda world: bool(world.servers.broker.members)),
-    "replay": Rule(2, when=lambda world: bool(world.servers.broker.committed)),
-    "interfere": Rule(1, weight=2),
-    "foreign": Rule(2, weight=2, when=lambda world: bool(world.servers.catalog.tables)),
-    "roll_back": Rule(2, when=lambda world: bool(world.servers.catalog.tables)),
-    "operate": Rule(2),
-}
-"""Rules of which each run has some only: what always happens hides what it hides."""
-
-RULES = {**PROGRESS, **TROUBLE}
 _OFFERED = [name for name, spec in RULES.items() for _ in range(spec.weight)]
 
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tests.simulation.heal import heal
+from tests.simulation.rules import RULES
 from tests.simulation.world import World
 
 REGRESSIONS = Path(__file__).parent / "regressions"
@@ -61,7 +62,9 @@ class Script:
         world.kernel.story = story
         try:
             for name, numbers in self.rules:
-                world.play(name, *numbers)
+                # The service passes other points than when the script was written: a rule may mean nothing now.
+                if RULES[name].when(world):
+                    world.play(name, *numbers)
             heal(world)
         finally:
             world.close()

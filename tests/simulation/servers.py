@@ -10,6 +10,7 @@ from uuid import UUID
 
 from consumer.domain.batch import Batch, WrittenFile
 from consumer.domain.mapping import TableMapping
+from consumer.domain.reconcile import Difference
 from consumer.domain.stream import BatchBounds, RetryPolicy, Stream, TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Extent, TargetTable, UnitReport
@@ -138,6 +139,19 @@ class WatchedSource(MemorySource):
         thread = self._servers.kernel.current
         self._servers.truth.looked(thread.name if thread else "", stream.name)
         return super().extent(stream, window)
+
+    def late_rows(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        not_before: datetime | None = None,
+    ) -> Difference:
+        thread = self._servers.kernel.current
+        self._servers.truth.looked(thread.name if thread else "", stream.name)
+        return super().late_rows(stream, mapping, window, paths, not_before=not_before)
 
 
 class WatchedEngine(MemoryEngine):

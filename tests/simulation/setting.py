@@ -143,8 +143,13 @@ def halting(stream: str) -> Callable[[CommandProcess], object]:
 
 
 def resuming(stream: str) -> Callable[[CommandProcess], object]:
-    """Return the command ``icehaul resume``."""
-    return lambda process: process.ledger.resume(stream)
+    """Return the command ``icehaul resume --accept-findings``."""
+
+    def resume(process: CommandProcess) -> None:
+        process.ledger.accept(stream)
+        process.ledger.resume(stream)
+
+    return resume
 
 
 def offloading(stream: str) -> Callable[[CommandProcess], object]:

@@ -2,8 +2,8 @@
 
 A row belongs to the window that holds its time. It must be in the cold tier once if the source held it all the while
 from the look that planned the window to the last read of the attempt that was published, and may be there if the source
-held it at some moment of it. A row that came later is late; nobody has promised it (supplements will change that: then
-the late rows of a window become due as well, by their own reads).
+held it at some moment of it. A row that came later is late: the same holds for it and each supplement of its window.
+Of rows that are alike, as many must be there as the reading that saw most of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from consumer.domain.batch import Batch
+from consumer.domain.batch import Batch, BatchKind
 from consumer.domain.planning import floor_to_span
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, Window
@@ -51,11 +51,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A window that is done, with the steps between which its rows were read."""
+    """A window that is done, with the steps between which its rows were read: by itself, then by each supplement."""
 
     window: Window
-    planned: int
-    last: int
+    readings: list[tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -79,24 +78,13 @@ class StreamTruth:
         """Return the rows that must be in the cold tier, and those that may be."""
         must: Counter[Row] = Counter()
         may: Counter[Row] = Counter()
-        for held in self.rows:
-            landed = self._window_of(held.row)
-            if landed is not None:
-                always, sometime = held.during(landed.planned, landed.last)
-                must[held.row] += always
-                may[held.row] += sometime
+        for landed in self.windows:
+            inside = [held for held in self.rows if landed.window.contains(held.row.ts)]
+            for first, last in landed.readings:
+                seen = [(held.row, *held.during(first, last)) for held in inside]
+                must |= Counter(row for row, always, _ in seen if always)
+                may |= Counter(row for row, _, sometime in seen if sometime)
         return must, may
-
-    def late(self) -> Counter[Row]:
-        """Return the rows that came after their window was planned, and so may have been missed."""
-        found: Counter[Row] = Counter()
-        for held in self.rows:
-            landed = self._window_of(held.row)
-            found[held.row] += landed is not None and held.came > landed.planned
-        return found
-
-    def _window_of(self, row: Row) -> Landed | None:
-        return next((landed for landed in self.windows if landed.window.contains(row.ts)), None)
 
 
 class Truth:
@@ -190,6 +178,7 @@ class Truth:
     def published(self, claim: Claim, batch: Batch, paths: Sequence[str], watermarks: Mapping[str, datetime]) -> None:
         """A publish has landed."""
         known = self.streams[batch.stream]
+        self._check_fence(claim, batch)
         missing = [path for path in paths if path not in self.staged]
         if missing:
             self.violated(f"{batch.stream}: {missing} are published, but were never staged")
@@ -199,28 +188,44 @@ class Truth:
         if not readings or any(reading.batch.id != batch.id for reading in readings):
             self.violated(f"{batch.stream}: {batch.window} is published with files of other batches: {paths}")
             return
-        planned = min(reading.planned for reading in readings)
-        self._done(claim, batch, planned, max(reading.last for reading in readings), watermarks)
+        span = min(reading.planned for reading in readings), max(reading.last for reading in readings)
+        if batch.kind is BatchKind.SUPPLEMENT:
+            self._supplemented(batch, span)
+        else:
+            self._done(batch, span, watermarks)
 
     def advanced(self, thread: str, claim: Claim, batch: Batch, watermarks: Mapping[str, datetime]) -> None:
         """An advance over a window without rows has landed."""
         planned = self._looks.get((thread, batch.stream), self.step)
         reading = self._readings.get(thread)
         last = reading.last if reading is not None and reading.batch.id == batch.id else planned
-        self._done(claim, batch, planned, max(planned, last), watermarks)
+        self._check_fence(claim, batch)
+        self._done(batch, (planned, max(planned, last)), watermarks)
 
-    def _done(self, claim: Claim, batch: Batch, planned: int, last: int, watermarks: Mapping[str, datetime]) -> None:
+    def _check_fence(self, claim: Claim, batch: Batch) -> None:
         known = self.streams[batch.stream]
-        window = batch.window
         if (claim.epoch, claim.owner) != (known.epoch, known.holder):
             self.violated(
-                f"{batch.stream}: {window} of {claim.owner} at epoch {claim.epoch} has landed, while {known.holder}"
-                f" holds the lease at epoch {known.epoch}"
+                f"{batch.stream}: {batch.window} of {claim.owner} at epoch {claim.epoch} has landed, while"
+                f" {known.holder} holds the lease at epoch {known.epoch}"
             )
+
+    def _supplemented(self, batch: Batch, span: tuple[int, int]) -> None:
+        known = self.streams[batch.stream]
+        if batch.window.upper > known.watermark:
+            self.violated(f"{batch.stream}: a supplement to {batch.window}, which is not done, has landed")
+        for landed in known.windows:
+            # Windows without rows are one in the ledger.
+            if landed.window.lower < batch.window.upper and batch.window.lower < landed.window.upper:
+                landed.readings.append(span)
+
+    def _done(self, batch: Batch, span: tuple[int, int], watermarks: Mapping[str, datetime]) -> None:
+        known = self.streams[batch.stream]
+        window = batch.window
         if window.lower != known.watermark:
             self.violated(f"{batch.stream}: {window} is done, but the one before ends at {known.watermark}")
         self._check_finality(known, window, watermarks)
-        known.windows.append(Landed(window, planned, last))
+        known.windows.append(Landed(window, [span]))
 
     def _check_finality(self, known: StreamTruth, window: Window, watermarks: Mapping[str, datetime]) -> None:
         stream = known.stream

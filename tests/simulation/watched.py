@@ -19,8 +19,8 @@ from tests.simulation.deliveries import Deliveries
 from tests.simulation.kernel import Kernel, SimulatedThreads
 from tests.simulation.truth import Truth
 
-_HALTS = ("still failing after", "halted by the operator")
-"""Beginnings of the reasons that a stream of the simulation may be halted for, while nobody rolls its table back."""
+_HALTS = ("still failing after", "halted by the operator", "went before they were offloaded")
+"""Parts of the reasons that a stream of the simulation may be halted for, while nobody rolls its table back."""
 
 
 class WatchedLedger(MemoryLedger):

@@ -43,7 +43,7 @@ _SERVERS = {
 _COVERED: Mapping[str, frozenset[str]] = {
     "ledger": frozenset(
         {"register", "claim", "renew", "release", "bind", "begin", "stage", "advance", "fail", "halt", "park"}
-        | {"outbox", "relayed"}
+        | {"outbox", "relayed", "record_comparison"}
     ),
     "emissions": frozenset({"acquire", "renew", "release", "record_tick", "record_emissions"}),
     "sink": frozenset({"send"}),
@@ -73,7 +73,16 @@ def faults(point: str) -> tuple[str, ...]:
     return ("unavailable",) if port in {"source", "catalog", "ledger", "emissions"} else ()
 
 
-_READS = ("source.extent", "source.histogram", "source.fingerprint_files", "catalog.ensure", "catalog.check")
+_READS = (
+    "source.contents",
+    "source.tally",
+    "source.late_rows",
+    "source.extent",
+    "source.histogram",
+    "source.fingerprint_files",
+    "catalog.ensure",
+    "catalog.check",
+)
 
 _DELICATE = ("publish.before-commit", "publish.after-commit", "batch.before-advance", "batch.after-advance")
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from consumer.domain.batch import Batch, BatchKind, Unit, WrittenFile, batch_id
 from consumer.domain.event import Coordinates, Event, EventType
 from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.reconcile import LateRow
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Claim, Publication, Trigger
@@ -34,6 +35,27 @@ def batch(span: Window | None = None, *, rows: int = 10, generation: int = 1, st
         window=span,
         generation=generation,
         units=(Unit(index=0, window=span, rows=rows),) if rows else (),
+    )
+
+
+def supplement(base: Fingerprint, span: Window | None = None, *, lateness: tuple[int, ...] | None = None) -> Batch:
+    span = span or window()
+    return Batch(
+        id=batch_id(
+            source_uuid=SOURCE,
+            target_uuid=TARGET,
+            kind=BatchKind.SUPPLEMENT,
+            window=span,
+            generation=1,
+            base=base,
+        ),
+        stream=STREAM,
+        kind=BatchKind.SUPPLEMENT,
+        window=span,
+        generation=1,
+        units=(Unit(index=0, window=span, rows=10, late=(LateRow(hash=1, rows=10, instant=T0),)),),
+        base=base,
+        lateness=lateness,
     )
 
 

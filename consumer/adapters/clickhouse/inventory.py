@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
+from consumer.adapters.clickhouse.partitions import read_contents
 from consumer.adapters.clickhouse.tables import describe_table
 from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
 from consumer.domain.errors import SourceMissingError, TimeColumnError
@@ -61,19 +62,7 @@ class ClickHouseInventory:
         )
 
     def _partitions(self, stream: Stream) -> tuple[Partition, ...]:
-        rows = self._connection.rows(
-            load_sql("inventory_parts"),
-            parameters={"database": stream.source.database, "table": stream.source.table},
-        )
-        contents = {
-            str(id_): (
-                PartitionContent(
-                    rows=int(count), min_block=int(lowest), max_block=int(highest), data_version=int(version)
-                ),
-                from_micros(int(modified) * 1_000_000),
-            )
-            for id_, count, lowest, highest, version, modified in rows
-        }
+        contents = read_contents(self._connection, stream.source)
         extents = self._known(stream, {id_: content for id_, (content, _) in contents.items()})
         return tuple(
             Partition(id=id_, content=content, modified=modified, first=extents[id_][0], last=extents[id_][1])

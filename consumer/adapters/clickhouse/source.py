@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
+from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileComparison, tally
 from consumer.adapters.clickhouse.descriptions import Descriptions
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
+from consumer.adapters.clickhouse.partitions import read_contents, read_spans
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
 from consumer.domain.clickhouse_sql import quote_name, quote_table
 from consumer.domain.errors import TimeColumnError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.inventory import PartitionContent
+from consumer.domain.late_query import hashes, hot_rows
 from consumer.domain.mapping import TableMapping
+from consumer.domain.reconcile import Difference, PartitionSpan
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.time_type import from_micros, to_micros
 from consumer.domain.type_mapping import map_table
@@ -33,14 +38,6 @@ from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
 
-# One query names every file: it may be longer than a query usually is.
-_DIFFERENCE_SETTINGS: Mapping[str, str | int] = {
-    **FILE_SETTINGS,
-    "max_query_size": 64 * 1024 * 1024,
-    "max_ast_elements": 10_000_000,
-    "max_expanded_ast_elements": 10_000_000,
-}
-
 
 class ClickHouseSource:
     """Implements :class:`consumer.ports.Source`; safe to use from several threads.
@@ -53,6 +50,7 @@ class ClickHouseSource:
         self._connection = ClickHouseConnection(settings, READ_SETTINGS)
         self._files = FileReader(settings, store)
         self._descriptions = Descriptions(self._connection)
+        self._comparison = FileComparison(self._connection, self._files)
 
     def close(self) -> None:
         """Close the connections."""
@@ -165,14 +163,37 @@ class ClickHouseSource:
         Unlike a fingerprint this needs memory for every distinct row hash on the server.
         """
         structure = file_structure(mapping)
-        condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
-        hot = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
-        sides = [(hot, 1), *((file_rows(mapping, self._files.source(path, structure)), -1) for path in paths)]
-        hashes = " UNION ALL ".join(
-            f"SELECT {mapping.digest_sql()} AS hash, toInt64({sign}) AS sign FROM ({rows})" for rows, sign in sides
-        )
-        ((missing, surplus),) = self._file_rows(load_sql("difference", hashes=hashes), _DIFFERENCE_SETTINGS)
+        sides = [(hot_rows(stream, mapping, window), 1)]
+        sides += [(file_rows(mapping, self._files.source(path, structure)), -1) for path in paths]
+        every = " UNION ALL ".join(hashes(stream, mapping, rows, sign) for rows, sign in sides)
+        ((missing, surplus),) = self._file_rows(load_sql("difference", hashes=every), COMPARISON_SETTINGS)
         return int(missing), int(surplus)
+
+    def contents(self, stream: Stream) -> Mapping[str, PartitionContent]:
+        """Return what every non-empty partition holds, by id."""
+        return {id_: content for id_, (content, _) in read_contents(self._connection, stream.source).items()}
+
+    def spans(self, stream: Stream, partitions: Collection[str], watermark: datetime) -> Mapping[str, PartitionSpan]:
+        """Return first and last instant of partitions, and their rows at or above ``watermark``."""
+        return read_spans(self._connection, stream, self._keys(stream), partitions, watermark)
+
+    def tally(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], *, exact: bool
+    ) -> Sequence[Fingerprint]:
+        """Count the rows of contiguous windows; with their digests where ``exact``."""
+        return tally(self._connection, stream, mapping, windows, exact=exact)
+
+    def late_rows(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        not_before: datetime | None = None,
+    ) -> Difference:
+        """Return the multiset difference of a window's rows; see :class:`consumer.ports.Source`."""
+        return self._comparison.difference(stream, mapping, window, paths, not_before=not_before)
 
     def _file_rows(self, query: str, settings: Mapping[str, str | int] = FILE_SETTINGS) -> Sequence[Row]:
         return self._connection.rows(query, settings=settings, secrets=self._files.secrets, meaning=file_error)

@@ -15,7 +15,7 @@ from uuid import UUID
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import ancestors_of
 
-from consumer.domain.batch import Evidence
+from consumer.domain.batch import BatchKind, Evidence
 from consumer.domain.errors import DivergenceError
 from consumer.domain.window import Window
 from consumer.ports import Publication
@@ -66,8 +66,7 @@ def summary_of(publication: Publication) -> dict[str, str]:
         "event-id": trigger.event_id,
         "trace-id": trigger.trace_id,
         "traceparent": trigger.traceparent,
-        "last-upper": batch.window.upper.isoformat(),
-        "last-generation": batch.generation,
+        **_progress(publication),
     }
     if trigger.coordinates is not None:
         entries |= {
@@ -78,16 +77,28 @@ def summary_of(publication: Publication) -> dict[str, str]:
     return {f"{PREFIX}{name}": str(value) for name, value in entries.items() if value is not None}
 
 
-def properties_of(publication: Publication, snapshot_id: int) -> dict[str, str]:
-    """Return the table properties that repeat the evidence of a batch."""
-    batch = publication.batch
+def _progress(publication: Publication) -> dict[str, str | int | None]:
+    """Return how far the stream is with this snapshot; a supplement carries forward how far it was."""
+    batch, last_upper = publication.batch, publication.claim.record.last_upper
+    if batch.kind is BatchKind.WINDOW:
+        return {"last-upper": batch.window.upper.isoformat(), "last-generation": batch.generation}
     return {
-        _LAST_UPPER: batch.window.upper.isoformat(),
+        "last-upper": None if last_upper is None else last_upper.isoformat(),
+        "last-generation": publication.claim.record.generation,
+    }
+
+
+def properties_of(publication: Publication, snapshot_id: int) -> dict[str, str]:
+    """Return the table properties that repeat the evidence of a batch; a supplement leaves the last window there."""
+    batch = publication.batch
+    newest = {
         _LAST_GENERATION: str(batch.generation),
-        _LAST_LOWER: batch.window.lower.isoformat(),
         _LAST_BATCH_ID: str(batch.id),
         _LAST_SNAPSHOT_ID: str(snapshot_id),
     }
+    if batch.kind is not BatchKind.WINDOW:
+        return newest
+    return newest | {_LAST_UPPER: batch.window.upper.isoformat(), _LAST_LOWER: batch.window.lower.isoformat()}
 
 
 def read_ancestry(metadata: TableMetadata) -> Ancestry:
@@ -104,7 +115,7 @@ def read_ancestry(metadata: TableMetadata) -> Ancestry:
         summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
         if _BATCH_ID in summary:
             batch_ids.add(summary[_BATCH_ID])
-        if evidence is None and _LAST_UPPER in summary:
+        if evidence is None and _LAST_GENERATION in summary:
             evidence = _parse(
                 summary, snapshot.snapshot_id, _BATCH_ID, where=f"the summary of snapshot {snapshot.snapshot_id}"
             )
@@ -127,7 +138,7 @@ def read_properties(metadata: TableMetadata) -> Repeated | None:
         snapshot_id = int(properties[_LAST_SNAPSHOT_ID])
         lower = _instant(properties[_LAST_LOWER])
         evidence = _parse(properties, snapshot_id, _LAST_BATCH_ID, where=where)
-        return Repeated(evidence=evidence, window=Window(lower=lower, upper=evidence.upper))
+        return Repeated(evidence=evidence, window=Window(lower=lower, upper=_instant(properties[_LAST_UPPER])))
     except (KeyError, ValueError) as error:
         raise _unreadable(where, error) from error
 
@@ -135,7 +146,7 @@ def read_properties(metadata: TableMetadata) -> Repeated | None:
 def _parse(entries: Mapping[str, str], snapshot_id: int, batch_id: str, *, where: str) -> Evidence:
     try:
         return Evidence(
-            upper=_instant(entries[_LAST_UPPER]),
+            upper=_instant(entries[_LAST_UPPER]) if _LAST_UPPER in entries else None,
             generation=int(entries[_LAST_GENERATION]),
             batch_id=UUID(entries[batch_id]),
             snapshot_id=snapshot_id,

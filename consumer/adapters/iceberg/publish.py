@@ -181,7 +181,7 @@ def _check_evidence(
             remedy="find out who changed the ledger (restored from a backup, edited); bring its watermark up to what"
             f" the table proves (see `icehaul status {batch.stream}`), then run `icehaul resume {batch.stream}`",
         )
-    check_divergence(stream=batch.stream, last_upper=record.last_upper, generation=record.generation, evidence=evidence)
+    check_divergence(stream=batch.stream, recorded=record.progress, evidence=evidence)
 
 
 def replaced(stream: str, target: object, base: Base | None) -> DivergenceError:

@@ -12,6 +12,14 @@ from uuid import UUID
 
 import psycopg
 
+from consumer.adapters.postgres.comparisons import (
+    accept_findings,
+    read_findings,
+    read_lateness,
+    read_partitions,
+    read_windows,
+    write_comparison,
+)
 from consumer.adapters.postgres.database import Connection, Database
 from consumer.adapters.postgres.events import event_from_json, event_to_row
 from consumer.adapters.postgres.publishing import check_continues, lock_stream, send
@@ -21,7 +29,9 @@ from consumer.domain.batch import Batch, WrittenFile
 from consumer.domain.errors import DivergenceError, LeaseHeldError
 from consumer.domain.event import Event
 from consumer.domain.fence import check_binding, missing_row
-from consumer.ports import BatchRecord, Claim, OutboxMessage, StreamRecord, StreamState, Trigger
+from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow
+from consumer.domain.window import Window
+from consumer.ports import BatchRecord, Claim, Comparison, OutboxMessage, StreamRecord, StreamState, Trigger
 
 _RELAY_CLAIM = timedelta(seconds=10)
 _LONGEST_TEXT = 8_000
@@ -212,6 +222,38 @@ class PostgresLedger:
         with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["parked"], {"stream": stream}).fetchall()
         return [event_from_json(row["event"]) for row in rows]
+
+    def partitions(self, stream: str) -> Mapping[str, ComparedPartition]:
+        """Return the partitions of the source as they were last compared with the record, by id."""
+        with self._database.transaction(repeatable=True) as connection:
+            return read_partitions(connection, stream)
+
+    def windows(self, stream: str, within: Window) -> Sequence[RecordedWindow]:
+        """Return the windows that are done and overlap ``within``, ascending."""
+        with self._database.transaction(repeatable=True) as connection:
+            return read_windows(connection, stream, within)
+
+    def lateness(self, stream: str) -> Sequence[int]:
+        """Return how many rows of all supplements were how late."""
+        with self._database.transaction(repeatable=True) as connection:
+            return read_lateness(connection, stream)
+
+    def findings(self, stream: str) -> Sequence[Finding]:
+        """Return what was found in the hot tier, by window."""
+        with self._database.transaction(repeatable=True) as connection:
+            return read_findings(connection, stream)
+
+    def record_comparison(self, claim: Claim, comparison: Comparison) -> None:
+        """Record the outcome of a comparison; under the fence."""
+        with self._database.transaction(repeatable=True) as connection:
+            lock_stream(connection, claim)
+            write_comparison(connection, claim.stream, comparison)
+
+    def accept(self, stream: str) -> int:
+        """Accept every finding of a stream; return how many there were."""
+        with self._database.transaction(repeatable=True) as connection:
+            self._locked(connection, stream)
+            return accept_findings(connection, stream)
 
     def outbox(self, limit: int) -> Sequence[OutboxMessage]:
         """Return events that are not relayed yet, oldest first, and keep them from other relays for a while."""

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.events import event_to_row
-from consumer.adapters.postgres.rows import batch_parameters, stream_record
+from consumer.adapters.postgres.rows import batch_parameters, done_part, stream_record
 from consumer.adapters.postgres.statements import statements
-from consumer.domain.batch import Batch, BatchStatus
+from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.errors import DivergenceError
 from consumer.domain.event import Event
-from consumer.domain.fence import Position, check_fence, check_window, missing_row
+from consumer.domain.fence import Position, check_fence, check_supplement, check_window, missing_row
+from consumer.domain.reconcile import content_of
 from consumer.ports import Claim, Publication, StreamRecord
 
 
@@ -76,15 +77,36 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
     Raises:
         FencedError: if the lease has moved on.
         UnknownCommitError: if the batch is done already, and has to be read back.
+        StaleDifferenceError: if a supplement's window has got another content.
         DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
     """
     record = lock_stream(connection, publication.claim)
-    check_continues(connection, publication.batch, record)
+    if publication.batch.kind is BatchKind.SUPPLEMENT:
+        _check_supplements(connection, publication.batch, record)
+    else:
+        check_continues(connection, publication.batch, record)
     return record
 
 
+def _check_supplements(connection: Connection, batch: Batch, record: StreamRecord) -> None:
+    """Check the predicate of a supplement against the locked record."""
+    row = connection.execute(statements("publish")["status"], {"batch_id": batch.id}).fetchone()
+    done = connection.execute(
+        statements("comparison")["done"],
+        {"stream": batch.stream, "lower": batch.window.lower, "upper": batch.window.upper},
+    ).fetchall()
+    check_supplement(
+        batch,
+        None if row is None else BatchStatus(row["status"]),
+        content_of(map(done_part, done), batch.window),
+        record.generation,
+    )
+
+
 def record(connection: Connection, publication: Publication, snapshot_id: int) -> None:
-    """Advance the watermark, record the batch as published, and put its events into the outbox; after ``fence``.
+    """Record the batch as published, advance the watermark over a window, and put the events into the outbox.
+
+    Called after ``fence``.
 
     Raises:
         DivergenceError: if a row was not as ``fence`` left it.
@@ -98,7 +120,9 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
         "digest": fingerprint.hex,
         "snapshot_id": snapshot_id,
     }
-    for name in ("publish_batch", "advance_over_rows"):
+    # A supplement leaves the watermark where it is.
+    note = "note_supplement" if batch.kind is BatchKind.SUPPLEMENT else "advance_over_rows"
+    for name in ("publish_batch", note):
         if connection.execute(statements("publish")[name], parameters).rowcount != 1:
             raise DivergenceError(
                 f"stream {batch.stream}: {name} of batch {batch.id} {batch.window} touched no row",

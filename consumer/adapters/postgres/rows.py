@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from consumer.domain.batch import Batch, BatchStatus
+from consumer.domain.batch import Batch, BatchKind, BatchStatus
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.inventory import PartitionContent
+from consumer.domain.reconcile import ComparedPartition, DonePart, Finding, FindingKind, PartitionSpan
 from consumer.domain.window import Window
 from consumer.ports import BatchRecord, Claim, StreamRecord, StreamState, Trigger
 
@@ -29,6 +32,7 @@ def stream_record(row: Row) -> StreamRecord:
         halt_reason=row["halt_reason"],
         halt_remedy=row["halt_remedy"],
         updated=_utc(row["updated"]),
+        last_batch_id=row["last_batch_id"],
     )
 
 
@@ -37,6 +41,7 @@ def batch_record(row: Row) -> BatchRecord:
     return BatchRecord(
         batch_id=row["batch_id"],
         stream=row["stream"],
+        kind=BatchKind(row["kind"]),
         window=Window(lower=_utc(row["lower"]), upper=_utc(row["upper"])),
         generation=row["generation"],
         status=BatchStatus(row["status"]),
@@ -52,6 +57,48 @@ def batch_record(row: Row) -> BatchRecord:
     )
 
 
+def done_part(row: Row) -> DonePart:
+    """Rebuild a batch that is done, as far as its content goes."""
+    digest = row["digest"]
+    return DonePart(
+        supplement=row["kind"] == BatchKind.SUPPLEMENT,
+        window=Window(lower=_utc(row["lower"]), upper=_utc(row["upper"])),
+        fingerprint=EMPTY if digest is None else Fingerprint.parse(rows=row["rows"], hexadecimal=digest),
+    )
+
+
+def compared_partition(row: Row) -> ComparedPartition:
+    """Rebuild a partition as it was last compared."""
+    return ComparedPartition(
+        id=row["partition_id"],
+        content=PartitionContent(
+            rows=row["rows"],
+            min_block=row["min_block"],
+            max_block=row["max_block"],
+            data_version=row["data_version"],
+        ),
+        span=PartitionSpan(first=_utc(row["first"]), last=_utc(row["last"]), pending=row["pending"]),
+        watermark=_utc(row["watermark"]),
+        exact=row["exact"],
+    )
+
+
+def finding(row: Row) -> Finding:
+    """Rebuild a finding."""
+    return Finding(
+        kind=FindingKind(row["kind"]),
+        window=Window(lower=_utc(row["lower"]), upper=_utc(row["upper"])),
+        rows=row["rows"],
+        detail=row["detail"],
+        accepted=row["accepted"],
+    )
+
+
+def differences(rows: Iterable[Row]) -> Mapping[datetime, Fingerprint]:
+    """Rebuild what the hot tier holds of windows, by lower bound."""
+    return {_utc(row["lower"]): Fingerprint.parse(rows=row["rows"], hexadecimal=row["digest"]) for row in rows}
+
+
 def batch_parameters(claim: Claim, batch: Batch, trigger: Trigger) -> dict[str, Any]:
     """Return what every statement on a batch's row is given."""
     at = trigger.coordinates
@@ -62,6 +109,9 @@ def batch_parameters(claim: Claim, batch: Batch, trigger: Trigger) -> dict[str, 
         "lower": batch.window.lower,
         "upper": batch.window.upper,
         "generation": batch.generation,
+        "base_rows": None if batch.base is None else batch.base.rows,
+        "base_digest": None if batch.base is None else batch.base.hex,
+        "lateness": None if batch.lateness is None else list(batch.lateness),
         "topic": None if at is None else at.topic,
         "partition": None if at is None else at.partition,
         "offset": None if at is None else at.offset,

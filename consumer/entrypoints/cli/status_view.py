@@ -9,7 +9,10 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from consumer.domain.duration import format_duration
+from consumer.domain.lateness import LATENESS_STEPS
 from consumer.domain.phrasing import counted
+from consumer.domain.reconcile import Finding
 from consumer.domain.window import BEGINNING
 from consumer.entrypoints.cli.output import human, instant, size, span
 from consumer.entrypoints.cli.records import Column, Records
@@ -24,6 +27,9 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
         if one.record is not None and one.record.state is StreamState.HALTED:
             parts.append(Text(f"\n{one.stream.name} is halted: {one.record.halt_reason}", style="red"))
             parts.append(Text(f"  remedy: {one.record.halt_remedy}"))
+        parts += [_finding(one.stream.name, each) for each in one.findings]
+        if detailed and any(one.lateness):
+            parts.append(_lateness(one.lateness))
         if one.activity is not None:
             parts.append(_activity(one.stream.name, one.activity))
         if detailed and one.batches:
@@ -39,6 +45,28 @@ def _activity(stream: str, activity: Activity) -> Text:
     if activity.live:
         return Text(f"{stream}: {what}, written by {activity.owner} now", style="cyan")
     return Text(f"{stream}: {what}, left by {activity.owner}; the next event goes on", style="yellow")
+
+
+def _finding(stream: str, finding: Finding) -> Text:
+    return Text(
+        f"{stream}: {finding.kind}: {finding.detail}, in the window {span(finding.window)}; once you have looked at it:"
+        f" icehaul resume {stream} --accept-findings",
+        style="yellow",
+    )
+
+
+def _lateness(counts: Sequence[int]) -> Records:
+    late = Records(
+        "late rows, by how long after their timestamp they were found",
+        [Column(name, right=True) for name in lateness_names()],
+    )
+    late.add(*(f"{count:,}" for count in counts))
+    return late
+
+
+def lateness_names() -> list[str]:
+    """Return the names of the steps of the histogram: ``≤ 15m`` and so on, and the last one without a bound."""
+    return [*(f"≤ {format_duration(step)}" for step in LATENESS_STEPS), f"> {format_duration(LATENESS_STEPS[-1])}"]
 
 
 def _overview(now: datetime, found: Sequence[StreamStatus]) -> Records:
@@ -72,6 +100,7 @@ def _batches(batches: Sequence[BatchRecord]) -> Records:
     failed = any(batch.error for batch in batches)
     columns = [
         Column("window (UTC)"),
+        Column("kind"),
         Column("status"),
         Column("rows", right=True),
         Column("size", right=True),
@@ -83,6 +112,7 @@ def _batches(batches: Sequence[BatchRecord]) -> Records:
     for batch in batches:
         latest.add(
             span(batch.window),
+            batch.kind,
             batch.status,
             f"{batch.rows:,}",
             size(batch.bytes),
@@ -125,6 +155,8 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "halt_reason": record.halt_reason if record is not None else None,
         "halt_remedy": record.halt_remedy if record is not None else None,
         "parked_events": one.parked,
+        "findings": [_finding_data(each) for each in one.findings],
+        "late_rows": dict(zip(lateness_names(), one.lateness, strict=True)),
         "now": _activity_data(one.activity) if one.activity is not None else None,
         "batches": [_batch_data(batch) for batch in one.batches],
     }
@@ -139,9 +171,20 @@ def _activity_data(activity: Activity) -> dict[str, Any]:
     }
 
 
+def _finding_data(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "lower": finding.window.lower,
+        "upper": finding.window.upper,
+        "rows": finding.rows,
+        "detail": finding.detail,
+    }
+
+
 def _batch_data(batch: BatchRecord) -> dict[str, Any]:
     return {
         "batch_id": batch.batch_id,
+        "kind": batch.kind,
         "lower": batch.window.lower,
         "upper": batch.window.upper,
         "generation": batch.generation,

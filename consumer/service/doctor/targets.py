@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
+from consumer.domain.batch import Progress
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import IcehaulError
 from consumer.domain.mapping import TableMapping
@@ -85,8 +86,7 @@ class TargetCheck:
         try:
             check_divergence(
                 stream=self.stream.name,
-                last_upper=record.last_upper if record is not None else None,
-                generation=record.generation if record is not None else 1,
+                recorded=record.progress if record is not None else Progress(),
                 evidence=target.evidence if target is not None else None,
             )
         except IcehaulError as failure:

@@ -3,13 +3,13 @@ INSERT INTO offload_watermarks (stream) VALUES (%(stream)s) ON CONFLICT (stream)
 
 -- name: read
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-       halt_reason, halt_remedy, updated
+       halt_reason, halt_remedy, updated, last_batch_id
 FROM offload_watermarks
 WHERE stream = ANY (%(streams)s)
 
 -- name: lock
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-       halt_reason, halt_remedy, updated
+       halt_reason, halt_remedy, updated, last_batch_id
 FROM offload_watermarks
 WHERE stream = %(stream)s
 FOR UPDATE
@@ -23,7 +23,7 @@ SET owner = %(owner)s,
 WHERE stream = %(stream)s
   AND (owner IS NULL OR owner = %(owner)s OR lease_expires <= clock_timestamp())
 RETURNING stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-          halt_reason, halt_remedy, updated
+          halt_reason, halt_remedy, updated, last_batch_id
 
 -- name: renew
 UPDATE offload_watermarks
@@ -44,11 +44,11 @@ WHERE stream = %(stream)s
 -- An attempt at a batch that is published or empty already touches no row.
 INSERT INTO offload_batches AS batch (
     batch_id, stream, kind, lower, upper, generation, status, kafka_topic, kafka_partition, kafka_offset,
-    event_ids, trace_id, epoch, owner
+    event_ids, trace_id, epoch, owner, base_rows, base_digest
 )
 VALUES (
     %(batch_id)s, %(stream)s, %(kind)s, %(lower)s, %(upper)s, %(generation)s, 'writing', %(topic)s, %(partition)s,
-    %(offset)s, ARRAY[%(event_id)s::text], %(trace_id)s, %(epoch)s, %(owner)s
+    %(offset)s, ARRAY[%(event_id)s::text], %(trace_id)s, %(epoch)s, %(owner)s, %(base_rows)s, %(base_digest)s
 )
 ON CONFLICT (batch_id) DO UPDATE
 SET status = 'writing',
@@ -137,13 +137,13 @@ SET status = 'failed', error = %(error)s, ended = clock_timestamp()
 WHERE batch_id = %(batch_id)s AND stream = %(stream)s AND epoch = %(epoch)s AND status = 'writing'
 
 -- name: batch
-SELECT batch_id, stream, lower, upper, generation, status, rows, bytes, digest, snapshot_id, attempts, error,
+SELECT batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, attempts, error,
        trace_id, started, ended
 FROM offload_batches
 WHERE stream = %(stream)s AND batch_id = %(batch_id)s
 
 -- name: batches
-SELECT batch_id, stream, lower, upper, generation, status, rows, bytes, digest, snapshot_id, attempts, error,
+SELECT batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, attempts, error,
        trace_id, started, ended
 FROM offload_batches
 WHERE stream = %(stream)s

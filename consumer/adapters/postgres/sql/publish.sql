@@ -2,12 +2,12 @@
 -- A batch that is published or empty already touches no row.
 INSERT INTO offload_batches AS batch (
     batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, kafka_topic,
-    kafka_partition, kafka_offset, event_ids, trace_id, epoch, owner, ended
+    kafka_partition, kafka_offset, event_ids, trace_id, epoch, owner, ended, base_rows, base_digest, lateness
 )
 VALUES (
     %(batch_id)s, %(stream)s, %(kind)s, %(lower)s, %(upper)s, %(generation)s, 'published', %(rows)s, %(bytes)s,
     %(digest)s, %(snapshot_id)s, %(topic)s, %(partition)s, %(offset)s, ARRAY[%(event_id)s::text], %(trace_id)s,
-    %(epoch)s, %(owner)s, clock_timestamp()
+    %(epoch)s, %(owner)s, clock_timestamp(), %(base_rows)s, %(base_digest)s, %(lateness)s::bigint[]
 )
 ON CONFLICT (batch_id) DO UPDATE
 SET status = 'published',
@@ -23,14 +23,20 @@ SET status = 'published',
     trace_id = excluded.trace_id,
     epoch = excluded.epoch,
     owner = excluded.owner,
+    lateness = excluded.lateness,
     error = NULL,
     ended = clock_timestamp()
 WHERE batch.status IN ('writing', 'failed')
 
 -- name: advance_over_rows
 UPDATE offload_watermarks
-SET watermark = %(upper)s, last_upper = %(upper)s, updated = clock_timestamp()
+SET watermark = %(upper)s, last_upper = %(upper)s, last_batch_id = %(batch_id)s, updated = clock_timestamp()
 WHERE stream = %(stream)s AND epoch = %(epoch)s AND watermark = %(lower)s
+
+-- name: note_supplement
+UPDATE offload_watermarks
+SET last_batch_id = %(batch_id)s, updated = clock_timestamp()
+WHERE stream = %(stream)s AND epoch = %(epoch)s
 
 -- name: position
 -- Windows that are done end at the watermark at most, so the second part finds nothing, and finds it by index.
@@ -42,3 +48,6 @@ SELECT
           AND kind = 'window' AND status IN ('published', 'empty')
           AND upper > %(lower)s AND lower < %(upper)s
     ) AS overlapped
+
+-- name: status
+SELECT status FROM offload_batches WHERE batch_id = %(batch_id)s

@@ -1,0 +1,141 @@
+"""Comparing the rows of windows: with counts, by digest, by bucket of the hash, and one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
+from consumer.adapters.clickhouse.errors import file_error
+from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
+from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.late_query import cold_rows, hashes, hot_rows
+from consumer.domain.mapping import TableMapping
+from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, LateRow
+from consumer.domain.stream import Stream
+from consumer.domain.time_type import from_micros, to_micros
+from consumer.domain.unit_query import file_structure, unchanged, window_condition
+from consumer.domain.window import BEGINNING, Window
+
+_WINDOWS_AT_ONCE = 2_000
+
+# One query names every file: it may be longer than a query usually is.
+COMPARISON_SETTINGS: Mapping[str, str | int] = {
+    **FILE_SETTINGS,
+    "max_query_size": 64 * 1024 * 1024,
+    "max_ast_elements": 10_000_000,
+    "max_expanded_ast_elements": 10_000_000,
+}
+
+
+def tally(
+    connection: ClickHouseConnection,
+    stream: Stream,
+    mapping: TableMapping,
+    windows: Sequence[Window],
+    *,
+    exact: bool,
+) -> Sequence[Fingerprint]:
+    """Count the table's rows in windows that are contiguous and ascending; with their digests where ``exact``."""
+    found: list[Fingerprint] = []
+    for start in range(0, len(windows), _WINDOWS_AT_ONCE):
+        found += _tally(connection, stream, mapping, windows[start : start + _WINDOWS_AT_ONCE], exact=exact)
+    return found
+
+
+def _tally(
+    connection: ClickHouseConnection, stream: Stream, mapping: TableMapping, windows: Sequence[Window], *, exact: bool
+) -> Iterator[Fingerprint]:
+    whole = Window(lower=windows[0].lower, upper=windows[-1].upper)
+    origin = to_micros(whole.lower)
+    bounds = [to_micros(window.lower) - origin for window in windows]
+    parts = {
+        "time": quote_name(stream.timestamp_column),
+        "origin": f"toInt64({origin})",
+        "bounds": f"CAST({bounds} AS Array(UInt64))",
+    }
+    if exact:
+        rows = connection.rows(
+            load_sql(
+                "tally_digests",
+                digest=mapping.digest_sql(),
+                rows=hot_rows(stream, mapping, whole),
+                **parts,
+            )
+        )
+    else:
+        condition = f"{window_condition(stream, mapping, whole)} AND {unchanged(stream, mapping)}"
+        rows = connection.rows(load_sql("tally_counts", table=quote_table(stream.source), window=condition, **parts))
+    by_bound = {int(bound): Fingerprint(rows=int(count), digest=int(digest)) for bound, count, digest in rows}
+    return (by_bound.get(bound, EMPTY) for bound in bounds)
+
+
+class FileComparison:
+    """Compares a window's rows in the table with those in data files, all computed by ClickHouse."""
+
+    def __init__(self, connection: ClickHouseConnection, files: FileReader) -> None:
+        self._connection = connection
+        self._files = files
+
+    def difference(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        not_before: datetime | None,
+    ) -> Difference:
+        """Return the multiset difference of a window's rows, of those hash buckets alone that differ.
+
+        The buckets bound what the server has to remember: a hash for each row of the buckets that differ.
+        """
+        structure = file_structure(mapping)
+        hot = hot_rows(stream, mapping, window)
+        cold = [cold_rows(stream, mapping, window, self._files.source(path, structure)) for path in paths]
+        present = self._buckets(mapping, [hot])
+        recorded = self._buckets(mapping, cold)
+        chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
+        if not chosen:
+            return Difference(late=(), missing=0, refused=0, surplus=0, hot=sum(present, EMPTY))
+        sides = [hashes(stream, mapping, hot, 1), *(hashes(stream, mapping, rows, -1) for rows in cold)]
+        ((missing, refused, surplus, late),) = self._ask(
+            load_sql(
+                "late_rows",
+                hashes=" UNION ALL ".join(sides),
+                buckets=str(HASH_BUCKETS),
+                chosen=", ".join(map(str, chosen)),
+                limit=str(LATE_ROWS_MAX),
+                not_before=f"toInt64({to_micros(BEGINNING if not_before is None else not_before)})",
+            )
+        )
+        return Difference(
+            late=tuple(
+                LateRow(hash=int(hash_), rows=int(rows), instant=from_micros(int(micros)))
+                for hash_, rows, micros in late
+            ),
+            missing=int(missing),
+            refused=int(refused),
+            surplus=int(surplus),
+            hot=sum(present, EMPTY),
+        )
+
+    def _buckets(self, mapping: TableMapping, queries: Sequence[str]) -> list[Fingerprint]:
+        if not queries:
+            return [EMPTY] * HASH_BUCKETS
+        found = self._ask(
+            load_sql(
+                "bucket_digests",
+                buckets=str(HASH_BUCKETS),
+                digest=mapping.digest_sql(),
+                rows=" UNION ALL ".join(queries),
+            )
+        )
+        by_number = {int(number): Fingerprint(rows=int(count), digest=int(digest)) for number, count, digest in found}
+        return [by_number.get(number, EMPTY) for number in range(HASH_BUCKETS)]
+
+    def _ask(self, query: str) -> Sequence[Row]:
+        return self._connection.rows(
+            query, settings=COMPARISON_SETTINGS, secrets=self._files.secrets, meaning=file_error
+        )

@@ -1,0 +1,60 @@
+"""What the partitions of a table hold, from ``system.parts`` and from the time column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
+from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.inventory import PartitionContent
+from consumer.domain.mapping import TableMapping
+from consumer.domain.reconcile import PartitionSpan
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.time_type import from_micros
+from consumer.domain.unit_query import unchanged, window_condition
+from consumer.domain.window import BEGINNING, Window
+
+
+def read_contents(
+    connection: ClickHouseConnection, table: TableName
+) -> Mapping[str, tuple[PartitionContent, datetime]]:
+    """Return content and latest modification of every non-empty partition, by id; none for an engine without parts."""
+    rows = connection.rows(load_sql("inventory_parts"), parameters={"database": table.database, "table": table.table})
+    return {
+        str(id_): (
+            PartitionContent(rows=int(count), min_block=int(lowest), max_block=int(highest), data_version=int(version)),
+            from_micros(int(modified) * 1_000_000),
+        )
+        for id_, count, lowest, highest, version, modified in rows
+    }
+
+
+def read_spans(
+    connection: ClickHouseConnection,
+    stream: Stream,
+    keys: TableMapping,
+    partitions: Collection[str],
+    watermark: datetime,
+) -> Mapping[str, PartitionSpan]:
+    """Return the spans of partitions; one that is gone, or has no row left, has none.
+
+    ``keys`` maps the time column, at least; rows that are not below ``watermark`` are counted as pending.
+    """
+    if not partitions:
+        return {}
+    below = window_condition(stream, keys, Window(lower=BEGINNING, upper=watermark)) if watermark > BEGINNING else "0"
+    rows = connection.rows(
+        load_sql(
+            "partition_spans",
+            time=quote_name(stream.timestamp_column),
+            below=below,
+            table=quote_table(stream.source),
+            partitions=", ".join(map(quote_text, sorted(partitions))),
+            unchanged=unchanged(stream, keys),
+        )
+    )
+    return {
+        str(id_): PartitionSpan(first=from_micros(int(first)), last=from_micros(int(last)), pending=int(pending))
+        for id_, first, last, pending in rows
+    }

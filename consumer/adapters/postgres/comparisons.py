@@ -1,0 +1,89 @@
+"""What the ledger knows of the hot tier's content, and of how it compares with what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from consumer.adapters.postgres.database import Connection
+from consumer.adapters.postgres.rows import compared_partition, differences, done_part, finding
+from consumer.adapters.postgres.statements import statements
+from consumer.domain.lateness import NO_LATENESS, add_lateness
+from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow, recorded_windows
+from consumer.domain.window import Window
+from consumer.ports import Comparison
+
+
+def read_partitions(connection: Connection, stream: str) -> Mapping[str, ComparedPartition]:
+    """Return the partitions as they were last compared, by id."""
+    rows = connection.execute(statements("comparison")["partitions"], {"stream": stream}).fetchall()
+    return {row["partition_id"]: compared_partition(row) for row in rows}
+
+
+def read_windows(connection: Connection, stream: str, within: Window) -> Sequence[RecordedWindow]:
+    """Return the windows that are done and overlap ``within``, ascending, with what is recorded of each."""
+    sql = statements("comparison")
+    stretch = {"stream": stream, "lower": within.lower, "upper": within.upper}
+    parts = [done_part(row) for row in connection.execute(sql["done"], stretch).fetchall()]
+    lowers = [part.window.lower for part in parts if not part.supplement]
+    rows = connection.execute(sql["differences"], {"stream": stream, "lowers": lowers}).fetchall()
+    return recorded_windows(parts, differences(rows))
+
+
+def read_lateness(connection: Connection, stream: str) -> Sequence[int]:
+    """Return the histogram of all late rows of a stream."""
+    total = NO_LATENESS
+    for row in connection.execute(statements("comparison")["lateness"], {"stream": stream}).fetchall():
+        total = add_lateness(total, row["lateness"])
+    return total
+
+
+def read_findings(connection: Connection, stream: str) -> Sequence[Finding]:
+    """Return the findings, by window."""
+    rows = connection.execute(statements("comparison")["findings"], {"stream": stream}).fetchall()
+    return [finding(row) for row in rows]
+
+
+def write_comparison(connection: Connection, stream: str, comparison: Comparison) -> None:
+    """Record the outcome of a comparison."""
+    sql = statements("comparison")
+    for partition in comparison.partitions:
+        content, span = partition.content, partition.span
+        connection.execute(
+            sql["compared"],
+            {
+                "stream": stream,
+                "partition_id": partition.id,
+                "rows": content.rows,
+                "min_block": content.min_block,
+                "max_block": content.max_block,
+                "data_version": content.data_version,
+                "first": span.first,
+                "last": span.last,
+                "pending": span.pending,
+                "watermark": partition.watermark,
+                "exact": partition.exact,
+            },
+        )
+    if comparison.gone:
+        connection.execute(sql["gone"], {"stream": stream, "gone": list(comparison.gone)})
+    for lower, hot in comparison.hot.items():
+        connection.execute(sql["differs"], {"stream": stream, "lower": lower, "rows": hot.rows, "digest": hot.hex})
+    for each in comparison.findings:
+        connection.execute(
+            sql["found"],
+            {
+                "stream": stream,
+                "kind": each.kind.value,
+                "lower": each.window.lower,
+                "upper": each.window.upper,
+                "rows": each.rows,
+                "detail": each.detail,
+            },
+        )
+
+
+def accept_findings(connection: Connection, stream: str) -> int:
+    """Accept every finding, and don't wait any longer for rows that have gone; return how many findings there were."""
+    sql = statements("comparison")
+    connection.execute(sql["settle_pending"], {"stream": stream})
+    return connection.execute(sql["accept"], {"stream": stream}).rowcount

@@ -1,0 +1,74 @@
+-- name: partitions
+SELECT partition_id, rows, min_block, max_block, data_version, first, last, pending, watermark, exact
+FROM offload_partitions
+WHERE stream = %(stream)s
+
+-- name: done
+-- What is done of a stretch of time: windows, and the supplements of windows.
+SELECT kind, lower, upper, rows, digest
+FROM offload_batches
+WHERE stream = %(stream)s AND status IN ('published', 'empty') AND kind IN ('window', 'supplement')
+  AND lower < %(upper)s AND upper > %(lower)s
+
+-- name: differences
+SELECT lower, rows, digest
+FROM offload_differences
+WHERE stream = %(stream)s AND lower = ANY (%(lowers)s)
+
+-- name: findings
+SELECT kind, lower, upper, rows, detail, accepted IS NOT NULL AS accepted
+FROM offload_findings
+WHERE stream = %(stream)s
+ORDER BY lower, kind
+
+-- name: compared
+INSERT INTO offload_partitions AS known (
+    stream, partition_id, rows, min_block, max_block, data_version, first, last, pending, watermark, exact
+)
+VALUES (
+    %(stream)s, %(partition_id)s, %(rows)s, %(min_block)s, %(max_block)s, %(data_version)s, %(first)s, %(last)s,
+    %(pending)s, %(watermark)s, %(exact)s
+)
+ON CONFLICT (stream, partition_id) DO UPDATE
+SET rows = excluded.rows,
+    min_block = excluded.min_block,
+    max_block = excluded.max_block,
+    data_version = excluded.data_version,
+    first = excluded.first,
+    last = excluded.last,
+    pending = excluded.pending,
+    watermark = excluded.watermark,
+    exact = excluded.exact,
+    compared = clock_timestamp()
+
+-- name: gone
+DELETE FROM offload_partitions WHERE stream = %(stream)s AND partition_id = ANY (%(gone)s)
+
+-- name: differs
+INSERT INTO offload_differences (stream, lower, rows, digest)
+VALUES (%(stream)s, %(lower)s, %(rows)s, %(digest)s)
+ON CONFLICT (stream, lower) DO UPDATE
+SET rows = excluded.rows, digest = excluded.digest, compared = clock_timestamp()
+
+-- name: found
+-- What was accepted and is found again with other rows, is open again.
+INSERT INTO offload_findings AS known (stream, kind, lower, upper, rows, detail)
+VALUES (%(stream)s, %(kind)s, %(lower)s, %(upper)s, %(rows)s, %(detail)s)
+ON CONFLICT (stream, kind, lower) DO UPDATE
+SET upper = excluded.upper,
+    detail = excluded.detail,
+    updated = clock_timestamp(),
+    accepted = CASE WHEN known.rows = excluded.rows THEN known.accepted END,
+    rows = excluded.rows
+
+-- name: accept
+UPDATE offload_findings SET accepted = clock_timestamp() WHERE stream = %(stream)s AND accepted IS NULL
+
+-- name: settle_pending
+-- Rows that had gone before they were read are not waited for any longer.
+UPDATE offload_partitions SET pending = 0 WHERE stream = %(stream)s
+
+-- name: lateness
+SELECT lateness
+FROM offload_batches
+WHERE stream = %(stream)s AND status = 'published' AND lateness IS NOT NULL

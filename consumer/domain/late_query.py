@@ -1,0 +1,32 @@
+"""The queries that compare a window's rows in the table with those in the data files, by full-row hash."""
+
+from __future__ import annotations
+
+from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.domain.mapping import TableMapping
+from consumer.domain.stream import Stream
+from consumer.domain.time_type import time_type
+from consumer.domain.unit_query import file_rows, unchanged, window_condition, wire_rows
+from consumer.domain.window import Window
+
+
+def hot_rows(stream: Stream, mapping: TableMapping, window: Window) -> str:
+    """Return the query of the wire values of the table's rows in a window."""
+    condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
+    return wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
+
+
+def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str) -> str:
+    """Return the query of the wire values of a file's rows in a window; ``source`` is a table function.
+
+    A file may hold rows of other windows too, once files have been put together.
+    """
+    column = next(column for column in mapping.columns if column.name == stream.timestamp_column)
+    condition = time_type(column.wire_type).predicate(quote_name(column.name), window)
+    return f"SELECT * FROM ({file_rows(mapping, source)}) WHERE {condition}"
+
+
+def hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int) -> str:
+    """Return the query of ``hash``, ``sign`` and ``micros`` (the instant, since the epoch) of rows of wire values."""
+    instant = f"toUnixTimestamp64Micro(CAST({quote_name(stream.timestamp_column)} AS DateTime64(6, 'UTC')))"
+    return f"SELECT {mapping.digest_sql()} AS hash, toInt64({sign}) AS sign, {instant} AS micros FROM ({rows})"

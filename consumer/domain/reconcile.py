@@ -1,0 +1,213 @@
+"""Reconciling: telling from recorded and present contents where late rows may be; pure.
+
+What the ledger records of a window is what was read; what has arrived since is *late*. Looking for it goes from cheap
+to exact: partitions whose content has changed, then the counts (or digests) of their windows, then row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.inventory import PartitionContent
+from consumer.domain.window import Window
+
+HASH_BUCKETS = 64
+"""Into how many buckets rows are put by their hash, so that only those that differ are compared row by row."""
+
+LATE_ROWS_MAX = 100_000
+"""Distinct late rows that one supplement takes; the rest follows with the next."""
+
+
+class FindingKind(StrEnum):
+    """What was found in the hot tier, and is an operator's to settle."""
+
+    CHANGED = "changed"
+    DELETED = "deleted"
+    TOO_LATE = "too-late"
+    GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that icehaul reports and does not settle by itself: ``rows`` of the window are concerned.
+
+    ``accepted`` tells whether an operator has taken note of it.
+    """
+
+    kind: FindingKind
+    window: Window
+    rows: int
+    detail: str
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionSpan:
+    """First and last instant of a partition (inclusive), and how many of its rows are at or above a watermark."""
+
+    first: datetime
+    last: datetime
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedPartition:
+    """A partition as it was when its rows below ``watermark`` were last compared with the record.
+
+    ``exact`` tells whether digests were compared, or counts only.
+    """
+
+    id: str
+    content: PartitionContent
+    span: PartitionSpan
+    watermark: datetime
+    exact: bool
+
+    def settled(self) -> ComparedPartition:
+        """Return the partition without rows that still had to be read."""
+        return replace(self, span=replace(self.span, pending=0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedWindow:
+    """A window that is done, as the ledger records it.
+
+    ``cold`` is what was published of it, supplements included; ``hot`` is what the hot tier is known to hold of it:
+    the same, unless rows were found to have gone or changed.
+    """
+
+    window: Window
+    cold: Fingerprint
+    hot: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DonePart:
+    """One batch that is done: a window, or a supplement to one."""
+
+    supplement: bool
+    window: Window
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateRow:
+    """A full-row hash that the hot tier holds ``rows`` times more often than the cold tier."""
+
+    hash: int
+    rows: int
+    instant: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The multiset difference of a window's rows by full-row hash.
+
+    Attributes:
+        late: rows of the hot tier only that may be added, ``LATE_ROWS_MAX`` distinct ones at most.
+        missing: how many rows are in the hot tier only.
+        refused: how many of these are too late to be added.
+        surplus: how many rows are in the cold tier only.
+        hot: fingerprint of the rows of the hot tier, as they were before the late ones were looked for.
+    """
+
+    late: tuple[LateRow, ...]
+    missing: int
+    refused: int
+    surplus: int
+    hot: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A partition whose rows have to be compared; by digest where ``exact``, else by count."""
+
+    id: str
+    content: PartitionContent
+    exact: bool
+    mutated: bool
+
+
+def recorded_windows(parts: Iterable[DonePart], hot: Mapping[datetime, Fingerprint]) -> list[RecordedWindow]:
+    """Return what is recorded of each window, ascending.
+
+    Args:
+        parts: every window of a stretch that is done, and the supplements of these windows.
+        hot: what the hot tier was last found to hold of those windows where that differs, by lower bound.
+    """
+    ordered = sorted(parts, key=lambda part: (part.window.lower, part.supplement))
+    windows: list[tuple[Window, Fingerprint]] = []
+    for part in ordered:
+        if not part.supplement:
+            windows.append((part.window, part.fingerprint))
+        # A window that is empty may have been extended after a supplement to it.
+        elif windows and windows[-1][0].contains(part.window.lower):
+            windows[-1] = (windows[-1][0], windows[-1][1] + part.fingerprint)
+    return [RecordedWindow(window=window, cold=cold, hot=hot.get(window.lower, cold)) for window, cold in windows]
+
+
+def content_of(parts: Iterable[DonePart], window: Window) -> Fingerprint:
+    """Return what is recorded of one window: the sum over the batches inside it."""
+    inside = (part.fingerprint for part in parts if window.lower <= part.window.lower < window.upper)
+    return sum(inside, EMPTY)
+
+
+def find_suspects(
+    recorded: Mapping[str, ComparedPartition], contents: Mapping[str, PartitionContent], *, closed: str | None
+) -> tuple[Suspect, ...]:
+    """Return the partitions that have to be compared again, by id.
+
+    An insert changes the count of some window, so counts do for a partition that merely grew. A mutation may leave
+    the counts as they were, and a partition that is closed is compared by digest once for each content.
+
+    Args:
+        recorded: the partitions as they were last compared.
+        contents: what they hold now; read before anything that is compared.
+        closed: id of the partition that an event says is closed, if it is about one.
+    """
+    suspects = []
+    for id_, content in sorted(contents.items()):
+        known = recorded.get(id_)
+        mutated = known is not None and known.content.data_version != content.data_version
+        unproven = id_ == closed and (known is None or not known.exact)
+        if known is not None and known.content == content and not unproven:
+            continue
+        suspects.append(Suspect(id=id_, content=content, exact=mutated or id_ == closed, mutated=mutated))
+    return tuple(suspects)
+
+
+def find_vanished(
+    recorded: Mapping[str, ComparedPartition], contents: Mapping[str, PartitionContent]
+) -> tuple[ComparedPartition, ...]:
+    """Return the partitions that are gone although they held rows that had not been read."""
+    return tuple(known for id_, known in sorted(recorded.items()) if known.span.pending and id_ not in contents)
+
+
+def find_shrunk(
+    recorded: Mapping[str, ComparedPartition], contents: Mapping[str, PartitionContent]
+) -> tuple[ComparedPartition, ...]:
+    """Return the partitions with unread rows from which rows may have gone without a mutation: by TTL.
+
+    What a mutation deletes before it was first read is the source's own decision, and not promised.
+    """
+    return tuple(
+        known
+        for id_, known in sorted(recorded.items())
+        if known.span.pending
+        and id_ in contents
+        and contents[id_].data_version == known.content.data_version
+        and contents[id_] != known.content
+    )
+
+
+def differing(windows: Sequence[RecordedWindow], found: Sequence[Fingerprint], *, exact: bool) -> list[RecordedWindow]:
+    """Return the windows whose count (or digest, where ``exact``) is not the recorded one."""
+    return [
+        recorded
+        for recorded, now in zip(windows, found, strict=True)
+        if recorded.hot.rows != now.rows or (exact and recorded.hot.digest != now.digest)
+    ]

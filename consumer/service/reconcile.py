@@ -1,0 +1,234 @@
+"""Reconciling: finding rows that arrived below the watermark, and bringing them into the cold tier by supplements.
+
+From cheap to exact: partitions whose content has changed since they were last compared; the counts or digests of their
+windows, against what is recorded; the row-by-row difference of those windows alone that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby, pairwise
+
+import structlog
+
+from consumer.domain.engine_semantics import merges_combine_rows, merges_remove_rows
+from consumer.domain.errors import DivergenceError, GapError
+from consumer.domain.event import Event
+from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.inventory import PartitionContent
+from consumer.domain.phrasing import counted, instant_text
+from consumer.domain.reconcile import (
+    ComparedPartition,
+    Finding,
+    FindingKind,
+    PartitionSpan,
+    RecordedWindow,
+    Suspect,
+    differing,
+    find_shrunk,
+    find_suspects,
+    find_vanished,
+)
+from consumer.domain.stream import Stream
+from consumer.domain.window import MICROSECOND, Window
+from consumer.failpoints.acting import Failpoints
+from consumer.ports import Claim, Comparison, Ledger, Metrics, Source
+from consumer.service.batch_run import BatchContext
+from consumer.service.settle import Settled, Settler
+from consumer.service.steps import step
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the partitions of a source hold, and what they held when they were last compared."""
+
+    contents: Mapping[str, PartitionContent]
+    recorded: Mapping[str, ComparedPartition]
+
+
+class Reconciler:
+    """Compares what the hot tier holds below the watermark with what is recorded; safe to repeat after any failure."""
+
+    def __init__(
+        self, *, source: Source, ledger: Ledger, settler: Settler, metrics: Metrics, failpoints: Failpoints
+    ) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._settler = settler
+        self._metrics = metrics
+        self._failpoints = failpoints
+
+    def observe(self, stream: Stream, claim: Claim) -> Observation:
+        """Look at the partitions before anything is planned, and make sure that no unread row has gone.
+
+        Raises:
+            GapError: if rows at or above the watermark, seen earlier, are not there any more.
+        """
+        seen = Observation(contents=self._source.contents(stream), recorded=self._ledger.partitions(stream.name))
+        gaps = list(self._gaps(stream, claim.record.watermark, seen))
+        if gaps:
+            with self._failpoints.around("comparison.record"):
+                self._ledger.record_comparison(claim, Comparison(findings=gaps))
+            raise _gap_error(stream, gaps)
+        return seen
+
+    def reconcile(self, context: BatchContext, claim: Claim, event: Event, seen: Observation) -> None:
+        """Compare the partitions that have changed, publish what is late, and record how they were compared.
+
+        Raises:
+            StreamError, TransientError, FencedError: as the steps of a batch raise them.
+        """
+        stream, watermark = context.stream, claim.record.watermark
+        suspects = find_suspects(seen.recorded, seen.contents, closed=event.partition_id)
+        moved = {
+            id_
+            for id_, known in seen.recorded.items()
+            if id_ in seen.contents and known.span.pending and known.watermark != watermark
+        }
+        gone = [id_ for id_ in seen.recorded if id_ not in seen.contents]
+        if not suspects and not moved and not gone:
+            return
+        with step(self._metrics, stream.name, "reconcile") as span:
+            ids = {suspect.id for suspect in suspects} | moved
+            spans = self._source.spans(stream, ids, watermark) if ids else {}
+            settled: Sequence[Settled] = ()
+            if not merges_combine_rows(context.work.source.engine):
+                settled = [
+                    self._settler.settle(context, claim, window, mutated=mutated)
+                    for window, mutated in self._differing(context, watermark, suspects, spans)
+                ]
+            span.set_attribute("offload.rows", sum(each.rows for each in settled))
+            self._record(claim, _partitions(claim, seen, suspects, spans), gone, settled)
+
+    def _gaps(self, stream: Stream, watermark: datetime, seen: Observation) -> Iterator[Finding]:
+        for known in find_vanished(seen.recorded, seen.contents):
+            if known.span.last >= watermark:
+                yield _gap(known, watermark, known.span.pending)
+        shrunk = [known for known in find_shrunk(seen.recorded, seen.contents) if known.watermark == watermark]
+        if not shrunk or merges_remove_rows(self._source.describe(stream.source).engine):
+            return
+        spans = self._source.spans(stream, [known.id for known in shrunk], watermark)
+        for known in shrunk:
+            pending = spans[known.id].pending if known.id in spans else 0
+            if pending < known.span.pending:
+                yield _gap(known, watermark, known.span.pending - pending)
+
+    def _differing(
+        self,
+        context: BatchContext,
+        watermark: datetime,
+        suspects: Sequence[Suspect],
+        spans: Mapping[str, PartitionSpan],
+    ) -> Iterator[tuple[RecordedWindow, bool]]:
+        """Yield the windows whose rows are not the recorded ones, and whether a mutation was at work in them."""
+        stream = context.stream
+        windows: dict[datetime, RecordedWindow] = {}
+        exact: set[datetime] = set()
+        mutated: set[datetime] = set()
+        for suspect in suspects:
+            span = spans.get(suspect.id)
+            if span is None or span.first >= watermark:
+                continue
+            stretch = Window(lower=span.first, upper=min(span.last + MICROSECOND, watermark))
+            for recorded in self._ledger.windows(stream.name, stretch):
+                windows[recorded.window.lower] = recorded
+                if suspect.exact:
+                    exact.add(recorded.window.lower)
+                if suspect.mutated:
+                    mutated.add(recorded.window.lower)
+        ordered = [windows[lower] for lower in sorted(windows)]
+        for is_exact, group in groupby(ordered, key=lambda recorded: recorded.window.lower in exact):
+            for run in _runs(stream, list(group)):
+                context.still_ours()
+                found = self._source.tally(
+                    stream, context.work.mapping, [recorded.window for recorded in run], exact=is_exact
+                )
+                for recorded in differing(run, found, exact=is_exact):
+                    yield recorded, recorded.window.lower in mutated
+
+    def _record(
+        self,
+        claim: Claim,
+        partitions: Sequence[ComparedPartition],
+        gone: Sequence[str],
+        settled: Sequence[Settled],
+    ) -> None:
+        hot: dict[datetime, Fingerprint] = {}
+        findings: list[Finding] = []
+        for each in settled:
+            hot |= each.hot
+            findings += each.findings
+        with self._failpoints.around("comparison.record"):
+            self._ledger.record_comparison(
+                claim, Comparison(partitions=partitions, gone=gone, hot=hot, findings=findings)
+            )
+        for finding in findings:
+            _log.warning(
+                "the hot tier differs",
+                stream=claim.stream,
+                kind=finding.kind,
+                window=str(finding.window),
+                rows=finding.rows,
+                detail=finding.detail,
+            )
+
+
+def _partitions(
+    claim: Claim, seen: Observation, suspects: Sequence[Suspect], spans: Mapping[str, PartitionSpan]
+) -> list[ComparedPartition]:
+    judged = {suspect.id: suspect for suspect in suspects}
+    return [
+        ComparedPartition(
+            id=id_,
+            content=seen.contents[id_],
+            span=span,
+            watermark=claim.record.watermark,
+            exact=judged[id_].exact if id_ in judged else seen.recorded[id_].exact,
+        )
+        for id_, span in sorted(spans.items())
+    ]
+
+
+def _runs(stream: Stream, windows: Sequence[RecordedWindow]) -> Iterator[list[RecordedWindow]]:
+    """Cut windows into contiguous runs, each of which can be counted in one reading."""
+    run: list[RecordedWindow] = []
+    for one, other in pairwise([*windows, None]):
+        if one is None:
+            return
+        run.append(one)
+        if other is not None and one.window.upper > other.window.lower:
+            raise DivergenceError(
+                f"stream {stream.name}: the windows {one.window} and {other.window} are both done, and overlap",
+                remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
+                f" `icehaul resume {stream.name}`",
+            )
+        if other is None or one.window.upper != other.window.lower:
+            yield run
+            run = []
+
+
+def _gap(known: ComparedPartition, watermark: datetime, rows: int) -> Finding:
+    window = Window(lower=max(known.span.first, watermark), upper=known.span.last + MICROSECOND)
+    return Finding(
+        kind=FindingKind.GAP,
+        window=window,
+        rows=rows,
+        detail=f"partition {known.id} held {counted(known.content.rows, 'row')} from"
+        f" {instant_text(known.span.first)} to {instant_text(known.span.last)},"
+        f" {known.span.pending:,} of them not yet offloaded; {rows:,} of these are not there any more",
+    )
+
+
+def _gap_error(stream: Stream, gaps: Sequence[Finding]) -> GapError:
+    first, rows = gaps[0], sum(gap.rows for gap in gaps)
+    return GapError(
+        f"stream {stream.name}: {counted(rows, 'row')} of {stream.source} went before they were offloaded (TTL, a"
+        f" dropped partition), between {instant_text(first.window.lower)} and {instant_text(gaps[-1].window.upper)}:"
+        f" {first.detail}",
+        remedy=f"restore them in the source (from a backup, a replica), then run `icehaul resume {stream.name}`; or"
+        f" accept the loss with `icehaul resume {stream.name} --accept-findings`",
+    )

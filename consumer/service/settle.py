@@ -1,0 +1,185 @@
+"""Settling a window whose rows are not the recorded ones: what is late is published, what has gone is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+
+import structlog
+
+from consumer.domain.batch import Batch, BatchKind, Unit, batch_id
+from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.lateness import lateness_of
+from consumer.domain.phrasing import counted
+from consumer.domain.reconcile import (
+    LATE_ROWS_MAX,
+    Difference,
+    Finding,
+    FindingKind,
+    LateRow,
+    RecordedWindow,
+)
+from consumer.domain.window import Window
+from consumer.ports import Catalog, Claim, Ledger, Source
+from consumer.service.batch_run import BatchContext, BatchRunner
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Settled:
+    """How a window was settled.
+
+    Attributes:
+        rows: late rows that were published.
+        hot: what the hot tier holds of the window, by lower bound, where that is not what the cold tier holds.
+        findings: what an operator has to know.
+    """
+
+    rows: int = 0
+    hot: Mapping[datetime, Fingerprint] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+
+
+class Settler:
+    """Computes a window's difference, and publishes its late rows as supplements."""
+
+    def __init__(self, *, source: Source, ledger: Ledger, catalog: Catalog, runner: BatchRunner) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._catalog = catalog
+        self._runner = runner
+
+    def settle(self, context: BatchContext, claim: Claim, recorded: RecordedWindow, *, mutated: bool) -> Settled:
+        """Publish what is late in a window, and tell what else is different.
+
+        Rows that have gone from the hot tier stay in the cold tier. Where rows were changed, a new version can't be
+        told from a late row: nothing is published, and an operator decides.
+
+        Args:
+            context: the event's context, whose lease covers the work.
+            claim: the lease, with the ledger's present state.
+            recorded: the window, with what the ledger knows of it.
+            mutated: whether a mutation was applied since the window was last compared.
+        """
+        window = recorded.window
+        changed = any(
+            finding.kind is FindingKind.CHANGED and finding.window == window
+            for finding in self._ledger.findings(context.stream.name)
+        )
+        published = 0
+        while True:
+            context.still_ours()
+            difference = self._difference(context, window)
+            if difference.missing and (changed or (mutated and difference.surplus)):
+                return Settled(
+                    rows=published, hot={window.lower: difference.hot}, findings=[_changed(window, difference)]
+                )
+            if difference.late:
+                published += self._publish(context, claim, recorded, difference.late)
+                recorded = self._again(context, recorded)
+                if len(difference.late) == LATE_ROWS_MAX:
+                    continue
+            return Settled(
+                rows=published,
+                hot=_remaining(recorded, difference),
+                findings=list(_findings(window, difference, mutated=mutated)),
+            )
+
+    def _difference(self, context: BatchContext, window: Window) -> Difference:
+        stream, work = context.stream, context.work
+        paths = self._catalog.data_files(stream.target, stream.partition_by, window)
+        return self._source.late_rows(stream, work.mapping, window, paths, not_before=self._not_before(context))
+
+    def _not_before(self, context: BatchContext) -> datetime | None:
+        limit = context.stream.late_rows_max_age
+        return None if limit is None else self._source.now() - limit
+
+    def _again(self, context: BatchContext, recorded: RecordedWindow) -> RecordedWindow:
+        """Return the window as it is recorded now; nobody else can have extended it under our lease."""
+        windows = self._ledger.windows(context.stream.name, recorded.window)
+        return next((each for each in windows if each.window == recorded.window), recorded)
+
+    def _publish(self, context: BatchContext, claim: Claim, recorded: RecordedWindow, late: Sequence[LateRow]) -> int:
+        batch = self._supplement(context, claim, recorded, late)
+        _log.info("late rows found", stream=batch.stream, window=str(batch.window), rows=batch.rows)
+        self._runner.run(context, claim, batch)
+        return batch.rows
+
+    def _supplement(
+        self, context: BatchContext, claim: Claim, recorded: RecordedWindow, late: Sequence[LateRow]
+    ) -> Batch:
+        stream, work = context.stream, context.work
+        generation = claim.record.generation
+        return Batch(
+            id=batch_id(
+                source_uuid=work.source.uuid,
+                target_uuid=work.target.uuid,
+                kind=BatchKind.SUPPLEMENT,
+                window=recorded.window,
+                generation=generation,
+                base=recorded.cold,
+            ),
+            stream=stream.name,
+            kind=BatchKind.SUPPLEMENT,
+            window=recorded.window,
+            generation=generation,
+            units=tuple(_units(context, recorded.window, late)),
+            base=recorded.cold,
+            lateness=lateness_of(((row.instant, row.rows) for row in late), found=self._source.now()),
+        )
+
+
+def _units(context: BatchContext, window: Window, late: Sequence[LateRow]) -> Iterator[Unit]:
+    """Yield a unit for each partition of the target that late rows belong to."""
+    partition_by = context.stream.partition_by
+    ordered = sorted(late, key=lambda row: (row.instant, row.hash))
+    for index, (floor, rows) in enumerate(groupby(ordered, key=lambda row: partition_by.floor(row.instant))):
+        members = tuple(rows)
+        ceil = partition_by.ceil(members[0].instant)
+        yield Unit(
+            index=index,
+            window=Window(lower=max(window.lower, floor), upper=min(window.upper, ceil)),
+            rows=sum(row.rows for row in members),
+            late=tuple(sorted(members, key=lambda row: row.hash)),
+        )
+
+
+def _remaining(recorded: RecordedWindow, difference: Difference) -> Mapping[datetime, Fingerprint]:
+    """Return what the hot tier holds of the window, where that has to be remembered.
+
+    It is what was read before the late rows were looked for: what has arrived since is a difference again.
+    """
+    if difference.surplus or difference.refused or recorded.hot != recorded.cold:
+        return {recorded.window.lower: difference.hot}
+    return {}
+
+
+def _findings(window: Window, difference: Difference, *, mutated: bool) -> Iterator[Finding]:
+    if difference.refused:
+        yield Finding(
+            kind=FindingKind.TOO_LATE,
+            window=window,
+            rows=difference.refused,
+            detail=f"{counted(difference.refused, 'row')} arrived later than late_rows.max_age allows; not added",
+        )
+    if mutated and difference.surplus:
+        yield Finding(
+            kind=FindingKind.DELETED,
+            window=window,
+            rows=difference.surplus,
+            detail=f"{counted(difference.surplus, 'row')} were deleted in the source after they had been offloaded;"
+            " the cold tier keeps them",
+        )
+
+
+def _changed(window: Window, difference: Difference) -> Finding:
+    return Finding(
+        kind=FindingKind.CHANGED,
+        window=window,
+        rows=difference.missing,
+        detail=f"a mutation changed rows after they had been offloaded: {difference.missing:,} stand in the source"
+        f" only, {difference.surplus:,} in the target only; the cold tier keeps what it has",
+    )
