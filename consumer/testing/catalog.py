@@ -247,10 +247,7 @@ class MemoryCatalog:
         evidence = _evidence_of(publication, snapshot_id)
         snapshot = MemorySnapshot(id=snapshot_id, parent=table.current, files=table.live() + added, evidence=evidence)
         self._commit(table, snapshot)
-        if batch.kind is BatchKind.WINDOW:
-            table.repeated = (evidence, batch.window)
-        elif table.repeated is not None:
-            table.repeated = (evidence, table.repeated[1])
+        table.repeated = (evidence, batch.window)
         kept = {known.id for known in itertools.islice(table.ancestry(), publication.stream.retain_snapshots)}
         table.snapshots = {number: known for number, known in table.snapshots.items() if number in kept}
 

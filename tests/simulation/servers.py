@@ -13,7 +13,7 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import Difference
 from consumer.domain.stream import BatchBounds, RetryPolicy, Stream, TableName
 from consumer.domain.window import PartitionBy, Window
-from consumer.ports import Extent, TargetTable, UnitReport
+from consumer.ports import Bucket, Extent, Step, TargetTable, UnitReport
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.emissions import MemoryEmitterStore
@@ -139,6 +139,11 @@ class WatchedSource(MemorySource):
         thread = self._servers.kernel.current
         self._servers.truth.looked(thread.name if thread else "", stream.name)
         return super().extent(stream, window)
+
+    def histogram(self, stream: Stream, window: Window, step: Step) -> Sequence[Bucket]:
+        thread = self._servers.kernel.current
+        self._servers.truth.counted(thread.name if thread else "", stream.name)
+        return super().histogram(stream, window, step)
 
     def late_rows(
         self,

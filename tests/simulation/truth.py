@@ -107,7 +107,7 @@ class Truth:
         self.streams = {name: StreamTruth(stream) for name, stream in streams.items()}
         self.prefixes: set[str] = set()
         self.staged: set[str] = set()
-        self._looks: dict[tuple[str, str], int] = {}
+        self._looks: dict[tuple[str, str], tuple[int, int]] = {}
         self._readings: dict[str, Reading] = {}
         self._attempts: dict[str, Reading] = {}
 
@@ -136,7 +136,12 @@ class Truth:
 
     def looked(self, thread: str, stream: str) -> None:
         """A thread has begun to look at what there is to be read."""
-        self._looks[thread, stream] = self.step
+        self._looks[thread, stream] = self.step, self.step
+
+    def counted(self, thread: str, stream: str) -> None:
+        """A thread still looks, and plans by what it sees now."""
+        first, _ = self._looks[thread, stream]
+        self._looks[thread, stream] = first, self.step
 
     # ------------------------------------------------------------------------------------------- reading
 
@@ -144,7 +149,7 @@ class Truth:
         """A thread begins to write a batch."""
         if prefix not in self.prefixes:
             self.violated(f"{batch.stream}: files are written under {prefix}, which the ledger does not know")
-        self._readings[thread] = Reading(batch, self._looks[thread, batch.stream], self.step)
+        self._readings[thread] = Reading(batch, self._looks[thread, batch.stream][0], self.step)
 
     def reads(self, thread: str) -> None:
         """A thread reads a unit now."""
@@ -196,9 +201,9 @@ class Truth:
 
     def advanced(self, thread: str, claim: Claim, batch: Batch, watermarks: Mapping[str, datetime]) -> None:
         """An advance over a window without rows has landed."""
-        planned = self._looks.get((thread, batch.stream), self.step)
+        planned, counted = self._looks.get((thread, batch.stream), (self.step, self.step))
         reading = self._readings.get(thread)
-        last = reading.last if reading is not None and reading.batch.id == batch.id else planned
+        last = reading.last if reading is not None and reading.batch.id == batch.id else counted
         self._check_fence(claim, batch)
         self._done(batch, (planned, max(planned, last)), watermarks)
 

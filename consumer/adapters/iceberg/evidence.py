@@ -25,6 +25,7 @@ _BATCH_ID = f"{PREFIX}batch-id"
 _LAST_UPPER = f"{PREFIX}last-upper"
 _LAST_GENERATION = f"{PREFIX}last-generation"
 _LAST_LOWER = f"{PREFIX}last-lower"
+_LAST_END = f"{PREFIX}last-end"
 _LAST_BATCH_ID = f"{PREFIX}last-batch-id"
 _LAST_SNAPSHOT_ID = f"{PREFIX}last-snapshot-id"
 
@@ -89,16 +90,21 @@ def _progress(publication: Publication) -> dict[str, str | int | None]:
 
 
 def properties_of(publication: Publication, snapshot_id: int) -> dict[str, str]:
-    """Return the table properties that repeat the evidence of a batch; a supplement leaves the last window there."""
+    """Return the table properties that repeat the evidence of a batch, with the window that its rows are in.
+
+    A supplement leaves the last upper that stands there.
+    """
     batch = publication.batch
     newest = {
         _LAST_GENERATION: str(batch.generation),
+        _LAST_LOWER: batch.window.lower.isoformat(),
+        _LAST_END: batch.window.upper.isoformat(),
         _LAST_BATCH_ID: str(batch.id),
         _LAST_SNAPSHOT_ID: str(snapshot_id),
     }
     if batch.kind is not BatchKind.WINDOW:
         return newest
-    return newest | {_LAST_UPPER: batch.window.upper.isoformat(), _LAST_LOWER: batch.window.lower.isoformat()}
+    return newest | {_LAST_UPPER: batch.window.upper.isoformat()}
 
 
 def read_ancestry(metadata: TableMetadata) -> Ancestry:
@@ -131,14 +137,16 @@ def read_properties(metadata: TableMetadata) -> Repeated | None:
         DivergenceError: if it can't be read.
     """
     properties = metadata.properties
-    if _LAST_UPPER not in properties:
+    if _LAST_GENERATION not in properties:
         return None
     where = "the table's properties"
     try:
         snapshot_id = int(properties[_LAST_SNAPSHOT_ID])
         lower = _instant(properties[_LAST_LOWER])
+        # Before there were supplements, the last batch was the last window.
+        end = _instant(properties.get(_LAST_END) or properties[_LAST_UPPER])
         evidence = _parse(properties, snapshot_id, _LAST_BATCH_ID, where=where)
-        return Repeated(evidence=evidence, window=Window(lower=lower, upper=_instant(properties[_LAST_UPPER])))
+        return Repeated(evidence=evidence, window=Window(lower=lower, upper=end))
     except (KeyError, ValueError) as error:
         raise _unreadable(where, error) from error
 

@@ -88,7 +88,7 @@ def _body(draft: StreamDraft) -> Iterator[str]:
     elif draft.sequence_reason:
         yield from _comment(f"sequence_columns: {draft.sequence_reason}")
     yield f"layer: {_value(draft.layer)}{'' if draft.layer_known else '  # a guess: no name tells it'}"
-    yield f"settle_lag: {format_duration(draft.settle_lag)}  # how late rows may arrive: what comes later is missed"
+    yield f"settle_lag: {format_duration(draft.settle_lag)}  # how late rows may arrive; others come with a supplement"
     if draft.row_span:
         yield from _comment("a date stands for its whole day: rows of a day still come while it lasts")
         yield f"row_span: {format_duration(draft.row_span)}"
