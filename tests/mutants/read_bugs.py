@@ -96,8 +96,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_BATCH,
-                before="window.lower.isoformat(), window.upper.isoformat(), str(generation))\n",
-                after="window.lower.isoformat(), window.upper.isoformat())\n",
+                before="        window.upper.isoformat(),\n        str(generation),\n",
+                after="        window.upper.isoformat(),\n",
             ),
         ),
         tests=("tests/unit/domain/test_batch_id.py",),

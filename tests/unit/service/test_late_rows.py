@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,7 +14,7 @@ from consumer.domain.event import Event
 from consumer.domain.event_factory import partition_closed, tick
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
-from consumer.domain.reconcile import FindingKind, PartitionSpan
+from consumer.domain.reconcile import Difference, FindingKind, PartitionSpan
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.ports import StreamState
@@ -99,6 +99,7 @@ class Watched(MemorySource):
     def __init__(self) -> None:
         super().__init__(NOW)
         self.asked: list[str] = []
+        self.after_counting: Callable[[], None] = lambda: None
 
     def spans(self, stream: Stream, partitions: Collection[str], watermark: datetime) -> Mapping[str, PartitionSpan]:
         self.asked.append("spans")
@@ -108,7 +109,21 @@ class Watched(MemorySource):
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], *, exact: bool
     ) -> Sequence[Fingerprint]:
         self.asked.append("digests" if exact else "counts")
-        return super().tally(stream, mapping, windows, exact=exact)
+        found = super().tally(stream, mapping, windows, exact=exact)
+        self.after_counting()
+        return found
+
+    def late_rows(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        not_before: datetime | None = None,
+    ) -> Difference:
+        self.asked.append("difference")
+        return super().late_rows(stream, mapping, window, paths, not_before=not_before)
 
 
 @pytest.fixture
@@ -137,7 +152,7 @@ def test_where_nothing_has_changed_nothing_is_counted_or_compared(watched: World
 def test_a_tick_counts_where_rows_were_inserted(watched: World) -> None:
     insert(watched, Row(ts=TWO_DAYS_AGO, seq=99))
     handle(watched)
-    assert asked(watched) == ["spans", "counts"]
+    assert asked(watched) == ["spans", "counts", "difference"]
 
 
 def test_a_partition_that_is_closed_is_compared_by_digest_once_for_each_content(watched: World) -> None:
@@ -194,6 +209,25 @@ def test_rows_that_ttl_takes_after_they_were_offloaded_are_no_finding_and_late_r
     handle(world)
     assert world.cold() == world.hot() + type(world.hot())(gone)
     assert world.ledger.findings("trades") == []
+
+
+def test_a_window_that_ttl_has_thinned_out_is_compared_row_by_row_once(watched: World) -> None:
+    table = watched.streams["trades"].source
+    watched.source.tables[table] = [row for row in watched.source.tables[table] if row.seq >= 3]
+    handle(watched)
+    assert asked(watched) == ["spans", "counts", "difference"]
+    handle(watched, close(watched, TWO_DAYS_AGO))
+    assert asked(watched)[3:] == ["spans", "digests"]
+
+
+def test_what_arrives_while_the_tiers_are_compared_comes_with_the_next_event(watched: World) -> None:
+    insert(watched, Row(ts=TWO_DAYS_AGO, seq=99))
+    assert isinstance(watched.source, Watched)
+    watched.source.after_counting = lambda: insert(watched, Row(ts=TWO_DAYS_AGO, seq=100))
+    handle(watched)
+    watched.source.after_counting = lambda: None
+    handle(watched)
+    assert watched.cold() == watched.hot()
 
 
 def test_a_row_that_is_too_late_is_reported_and_not_added() -> None:
