@@ -223,7 +223,9 @@ def test_a_window_that_ttl_has_thinned_out_is_compared_row_by_row_once(watched: 
 def test_what_arrives_while_the_tiers_are_compared_comes_with_the_next_event(watched: World) -> None:
     insert(watched, Row(ts=TWO_DAYS_AGO, seq=99))
     assert isinstance(watched.source, Watched)
-    watched.source.after_counting = lambda: insert(watched, Row(ts=TWO_DAYS_AGO, seq=100))
+    # Into another window of the same partition, which has been counted already.
+    other = Row(ts=TWO_DAYS_AGO + timedelta(minutes=90), seq=100)
+    watched.source.after_counting = lambda: insert(watched, other)
     handle(watched)
     watched.source.after_counting = lambda: None
     handle(watched)
