@@ -161,14 +161,22 @@ def _fail(point: Point, error: type[IcehaulError]) -> NoReturn:
 
 def _stop(seconds: float | None) -> None:
     if seconds is None:
-        os.kill(os.getpid(), signal.SIGSTOP)
+        _stop_here()
         return
     # A stopped process can't wake itself; the child gives up if this one has been killed meanwhile.
     argv = [sys.executable, "-I", "-S", "-c", _CONTINUE, str(os.getpid()), str(seconds)]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
         if child.stdout is not None:
             child.stdout.readline()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        _stop_here()
+
+
+def _stop_here() -> None:
+    """Stop the process here: a signal to the process may reach another thread first, and this one goes on meanwhile.
+
+    A signal to this thread stops all of them just the same, before this call returns.
+    """
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def _parse(part: str) -> _Armed:

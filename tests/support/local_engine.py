@@ -18,7 +18,8 @@ class LocalSession:
     """Runs the tasks of a job one after the other.
 
     ``before`` is called with each task before it runs, for what a test wants to happen between the reads of two
-    units; the task that it returns is the one that runs. ``jobs`` counts the jobs.
+    units; the task that it returns is the one that runs. ``failpoints`` makes a job's failpoints of what travelled
+    with it. ``jobs`` counts the jobs.
     """
 
     alive = True
@@ -26,6 +27,7 @@ class LocalSession:
 
     def __init__(self, before: Callable[[UnitTask], UnitTask] = lambda task: task) -> None:
         self.before = before
+        self.failpoints: Callable[[str], Failpoints] = Failpoints
         self.jobs = 0
         self._lock = threading.Lock()
 
@@ -33,7 +35,13 @@ class LocalSession:
         """Run the tasks, in the order of their units."""
         with self._lock:
             self.jobs += 1
-        return [offload_unit(context, self.before(task), Failpoints(context.failpoints)) for task in tasks]
+        failpoints = self.failpoints(context.failpoints)
+        outcomes: list[UnitOutcome] = []
+        for task in tasks:
+            outcome = offload_unit(context, self.before(task), failpoints)
+            with failpoints.around("task.answer"):
+                outcomes.append(outcome)
+        return outcomes
 
     def cancel(self, group: str) -> None:
         """Nothing: what a cancelled job writes is never published."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -155,17 +156,21 @@ def test_every_effect_says_what_a_lost_answer_looks_like_or_why_there_is_none() 
         assert (refusal(after, Mode.APPLY_THEN_RAISE) is None) is isinstance(effect.lost, type)
 
 
-@pytest.mark.parametrize(("mode", "number"), [(Mode.KILL, signal.SIGKILL), (Mode.STOP, signal.SIGSTOP)])
+@pytest.mark.parametrize(
+    ("mode", "sends", "number"),
+    # A stop is sent to the thread: it takes effect at the point itself, and not a little later.
+    [(Mode.KILL, (os, "kill"), signal.SIGKILL), (Mode.STOP, (signal, "pthread_kill"), signal.SIGSTOP)],
+)
 def test_the_process_sends_itself_the_modes_signal(
-    monkeypatch: pytest.MonkeyPatch, mode: Mode, number: signal.Signals
+    monkeypatch: pytest.MonkeyPatch, mode: Mode, sends: tuple[ModuleType, str], number: signal.Signals
 ) -> None:
-    sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda pid, signal_: sent.append((pid, signal_)))
+    sent: list[int] = []
+    monkeypatch.setattr(*sends, lambda _, signal_: sent.append(signal_))
     failpoints = Failpoints(f"{HERE}={mode}@2")
     failpoints.hit(HERE)
     assert sent == []
     failpoints.hit(HERE)
-    assert sent == [(os.getpid(), number)]
+    assert sent == [number]
 
 
 def test_delay_waits_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
