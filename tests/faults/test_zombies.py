@@ -157,12 +157,18 @@ PAUSES = [
     *pauses("publish.before-stage", "publish.after-stage", "publish.before-commit", "publish.after-commit"),
     *pauses("publish.before-discard", "publish.after-discard", story=fails_to_publish),
     *pauses("publish.before-retire", "publish.after-retire", story=retires_metadata),
-    *pauses("batch.before-advance"),
+    *pauses("batch.before-advance", "comparison.before-record"),
     *pauses("stream.before-halt", story=finds_its_source_away),
     # Everything that the lease was for is done.
     *pauses("stream.after-halt", story=finds_its_source_away, ends=NOTHING_LEFT),
     *pauses("event.before-park", "event.after-park", story=finds_its_source_away, ends=NOTHING_LEFT),
-    *pauses("batch.after-advance", "lease.before-release", "lease.after-release", ends=NOTHING_LEFT),
+    *pauses(
+        "batch.after-advance",
+        "comparison.after-record",
+        "lease.before-release",
+        "lease.after-release",
+        ends=NOTHING_LEFT,
+    ),
     *pauses("event.after-handle", "letter.before-send", "letter.after-send", ends=NOTHING_LEFT),
     *pauses("offset.before-commit", "offset.after-commit", ends=NOTHING_LEFT),
 ]
