@@ -38,6 +38,7 @@ from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import VARIABLE, Failpoints
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
+from consumer.service.retention import LossWatch
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.status import Statuses
 from consumer.service.takeover import Takeovers
@@ -187,6 +188,11 @@ class Application:
             tracer=tracing.tracer,
             failpoints=self.failpoints,
         )
+
+    @cached_property
+    def loss_watch(self) -> LossWatch:
+        """Watches how near the sources' TTLs are to rows that were not offloaded."""
+        return LossWatch(streams=self.streams, source=self.source, ledger=self.ledger, metrics=self.metrics)
 
     def probes(self) -> Mapping[str, Callable[[], object]]:
         """Return a small real operation for each server that a consumer needs, by name."""

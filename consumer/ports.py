@@ -27,6 +27,7 @@ from consumer.domain.reconcile import (
     RecordedWindow,
 )
 from consumer.domain.stream import Stream, TableName
+from consumer.domain.table_ttl import RowTtl
 from consumer.domain.window import BEGINNING, PartitionBy, Window
 
 # --------------------------------------------------------------------------------------- hot tier
@@ -34,7 +35,10 @@ from consumer.domain.window import BEGINNING, PartitionBy, Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTable:
-    """A source table as ClickHouse describes it now."""
+    """A source table as ClickHouse describes it now.
+
+    ``ttls`` are the rules that take rows away; ``server_zone`` is the server's time zone, in which dates begin.
+    """
 
     name: TableName
     uuid: UUID
@@ -42,6 +46,8 @@ class SourceTable:
     partition_key: str
     sorting_key: str
     columns: tuple[SourceColumn, ...]
+    ttls: tuple[RowTtl, ...]
+    server_zone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -561,6 +567,10 @@ class Metrics(Protocol):
 
     def state(self, stream: str, *, halted: bool) -> None:
         """Record whether a stream is halted."""
+        ...
+
+    def time_to_loss(self, stream: str, seconds: float) -> None:
+        """Record a stream's time to loss: infinite where nothing can be lost, not a number where it is unknown."""
         ...
 
     def unknown_commit(self, stream: str, outcome: str) -> None:

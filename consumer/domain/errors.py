@@ -244,6 +244,14 @@ class GapError(StreamError):
     """
 
 
+class RetentionError(StreamError):
+    """The source's TTL would delete rows while the stream waits for its upstreams, and `on_danger` is `halt`.
+
+    What to do: Lengthen the source's TTL, or let the upstreams go on; or set `retention.on_danger` to `proceed`. Then
+    resume, before the moment that the message names.
+    """
+
+
 class AccessDeniedError(StreamError):
     """Wrong credentials, or a missing grant; the message names which.
 

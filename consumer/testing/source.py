@@ -15,6 +15,7 @@ from consumer.domain.inventory import Inventory, Partition, PartitionContent
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.reconcile import LATE_ROWS_MAX, Difference, LateRow, PartitionSpan
 from consumer.domain.stream import Stream, TableName
+from consumer.domain.table_ttl import row_ttls
 from consumer.domain.window import MICROSECOND, PartitionBy, Window
 from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step
 
@@ -69,6 +70,8 @@ class MemorySource:
         self.time = now
         self.tables: dict[TableName, list[Row]] = {}
         self.files: dict[str, list[Row]] = {}
+        self.clauses: dict[TableName, str] = {}
+        """The TTL rules of tables that have some, as ClickHouse writes them."""
         self.queries = 0
         self._new_uuid = new_uuid
         self._uuids: dict[TableName, UUID] = {}
@@ -146,6 +149,8 @@ class MemorySource:
             partition_key="toDate(ts)",
             sorting_key="ts, seq",
             columns=COLUMNS,
+            ttls=row_ttls(f"MergeTree ORDER BY ts TTL {self.clauses[table]}") if table in self.clauses else (),
+            server_zone="UTC",
         )
 
     def rows(self, stream: Stream, window: Window) -> list[Row]:
