@@ -187,6 +187,7 @@ class Application:
             metrics=self.metrics,
             tracer=tracing.tracer,
             failpoints=self.failpoints,
+            urgency=self.loss_watch.urgency,
         )
 
     @cached_property
