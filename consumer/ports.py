@@ -126,8 +126,10 @@ class Source(Protocol):
         """
         ...
 
-    def fingerprint(self, stream: Stream, mapping: TableMapping, window: Window) -> Fingerprint:
-        """Return count and full-row digest of the rows in a window, computed by ClickHouse."""
+    def fingerprint(
+        self, stream: Stream, mapping: TableMapping, window: Window, *, partition: str | None = None
+    ) -> Fingerprint:
+        """Return count and full-row digest of the rows in a window (and a partition), computed by ClickHouse."""
         ...
 
     def fingerprint_files(self, mapping: TableMapping, paths: Sequence[str]) -> Fingerprint:
@@ -139,9 +141,15 @@ class Source(Protocol):
         ...
 
     def difference(
-        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        partition: str | None = None,
     ) -> tuple[int, int]:
-        """Return how many rows of a window are in the table only, and in the data files only.
+        """Return how many rows of a window (and a partition) are in the table only, and in the data files only.
 
         Rows are compared by full-row hash, and counted with multiplicity, by ClickHouse.
         """

@@ -252,6 +252,13 @@ class RetentionError(StreamError):
     """
 
 
+class DropRefusedError(StreamError):
+    """What was to be dropped from the hot tier was not offloaded, or can't be dropped by partitions.
+
+    What to do: Choose partitions below the stream's watermark; `icehaul status` shows it. No stream is halted by this.
+    """
+
+
 class AccessDeniedError(StreamError):
     """Wrong credentials, or a missing grant; the message names which.
 

@@ -72,6 +72,11 @@ def row_ttls(engine_full: str) -> tuple[RowTtl, ...]:
     return tuple(found)
 
 
+def has_table_ttl(engine_full: str) -> bool:
+    """Tell whether a table has a TTL at all, be it only one that moves rows to another disk."""
+    return _stretch(engine_full)[0] is not None
+
+
 def has_column_ttl(create_query: str) -> bool:
     """Tell whether some column's values are reset by a TTL of their own."""
     bare = _TEXT.sub("''", create_query)

@@ -37,8 +37,8 @@ class StreamStatus:
 
     ``record`` is ``None`` for a stream that no consumer has seen yet; ``lag`` is the source server's time
     less the watermark, ``None`` where nothing was read. ``findings`` are those that nobody has accepted; ``lateness``
-    counts the late rows by :data:`~consumer.domain.lateness.LATENESS_STEPS`. ``outlook`` tells the time to loss, ``None``
-    where the source can't be described.
+    counts the late rows by :data:`~consumer.domain.lateness.LATENESS_STEPS`. ``outlook`` tells the time to loss,
+    ``None`` where the source can't be described.
     """
 
     stream: Stream

@@ -189,10 +189,12 @@ class MemorySource:
         cuts = sorted({sequences[position] for position in range(every, len(sequences), every)} - {sequences[0]})
         return [(str(cut),) for cut in cuts]
 
-    def fingerprint(self, stream: Stream, mapping: TableMapping, window: Window) -> Fingerprint:
-        """Return the fingerprint of the rows of a window."""
+    def fingerprint(
+        self, stream: Stream, mapping: TableMapping, window: Window, *, partition: str | None = None
+    ) -> Fingerprint:
+        """Return the fingerprint of the rows of a window, and of a day where one is named."""
         del mapping
-        return fingerprint_of(self.rows(stream, window))
+        return fingerprint_of(row for row in self.rows(stream, window) if _within(row, partition))
 
     def fingerprint_files(self, mapping: TableMapping, paths: Sequence[str]) -> Fingerprint:
         """Return the fingerprint of files that the fake engine wrote."""
@@ -208,11 +210,17 @@ class MemorySource:
         return SequenceReport(repeated=len(numbers) - distinct, gaps=max(numbers) - min(numbers) + 1 - distinct)
 
     def difference(
-        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        partition: str | None = None,
     ) -> tuple[int, int]:
         """Return how many rows are in the table only, and in the files only."""
         del mapping
-        hot = Counter(self.rows(stream, window))
+        hot = Counter(row for row in self.rows(stream, window) if _within(row, partition))
         cold = Counter(row for path in paths for row in self.files[path])
         return (hot - cold).total(), (cold - hot).total()
 
@@ -268,6 +276,10 @@ class MemorySource:
             surplus=(cold - hot).total(),
             hot=fingerprint_of(hot.elements()),
         )
+
+
+def _within(row: Row, partition: str | None) -> bool:
+    return partition is None or f"{_day(row):%Y%m%d}" == partition
 
 
 def _day(row: Row) -> datetime:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from consumer.domain.errors import LedgerUnavailableError
 from consumer.domain.event_factory import tick
 from consumer.domain.planning import CutoffReason
 from consumer.domain.retention import OnDanger, RetentionPolicy
@@ -15,12 +18,12 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import BEGINNING
 from consumer.entrypoints.cli.status_view import status_data
 from consumer.failpoints.acting import Failpoints
-from consumer.ports import StreamState
+from consumer.ports import StreamRecord, StreamState
 from consumer.service.doctor.finding import Severity
 from consumer.service.doctor.retention import RetentionCheck
+from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
-from consumer.service.retention import LossWatch
 from consumer.service.status import Statuses
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.engine import MemoryEngine
@@ -183,6 +186,22 @@ def test_a_stream_that_can_not_be_looked_at_is_unknown_and_stops_no_other() -> N
     assert world.metrics.values["time_to_loss bars"] == (4 * HOUR).total_seconds()
     _, statuses = Statuses(source=world.source, ledger=world.ledger).read(world.streams, batches=1)
     assert [one.outlook is None for one in statuses] == [True, False]
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailableError("no answer", remedy="wait"), RuntimeError("a defect")])
+def test_the_watch_goes_on_after_whatever_fails(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, stop = World(), threading.Event()
+    read, calls = world.ledger.read, itertools.count()
+
+    def failing(streams: Sequence[str]) -> Mapping[str, StreamRecord]:
+        if next(calls) == 0:
+            raise error
+        stop.set()
+        return read(streams)
+
+    monkeypatch.setattr(world.ledger, "read", failing)
+    world.watch().run(stop, timedelta(0))
+    assert "time_to_loss trades" in world.metrics.values
 
 
 @pytest.mark.parametrize(("clause", "seconds"), [(None, math.inf), ("if(seq = 1, ts, ts)", math.nan)])
