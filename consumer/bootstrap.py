@@ -16,6 +16,7 @@ from typing import Self
 from uuid import uuid4
 
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
+from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.kafka.codec import decode_message
@@ -25,6 +26,7 @@ from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.adapters.kafka.topics import Topics
 from consumer.adapters.postgres.database import Database
+from consumer.adapters.postgres.drops import PostgresDropLog
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
 from consumer.adapters.postgres.ledger import PostgresLedger
 from consumer.adapters.postgres.migrations import Migration, migrate, pending
@@ -36,6 +38,9 @@ from consumer.domain.errors import EngineFailedError
 from consumer.domain.stream import Stream
 from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import VARIABLE, Failpoints
+from consumer.service.dropping.drops import HotDrops
+from consumer.service.dropping.review import Review
+from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
 from consumer.service.runtime.loop import EventLoop
@@ -186,7 +191,13 @@ class Application:
             metrics=self.metrics,
             tracer=tracing.tracer,
             failpoints=self.failpoints,
+            urgency=self.loss_watch.urgency,
         )
+
+    @cached_property
+    def loss_watch(self) -> LossWatch:
+        """Watches how near the sources' TTLs are to rows that were not offloaded."""
+        return LossWatch(streams=self.streams, source=self.source, ledger=self.ledger, metrics=self.metrics)
 
     def probes(self) -> Mapping[str, Callable[[], object]]:
         """Return a small real operation for each server that a consumer needs, by name."""
@@ -214,13 +225,43 @@ class Application:
     @cached_property
     def verifier(self) -> Verifier:
         """Compares both tiers."""
-        return Verifier(source=self.source, ledger=self.ledger, catalog=self.catalog)
+        return Verifier(source=self.source, ledger=self.ledger, catalog=self.catalog, dropped=self.drop_log.dropped)
 
     @cached_property
     def takeovers(self) -> Takeovers:
         """Takes over watermarks of former writers."""
         return Takeovers(
             source=self.source, ledger=self.ledger, catalog=self.catalog, owner=self.owner, lease=self.lease
+        )
+
+    @cached_property
+    def partitions(self) -> ClickHousePartitions:
+        """Moves and drops partitions of the hot tier."""
+        partitions = ClickHousePartitions(self.configuration.clickhouse)
+        self._closing.callback(partitions.close)
+        return partitions
+
+    @cached_property
+    def drop_log(self) -> PostgresDropLog:
+        """The record of what was dropped from the hot tier."""
+        return PostgresDropLog(self.database)
+
+    @cached_property
+    def drop_review(self) -> Review:
+        """Looks at what would be dropped from the hot tier."""
+        return Review(source=self.source, ledger=self.ledger, catalog=self.catalog, partitions=self.partitions)
+
+    @cached_property
+    def hot_drops(self) -> HotDrops:
+        """Drops partitions from the hot tier."""
+        return HotDrops(
+            review=self.drop_review,
+            ledger=self.ledger,
+            log=self.drop_log,
+            partitions=self.partitions,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
         )
 
     def observe(self, role: str) -> Tracing:

@@ -27,6 +27,7 @@ from consumer.domain.reconcile import (
     RecordedWindow,
 )
 from consumer.domain.stream import Stream, TableName
+from consumer.domain.table_ttl import RowTtl
 from consumer.domain.window import BEGINNING, PartitionBy, Window
 
 # --------------------------------------------------------------------------------------- hot tier
@@ -34,7 +35,10 @@ from consumer.domain.window import BEGINNING, PartitionBy, Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTable:
-    """A source table as ClickHouse describes it now."""
+    """A source table as ClickHouse describes it now.
+
+    ``ttls`` are the rules that take rows away; ``server_zone`` is the server's time zone, in which dates begin.
+    """
 
     name: TableName
     uuid: UUID
@@ -42,6 +46,8 @@ class SourceTable:
     partition_key: str
     sorting_key: str
     columns: tuple[SourceColumn, ...]
+    ttls: tuple[RowTtl, ...]
+    server_zone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +126,10 @@ class Source(Protocol):
         """
         ...
 
-    def fingerprint(self, stream: Stream, mapping: TableMapping, window: Window) -> Fingerprint:
-        """Return count and full-row digest of the rows in a window, computed by ClickHouse."""
+    def fingerprint(
+        self, stream: Stream, mapping: TableMapping, window: Window, *, partition: str | None = None
+    ) -> Fingerprint:
+        """Return count and full-row digest of the rows in a window (and a partition), computed by ClickHouse."""
         ...
 
     def fingerprint_files(self, mapping: TableMapping, paths: Sequence[str]) -> Fingerprint:
@@ -133,9 +141,15 @@ class Source(Protocol):
         ...
 
     def difference(
-        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        partition: str | None = None,
     ) -> tuple[int, int]:
-        """Return how many rows of a window are in the table only, and in the data files only.
+        """Return how many rows of a window (and a partition) are in the table only, and in the data files only.
 
         Rows are compared by full-row hash, and counted with multiplicity, by ClickHouse.
         """
@@ -561,6 +575,10 @@ class Metrics(Protocol):
 
     def state(self, stream: str, *, halted: bool) -> None:
         """Record whether a stream is halted."""
+        ...
+
+    def time_to_loss(self, stream: str, seconds: float) -> None:
+        """Record a stream's time to loss: infinite where nothing can be lost, not a number where it is unknown."""
         ...
 
     def unknown_commit(self, stream: str, outcome: str) -> None:

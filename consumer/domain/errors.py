@@ -244,6 +244,21 @@ class GapError(StreamError):
     """
 
 
+class RetentionError(StreamError):
+    """The source's TTL would delete rows while the stream waits for its upstreams, and `on_danger` is `halt`.
+
+    What to do: Lengthen the source's TTL, or let the upstreams go on; or set `retention.on_danger` to `proceed`. Then
+    resume, before the moment that the message names.
+    """
+
+
+class DropRefusedError(StreamError):
+    """What was to be dropped from the hot tier was not offloaded, or can't be dropped by partitions.
+
+    What to do: Choose partitions below the stream's watermark; `icehaul status` shows it. No stream is halted by this.
+    """
+
+
 class AccessDeniedError(StreamError):
     """Wrong credentials, or a missing grant; the message names which.
 

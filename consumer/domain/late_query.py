@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
@@ -10,9 +10,11 @@ from consumer.domain.unit_query import file_rows, unchanged, window_condition, w
 from consumer.domain.window import Window
 
 
-def hot_rows(stream: Stream, mapping: TableMapping, window: Window) -> str:
-    """Return the query of the wire values of the table's rows in a window."""
+def hot_rows(stream: Stream, mapping: TableMapping, window: Window, partition: str | None = None) -> str:
+    """Return the query of the wire values of the table's rows in a window, and in a partition where one is named."""
     condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
+    if partition is not None:
+        condition += f" AND _partition_id = {quote_text(partition)}"
     return wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
 
 

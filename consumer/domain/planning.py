@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from consumer.domain.duration import format_duration
+from consumer.domain.errors import RetentionError
 from consumer.domain.phrasing import instant_text
 from consumer.domain.stream import BatchBounds, Stream
 from consumer.domain.window import BEGINNING, PartitionBy, Window
@@ -25,15 +26,21 @@ class CutoffReason(StrEnum):
     SETTLE_LAG = "settle lag"
     ROW_SPAN = "row span"
     UPSTREAM = "upstream"
+    TTL = "ttl"
+    """Rows would be deleted while the stream waits for an upstream, so it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutoff:
-    """How far a stream may be read now, why, and what the bound was computed from."""
+    """How far a stream may be read now, why, and what the bound was computed from.
+
+    ``obstacle`` is why it must not be read at all, but has to be halted; ``None`` otherwise.
+    """
 
     instant: datetime
     reason: CutoffReason
     detail: str
+    obstacle: RetentionError | None = None
 
 
 def find_cutoff(stream: Stream, *, event_cutoff: datetime, now: datetime, upstreams: Mapping[str, datetime]) -> Cutoff:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from consumer.domain.retention import RetentionPolicy
 from consumer.domain.window import PartitionBy
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
@@ -107,9 +108,10 @@ class Stream:
         sequence_columns: order inside an instant; split of an oversized instant.
         settle_lag: how long a row may arrive after its timestamp before it counts as late.
         row_span: how long after its timestamp a row may still change (a daily bar: one day).
-        upstreams: names of streams whose watermark this one never passes.
         late_rows_max_age: rows that are found this long after their timestamp are reported, not added; ``None``
             adds all.
+        upstreams: names of streams whose watermark this one never passes, but in danger of loss.
+        retention: how near the source's TTL may come to rows that were not offloaded, and what happens then.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Stream:
     create_target: bool = True
     retain_snapshots: int = 100
     late_rows_max_age: timedelta | None = None
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
 
     def __post_init__(self) -> None:
         check_identifier("stream name", self.name)

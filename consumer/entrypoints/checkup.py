@@ -34,6 +34,7 @@ from consumer.service.doctor.machine import (
     PackagesCheck,
     SparkCheck,
 )
+from consumer.service.doctor.retention import RetentionCheck
 from consumer.service.doctor.servers import ClickHouseCheck, ClockCheck, PostgresCheck
 from consumer.service.doctor.sources import SourceCheck
 from consumer.service.doctor.storage import StoreCheck
@@ -192,6 +193,11 @@ def _dependents(
                 )
                 for stream in streams
             ],
+        ),
+        Dependent(
+            what="retention",
+            needs=frozenset({_CLICKHOUSE, _POSTGRES}),
+            checks=[RetentionCheck(stream=stream, source=source, ledger=ledger) for stream in streams],
         ),
         Dependent(
             what="targets",

@@ -1,4 +1,4 @@
-"""The consumer process: poll loop, outbox relay and HTTP endpoints, until a signal ends them."""
+"""The consumer process: poll loop, outbox relay, loss watch and HTTP endpoints, until a signal ends them."""
 
 from __future__ import annotations
 
@@ -46,15 +46,34 @@ class Relay(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """The watch over the streams' time to loss."""
+
+    def run(self, stop: threading.Event, interval: timedelta) -> None:
+        """Look every ``interval`` until ``stop`` is set; raises nothing, whatever fails."""
+        ...
+
+
 class Worker:
     """One consumer process; :meth:`run` belongs into the main thread, for the signals' sake."""
 
-    def __init__(self, *, loop: Loop, relay: Relay, relay_interval: timedelta, http: HttpEndpoints) -> None:
+    def __init__(
+        self,
+        *,
+        loop: Loop,
+        relay: Relay,
+        relay_interval: timedelta,
+        watch: Watch,
+        watch_interval: timedelta,
+        http: HttpEndpoints,
+    ) -> None:
         self._loop = loop
         self._relay = relay
         self._relay_interval = relay_interval
+        self._watch = watch
+        self._watch_interval = watch_interval
         self._http = http
-        self._stop_relay = threading.Event()
+        self._stopping = threading.Event()
         self._signals = 0
         self._error: BaseException | None = None
         self._ended = threading.Event()
@@ -70,6 +89,12 @@ class Worker:
         threads = [
             threading.Thread(target=self._run_loop, name="icehaul-poll", daemon=True),
             threading.Thread(target=self._run_relay, name="icehaul-relay", daemon=True),
+            threading.Thread(
+                target=self._watch.run,
+                args=(self._stopping, self._watch_interval),
+                name="icehaul-loss-watch",
+                daemon=True,
+            ),
         ]
         with self._handling_signals(), self._http:
             for thread in threads:
@@ -77,7 +102,7 @@ class Worker:
             # A wait without a time limit could not be interrupted by a signal on every platform.
             while not self._ended.wait(0.5):
                 pass
-            self._stop_relay.set()
+            self._stopping.set()
             for thread in threads:
                 thread.join(_IMMEDIATE_SECONDS)
         if self._error is not None:
@@ -114,7 +139,7 @@ class Worker:
 
     def _run_relay(self) -> None:
         try:
-            self._relay.run(self._stop_relay, self._relay_interval)
+            self._relay.run(self._stopping, self._relay_interval)
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             # Without the relay, dependants are woken by their ticks only: better to end, and be started again.
             self._error = self._error or error

@@ -21,7 +21,8 @@ from enum import StrEnum
 from typing import NoReturn
 
 from consumer.domain.errors import ConfigurationError, IcehaulError
-from consumer.failpoints.effects import EFFECTS, POINTS, Component, Point
+from consumer.failpoints.effect import Component, Point
+from consumer.failpoints.effects import EFFECTS, POINTS
 
 VARIABLE = "ICEHAUL_FAILPOINTS"
 """The environment variable that arms failpoints."""

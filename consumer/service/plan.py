@@ -9,10 +9,11 @@ from itertools import pairwise
 from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchKind, SequenceRange, Unit, batch_id
-from consumer.domain.planning import Cutoff, Slice, by_partition, exceeds, find_cutoff, pack
+from consumer.domain.planning import Cutoff, CutoffReason, Slice, by_partition, exceeds, find_cutoff, pack
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, END_OF_TIME, PartitionBy, Window
-from consumer.ports import Ledger, Source, Step, StreamRecord
+from consumer.ports import Ledger, Source, SourceTable, Step, StreamRecord
+from consumer.service.retention import leave_upstreams, look_ahead
 
 _STEPS = tuple(Step)
 _FIRST_STEP = {
@@ -48,11 +49,23 @@ class Planner:
         self._source = source
         self._ledger = ledger
 
-    def cutoff(self, stream: Stream, event_cutoff: datetime) -> Cutoff:
-        """Return how far the stream may be read on behalf of an event with this cutoff."""
+    def cutoff(self, stream: Stream, event_cutoff: datetime, table: SourceTable | None) -> Cutoff:
+        """Return how far the stream may be read on behalf of an event with this cutoff.
+
+        Where an upstream is waited for, and what is left by that may be lost to the TTL of the source ``table``, it is
+        not waited for, or the cutoff has an obstacle. Without a table it is waited for in any case.
+        """
         records = self._ledger.read(stream.upstreams) if stream.upstreams else {}
         upstreams = {name: records[name].watermark if name in records else BEGINNING for name in stream.upstreams}
-        return find_cutoff(stream, event_cutoff=event_cutoff, now=self._source.now(), upstreams=upstreams)
+        now = self._source.now()
+        waiting = find_cutoff(stream, event_cutoff=event_cutoff, now=now, upstreams=upstreams)
+        if waiting.reason is not CutoffReason.UPSTREAM or table is None:
+            return waiting
+        left = look_ahead(self._source, stream, table, waiting.instant, now)
+        if not left.within(stream.retention.margin):
+            return waiting
+        free = find_cutoff(stream, event_cutoff=event_cutoff, now=now, upstreams={})
+        return leave_upstreams(stream, waiting, free, left)
 
     def batches(self, stream: Stream, record: StreamRecord, identity: Identity, cutoff: datetime) -> Iterator[Batch]:
         """Yield the batches from the watermark to ``cutoff``, in order, each within the stream's bounds.

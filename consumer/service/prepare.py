@@ -62,7 +62,9 @@ class Preparation:
         if record.source_uuid is None or record.target_uuid is None:
             with self._failpoints.around("stream.bind"):
                 self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid)
-        cutoff, batches = self.plan(stream, record, described.uuid, target.uuid, event_cutoff)
+        cutoff, batches = self.plan(stream, record, described, target.uuid, event_cutoff)
+        if cutoff.obstacle is not None:
+            raise cutoff.obstacle
         return Work(source=described, mapping=mapping, target=target, cutoff=cutoff, batches=batches)
 
     def read_source(self, stream: Stream, record: StreamRecord | None) -> tuple[SourceTable, TableMapping]:
@@ -87,11 +89,11 @@ class Preparation:
         self,
         stream: Stream,
         record: StreamRecord,
-        source_uuid: UUID,
+        source: SourceTable,
         target_uuid: UUID,
         event_cutoff: datetime,
     ) -> tuple[Cutoff, Sequence[Batch]]:
         """Return the cutoff and the batches that lead to it; reads the source, writes nothing."""
-        identity = Identity(source_uuid=source_uuid, target_uuid=target_uuid, generation=record.generation)
-        cutoff = self._planner.cutoff(stream, event_cutoff)
+        identity = Identity(source_uuid=source.uuid, target_uuid=target_uuid, generation=record.generation)
+        cutoff = self._planner.cutoff(stream, event_cutoff, source)
         return cutoff, tuple(self._planner.batches(stream, record, identity, cutoff.instant))

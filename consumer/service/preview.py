@@ -76,7 +76,7 @@ class Previewer:
         except StreamError as error:
             obstacle = error
         cutoff, batches = self._preparation.plan(
-            stream, record, described.uuid, target.uuid if target is not None else _NO_TABLE, self._source.now()
+            stream, record, described, target.uuid if target is not None else _NO_TABLE, self._source.now()
         )
         first = next((batch for batch in batches if not batch.empty), None)
         units = first.units if first is not None else ()
@@ -87,7 +87,7 @@ class Previewer:
             batches=batches,
             queries=[unit_query(stream, mapping, unit) for unit in units],
             creates_target=target is None,
-            obstacle=obstacle,
+            obstacle=obstacle or cutoff.obstacle,
             halted=record.state is StreamState.HALTED,
             rate=_rate(self._ledger.batches(stream.name, _LATEST)) if known is not None else None,
         )

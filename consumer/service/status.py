@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from consumer.domain.batch import BatchStatus
+from consumer.domain.errors import StreamError
 from consumer.domain.lateness import NO_LATENESS
 from consumer.domain.reconcile import Finding
+from consumer.domain.retention import Outlook
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING
 from consumer.ports import BatchRecord, Ledger, Source, StreamRecord
+from consumer.service.retention import look_ahead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,8 @@ class StreamStatus:
 
     ``record`` is ``None`` for a stream that no consumer has seen yet; ``lag`` is the source server's time
     less the watermark, ``None`` where nothing was read. ``findings`` are those that nobody has accepted; ``lateness``
-    counts the late rows by :data:`~consumer.domain.lateness.LATENESS_STEPS`.
+    counts the late rows by :data:`~consumer.domain.lateness.LATENESS_STEPS`. ``outlook`` tells the time to loss,
+    ``None`` where the source can't be described.
     """
 
     stream: Stream
@@ -42,6 +46,7 @@ class StreamStatus:
     lag: timedelta | None
     batches: Sequence[BatchRecord]
     parked: int
+    outlook: Outlook | None
     activity: Activity | None = None
     findings: Sequence[Finding] = ()
     lateness: Sequence[int] = NO_LATENESS
@@ -73,10 +78,18 @@ class Statuses:
             lag=now - record.watermark if record is not None and read else None,
             batches=latest,
             parked=len(self._ledger.parked(stream.name)) if record is not None else 0,
+            outlook=self._outlook(stream, record, now),
             activity=_activity(record, latest, now),
             findings=[each for each in self._ledger.findings(stream.name) if not each.accepted],
             lateness=self._ledger.lateness(stream.name),
         )
+
+    def _outlook(self, stream: Stream, record: StreamRecord | None, now: datetime) -> Outlook | None:
+        lowest = record.watermark if record is not None else BEGINNING
+        try:
+            return look_ahead(self._source, stream, self._source.describe(stream.source), lowest, now)
+        except StreamError:
+            return None  # what is wrong with the source is for `plan` and `doctor` to say
 
 
 def _activity(record: StreamRecord | None, latest: Sequence[BatchRecord], now: datetime) -> Activity | None:

@@ -76,7 +76,7 @@ class Takeovers:
         return Takeover(watermark=watermark, rows=rows)
 
     def _check_final(self, stream: Stream, watermark: datetime) -> None:
-        cutoff = self._planner.cutoff(stream, watermark)
+        cutoff = self._planner.cutoff(stream, watermark, None)
         if cutoff.instant < watermark:
             raise ConfigurationError(
                 f"stream {stream.name}: rows may still arrive below the watermark {watermark.isoformat()}:"

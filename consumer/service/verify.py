@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,12 +19,15 @@ class Verification:
     """The fingerprints of both tiers below the watermark, and how many rows differ.
 
     ``missing`` rows stand in the hot tier only, ``surplus`` rows in the cold tier only, both counted with
-    multiplicity by full-row hash. ``sequence`` reports on the hot rows, and does not enter the verdict.
+    multiplicity by full-row hash; rows that `icehaul drop-hot` has ``dropped`` count as if they were still in the hot
+    tier, by the fingerprints that the ledger keeps of them. ``sequence`` reports on the hot rows, and does not enter
+    the verdict.
     """
 
     stream: str
     watermark: datetime
     hot: Fingerprint
+    dropped: Fingerprint
     cold: Fingerprint
     missing: int
     surplus: int
@@ -33,13 +37,19 @@ class Verification:
     @property
     def equal(self) -> bool:
         """Whether both tiers hold the same multiset of rows."""
-        return self.hot == self.cold and self.missing == 0 and self.surplus == 0
+        return self.hot + self.dropped == self.cold and self.missing == 0 and self.surplus == 0
 
 
 class Verifier:
-    """Compares hot and cold tier, all computed by ClickHouse on both sides."""
+    """Compares hot and cold tier, all computed by ClickHouse on both sides.
 
-    def __init__(self, *, source: Source, ledger: Ledger, catalog: Catalog) -> None:
+    ``dropped`` returns the fingerprint of what was dropped from a stream's source.
+    """
+
+    def __init__(
+        self, *, source: Source, ledger: Ledger, catalog: Catalog, dropped: Callable[[str], Fingerprint]
+    ) -> None:
+        self._dropped = dropped
         self._source = source
         self._ledger = ledger
         self._catalog = catalog
@@ -65,6 +75,7 @@ class Verifier:
                 stream=stream.name,
                 watermark=watermark,
                 hot=EMPTY,
+                dropped=EMPTY,
                 cold=EMPTY,
                 missing=0,
                 surplus=0,
@@ -77,12 +88,15 @@ class Verifier:
         hot = self._source.fingerprint(stream, mapping, window)
         cold = self._source.fingerprint_files(mapping, paths) if paths else EMPTY
         missing = surplus = 0
-        if hot != cold:
+        dropped = self._dropped(stream.name)
+        if hot + dropped != cold:
             missing, surplus = self._source.difference(stream, mapping, window, paths)
+            surplus = max(surplus - dropped.rows, 0)
         return Verification(
             stream=stream.name,
             watermark=watermark,
             hot=hot,
+            dropped=dropped,
             cold=cold,
             missing=missing,
             surplus=surplus,

@@ -165,6 +165,8 @@ class ConsumerSettings(Section):
     """Seconds that running batches get after SIGTERM."""
     relay_interval_seconds: Seconds = 1
     """Seconds between two looks at the outbox."""
+    loss_watch_seconds: Seconds = 60
+    """Seconds between two looks at how near the sources' TTLs are to rows that were not offloaded."""
     http_host: str = "127.0.0.1"
     """Address on which /metrics, /livez and /readyz are served."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080

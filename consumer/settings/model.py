@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from consumer.domain.retention import OnDanger, RetentionPolicy
 from consumer.domain.stream import BatchBounds, DigestPolicy, Layer, RetryPolicy, Stream, TableName, check_identifier
 from consumer.domain.window import PartitionBy
 from consumer.settings.connections import (
@@ -67,6 +68,15 @@ class LateRowsSettings(Section):
     """Rows that are found this long after their timestamp are reported, and not added; without it all are added."""
 
 
+class RetentionSettings(Section):
+    """What happens when the source's TTL is about to delete rows that were not offloaded."""
+
+    margin: PositiveDuration = timedelta(hours=6)
+    """Time to loss below which rows are in danger: status and doctor warn, and the stream's events come first."""
+    on_danger: OnDanger = OnDanger.PROCEED
+    """What to do where waiting for upstreams would lose rows: proceed (without waiting) or halt (for an operator)."""
+
+
 class StreamSettings(Section):
     """One source table → target table."""
 
@@ -102,6 +112,8 @@ class StreamSettings(Section):
     """Whether a missing target is created; otherwise the stream is halted."""
     retain_snapshots: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Snapshots that the target keeps."""
+    retention: RetentionSettings = RetentionSettings()
+    """What happens when the source's TTL is about to delete rows that were not offloaded."""
 
     @field_validator("sequence_columns", "upstreams")
     @classmethod
@@ -136,6 +148,7 @@ class StreamSettings(Section):
             create_target=self.create_target,
             retain_snapshots=self.retain_snapshots,
             late_rows_max_age=self.late_rows.max_age,
+            retention=RetentionPolicy(margin=self.retention.margin, on_danger=self.retention.on_danger),
         )
 
 

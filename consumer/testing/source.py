@@ -15,6 +15,7 @@ from consumer.domain.inventory import Inventory, Partition, PartitionContent
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.reconcile import LATE_ROWS_MAX, Difference, LateRow, PartitionSpan
 from consumer.domain.stream import Stream, TableName
+from consumer.domain.table_ttl import row_ttls
 from consumer.domain.window import MICROSECOND, PartitionBy, Window
 from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step
 
@@ -69,6 +70,8 @@ class MemorySource:
         self.time = now
         self.tables: dict[TableName, list[Row]] = {}
         self.files: dict[str, list[Row]] = {}
+        self.clauses: dict[TableName, str] = {}
+        """The TTL rules of tables that have some, as ClickHouse writes them."""
         self.queries = 0
         self._new_uuid = new_uuid
         self._uuids: dict[TableName, UUID] = {}
@@ -146,6 +149,8 @@ class MemorySource:
             partition_key="toDate(ts)",
             sorting_key="ts, seq",
             columns=COLUMNS,
+            ttls=row_ttls(f"MergeTree ORDER BY ts TTL {self.clauses[table]}") if table in self.clauses else (),
+            server_zone="UTC",
         )
 
     def rows(self, stream: Stream, window: Window) -> list[Row]:
@@ -184,10 +189,12 @@ class MemorySource:
         cuts = sorted({sequences[position] for position in range(every, len(sequences), every)} - {sequences[0]})
         return [(str(cut),) for cut in cuts]
 
-    def fingerprint(self, stream: Stream, mapping: TableMapping, window: Window) -> Fingerprint:
-        """Return the fingerprint of the rows of a window."""
+    def fingerprint(
+        self, stream: Stream, mapping: TableMapping, window: Window, *, partition: str | None = None
+    ) -> Fingerprint:
+        """Return the fingerprint of the rows of a window, and of a day where one is named."""
         del mapping
-        return fingerprint_of(self.rows(stream, window))
+        return fingerprint_of(row for row in self.rows(stream, window) if _within(row, partition))
 
     def fingerprint_files(self, mapping: TableMapping, paths: Sequence[str]) -> Fingerprint:
         """Return the fingerprint of files that the fake engine wrote."""
@@ -203,11 +210,17 @@ class MemorySource:
         return SequenceReport(repeated=len(numbers) - distinct, gaps=max(numbers) - min(numbers) + 1 - distinct)
 
     def difference(
-        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        partition: str | None = None,
     ) -> tuple[int, int]:
         """Return how many rows are in the table only, and in the files only."""
         del mapping
-        hot = Counter(self.rows(stream, window))
+        hot = Counter(row for row in self.rows(stream, window) if _within(row, partition))
         cold = Counter(row for path in paths for row in self.files[path])
         return (hot - cold).total(), (cold - hot).total()
 
@@ -263,6 +276,10 @@ class MemorySource:
             surplus=(cold - hot).total(),
             hot=fingerprint_of(hot.elements()),
         )
+
+
+def _within(row: Row, partition: str | None) -> bool:
+    return partition is None or f"{_day(row):%Y%m%d}" == partition
 
 
 def _day(row: Row) -> datetime:

@@ -75,6 +75,10 @@ class MemoryMetrics:
         """Record whether a stream is halted."""
         self._set(halted, "halted", stream)
 
+    def time_to_loss(self, stream: str, seconds: float) -> None:
+        """Record a stream's time to loss."""
+        self._set(seconds, "time_to_loss", stream)
+
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit."""
         self._count("unknown_commit", stream, outcome)

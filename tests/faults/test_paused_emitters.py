@@ -22,7 +22,8 @@ from consumer.domain.event import EventType
 from consumer.domain.stream import Stream, TableName
 from consumer.emitter.emitter import Emitter, Round
 from consumer.failpoints.acting import Failpoints
-from consumer.failpoints.effects import POINTS, Component
+from consumer.failpoints.effect import Component
+from consumer.failpoints.effects import POINTS
 from consumer.settings.connections import EmitterSettings, PostgresSettings
 from consumer.testing.events import MemoryEventSink
 from consumer.testing.source import MemorySource, Row

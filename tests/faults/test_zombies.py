@@ -17,7 +17,8 @@ from consumer.bootstrap import Application
 from consumer.domain.errors import EngineFailedError, FencedError, IcehaulError, LedgerUnavailableError
 from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
-from consumer.failpoints.effects import POINTS, Component
+from consumer.failpoints.effect import Component
+from consumer.failpoints.effects import POINTS
 from consumer.ports import StreamRecord, StreamState
 from spark.unit_task import UnitTask
 from tests.support.interruptions import Freeze

@@ -90,7 +90,7 @@ def test_many_migrators_at_once_apply_each_file_once(dsn: str) -> None:
 def test_a_migrator_is_not_disturbed_by_an_iceberg_client_that_creates_the_catalog_meanwhile(
     database: Database, dsn: str
 ) -> None:
-    statement = shipped()[-1].sql
+    statement = next(one.sql for one in shipped() if one.name == "iceberg_catalog")
     with psycopg.connect(dsn) as client, ThreadPoolExecutor(1) as pool:
         client.execute(statement)
         migrating = pool.submit(migrate, database)

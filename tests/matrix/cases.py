@@ -8,7 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from consumer.failpoints.acting import Mode, refusal
-from consumer.failpoints.effects import POINTS, Component, Point
+from consumer.failpoints.effect import Component, Point
+from consumer.failpoints.effects import POINTS
 
 STOP_SECONDS = 6
 """How long a process stands still: past its lease and past the group's session time-out, so that a heir takes over."""
@@ -137,11 +138,17 @@ def matrix() -> Iterator[Case | LeftOut]:
     """Yield every point in every mode."""
     for point in POINTS.values():
         for mode in Mode:
-            reason = refusal(point, mode) or _repetition(point, mode)
+            reason = refusal(point, mode) or _elsewhere(point) or _repetition(point, mode)
             if reason is None:
                 yield Case(point=point, mode=mode, plot=PLOTS[point.effect.name])
             else:
                 yield LeftOut(point=point, mode=mode, reason=reason)
+
+
+def _elsewhere(point: Point) -> str | None:
+    if point.effect.component is Component.DROPPER:
+        return "no consumer or emitter gets there, but `icehaul drop-hot`: see tests/faults/test_drop_hot.py"
+    return None
 
 
 def _repetition(point: Point, mode: Mode) -> str | None:

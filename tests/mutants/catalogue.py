@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.mutants import event_bugs, late_bugs, ledger_bugs, publish_bugs, read_bugs
+from tests.mutants import event_bugs, late_bugs, ledger_bugs, publish_bugs, read_bugs, retention_bugs
 from tests.mutants.bug import Bug
 
-BUGS: tuple[Bug, ...] = (*publish_bugs.BUGS, *ledger_bugs.BUGS, *read_bugs.BUGS, *event_bugs.BUGS, *late_bugs.BUGS)
+BUGS: tuple[Bug, ...] = (
+    *publish_bugs.BUGS,
+    *ledger_bugs.BUGS,
+    *read_bugs.BUGS,
+    *event_bugs.BUGS,
+    *late_bugs.BUGS,
+    *retention_bugs.BUGS,
+)

@@ -26,8 +26,8 @@ from consumer.settings.connections import ConsumerSettings, KafkaSettings, Telem
 from tests.support.kafka_group import Letters, decode
 
 
-class IdleRelay:
-    """A relay with nothing to relay."""
+class Idle:
+    """A relay with nothing to relay, and a watch with nothing to look at."""
 
     def run(self, stop: threading.Event, _interval: timedelta) -> None:
         """Wait for the end."""
@@ -68,7 +68,9 @@ def main(bootstrap_servers: str, topic: str, group: str, directory: Path) -> int
         readiness=Readiness({}),
     )
     (directory / "port").write_text(str(http.port))
-    code = Worker(loop=loop, relay=IdleRelay(), relay_interval=timedelta(seconds=1), http=http).run()
+    second = timedelta(seconds=1)
+    worker = Worker(loop=loop, relay=Idle(), relay_interval=second, watch=Idle(), watch_interval=second, http=http)
+    code = worker.run()
     tracing.shutdown()
     return code
 

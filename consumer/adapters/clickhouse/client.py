@@ -62,6 +62,16 @@ class ClickHouseConnection:
             result = client.query(query, parameters=dict(parameters or {}), settings=known)
             return [tuple(row) for row in result.result_rows]
 
+    def run(self, statement: str) -> None:
+        """Run a statement that changes something and returns no rows; sent once, and never again by itself.
+
+        Raises:
+            SourceUnavailableError: if it failed, or nobody knows whether it landed.
+            AccessDeniedError, SourceMissingError, ConfigurationError
+        """
+        with translated(self.address, (self._settings.password.get_secret_value(),), source_error):
+            self._connected().command(statement)
+
     def close(self) -> None:
         """Close the connections."""
         with self._lock:

@@ -32,7 +32,6 @@ from consumer.domain.unit_query import (
     sequence_key,
     unchanged,
     window_condition,
-    wire_rows,
 )
 from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step
@@ -111,10 +110,11 @@ class ClickHouseSource:
         )
         return [tuple(str(value) for value in row) for row in rows]
 
-    def fingerprint(self, stream: Stream, mapping: TableMapping, window: Window) -> Fingerprint:
-        """Return count and full-row digest of the rows in a window."""
-        condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
-        rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
+    def fingerprint(
+        self, stream: Stream, mapping: TableMapping, window: Window, *, partition: str | None = None
+    ) -> Fingerprint:
+        """Return count and full-row digest of the rows in a window, and in a partition where one is named."""
+        rows = hot_rows(stream, mapping, window, partition)
         ((count, digest),) = self._connection.rows(fingerprint_query(mapping, rows))
         return Fingerprint(rows=int(count), digest=int(digest))
 
@@ -156,14 +156,21 @@ class ClickHouseSource:
         return SequenceReport(repeated=int(repeated), gaps=int(gaps) if whole else None)
 
     def difference(
-        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+        *,
+        partition: str | None = None,
     ) -> tuple[int, int]:
         """Return how many rows of a window are in the table only, and in the data files only.
 
-        Unlike a fingerprint this needs memory for every distinct row hash on the server.
+        Where a partition is named, its rows alone. Unlike a fingerprint this needs memory for every distinct row hash
+        on the server.
         """
         structure = file_structure(mapping)
-        sides = [(hot_rows(stream, mapping, window), 1)]
+        sides = [(hot_rows(stream, mapping, window, partition), 1)]
         sides += [(file_rows(mapping, self._files.source(path, structure)), -1) for path in paths]
         every = " UNION ALL ".join(hashes(stream, mapping, rows, sign) for rows, sign in sides)
         ((missing, surplus),) = self._file_rows(load_sql("difference", hashes=every), COMPARISON_SETTINGS)

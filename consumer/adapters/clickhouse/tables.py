@@ -9,6 +9,7 @@ from consumer.domain.clickhouse_sql import quote_table
 from consumer.domain.errors import SourceMissingError
 from consumer.domain.mapping import SourceColumn
 from consumer.domain.stream import TableName
+from consumer.domain.table_ttl import row_ttls
 from consumer.ports import SourceTable
 
 _ENGINE_FAMILY = "MergeTree"
@@ -31,7 +32,7 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
     rows = connection.rows(load_sql("describe_table"), parameters={"database": table.database, "table": table.table})
     if not rows:
         raise _absent(connection, table)
-    uuid, engine, partition_key, sorting_key, columns = rows[0]
+    uuid, engine, partition_key, sorting_key, engine_full, server_zone, columns = rows[0]
     _check_engine(table, engine, UUID(uuid))
     described = SourceTable(
         name=table,
@@ -40,6 +41,8 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
         partition_key=partition_key,
         sorting_key=sorting_key,
         columns=tuple(SourceColumn(name=name, type=type_) for name, type_, kind in columns if kind not in _NOT_STORED),
+        ttls=row_ttls(engine_full),
+        server_zone=server_zone,
     )
     if described != known:
         # system.columns leaves out what the user may not read, so its list alone could make rows that are not full.

@@ -50,6 +50,11 @@ class PrometheusMetrics:
         self._durations = self._histogram("batch_duration_seconds", "Duration of whole batches.", *by_batch)
         self._watermark = self._gauge("watermark_timestamp_seconds", "The stream's watermark.", "stream")
         self._lag = self._gauge("lag_seconds", "Source server's time less watermark, when last seen.", "stream")
+        self._loss = self._gauge(
+            "time_to_loss_seconds",
+            "Until the source's TTL may delete rows that were not offloaded; +Inf: never, NaN: unknown.",
+            "stream",
+        )
         self._success = self._gauge(
             "last_success_timestamp_seconds", "When the stream's last batch was published.", "stream"
         )
@@ -104,6 +109,10 @@ class PrometheusMetrics:
     def state(self, stream: str, *, halted: bool) -> None:
         """Record whether a stream is halted."""
         self._halted.labels(stream).set(halted)
+
+    def time_to_loss(self, stream: str, seconds: float) -> None:
+        """Record a stream's time to loss."""
+        self._loss.labels(stream).set(seconds)
 
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit by what the read-back found."""

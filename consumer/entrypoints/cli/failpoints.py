@@ -11,7 +11,8 @@ from consumer.entrypoints.cli.options import OutputOption
 from consumer.entrypoints.cli.output import Format, emit
 from consumer.entrypoints.cli.records import Column, Records
 from consumer.failpoints.acting import MODES, VARIABLE, Mode, refusal
-from consumer.failpoints.effects import POINTS, Point
+from consumer.failpoints.effect import Point
+from consumer.failpoints.effects import POINTS
 
 
 def failpoints(output: OutputOption = Format.TEXT) -> None:

@@ -13,6 +13,7 @@ from consumer.domain.errors import IcehaulError, Reaction
 from consumer.entrypoints.cli import (
     config,
     doctor,
+    drop_hot,
     emit,
     failpoints,
     init,
@@ -56,6 +57,7 @@ app.command("streams")(config.streams)
 app.command("status")(inspect.status)
 app.command("plan")(inspect.plan)
 app.command("verify")(inspect.verify)
+app.command("drop-hot")(drop_hot.drop_hot)
 app.command("resume")(repair.resume)
 app.command("failpoints")(failpoints.failpoints)
 

@@ -37,6 +37,8 @@ def run(config: ConfigOption = None) -> None:
             loop=loop,
             relay=application.relay,
             relay_interval=timedelta(seconds=settings.relay_interval_seconds),
+            watch=application.loss_watch,
+            watch_interval=timedelta(seconds=settings.loss_watch_seconds),
             http=http,
         )
         code = worker.run()

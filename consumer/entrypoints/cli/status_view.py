@@ -78,6 +78,7 @@ def _overview(now: datetime, found: Sequence[StreamStatus]) -> Records:
             Column("state"),
             Column("watermark (UTC)"),
             Column("lag", right=True),
+            Column("time to loss", right=True),
             Column("parked", right=True),
             Column("last batch"),
         ],
@@ -90,10 +91,23 @@ def _overview(now: datetime, found: Sequence[StreamStatus]) -> Records:
             Text(state, style="bold red" if state == StreamState.HALTED else "green"),
             instant(_watermark(one)),
             human(one.lag),
+            _time_to_loss(one),
             str(one.parked),
             _brief(one.batches[0]) if one.batches else "-",
         )
     return overview
+
+
+def _time_to_loss(one: StreamStatus) -> Text:
+    """Say how long rows that were not offloaded are safe from the source's TTL."""
+    outlook = one.outlook
+    if outlook is None:
+        return Text("unknown", style="yellow")
+    if outlook.left is not None and outlook.within(one.stream.retention.margin):
+        return Text(human(outlook.left), style="bold red")
+    if outlook.unknown:
+        return Text("unknown", style="yellow")
+    return Text("never" if outlook.left is None else human(outlook.left))
 
 
 def _batches(batches: Sequence[BatchRecord]) -> Records:
@@ -149,6 +163,7 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "state": record.state if record is not None else "new",
         "watermark": _watermark(one),
         "lag_seconds": one.lag.total_seconds() if one.lag is not None else None,
+        "time_to_loss": _loss_data(one),
         "epoch": record.epoch if record is not None else None,
         "generation": record.generation if record is not None else None,
         "owner": record.owner if record is not None else None,
@@ -159,6 +174,20 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "late_rows": dict(zip(lateness_names(), one.lateness, strict=True)),
         "now": _activity_data(one.activity) if one.activity is not None else None,
         "batches": [_batch_data(batch) for batch in one.batches],
+    }
+
+
+def _loss_data(one: StreamStatus) -> dict[str, Any] | None:
+    outlook = one.outlook
+    if outlook is None:
+        return None
+    return {
+        "seconds": outlook.left.total_seconds() if outlook.left is not None else None,
+        "at": outlook.at,
+        "clause": outlook.clause,
+        "unknown_clauses": list(outlook.unknown),
+        "safe": outlook.safe,
+        "in_danger": outlook.within(one.stream.retention.margin),
     }
 
 

@@ -23,6 +23,7 @@ def verify_text(found: Sequence[Verification]) -> RenderableType:
             Column(""),
             Column("below (UTC)"),
             Column("hot rows", right=True),
+            Column("dropped", right=True),
             Column("cold rows", right=True),
             Column("digest"),
             Column("missing", right=True),
@@ -33,14 +34,16 @@ def verify_text(found: Sequence[Verification]) -> RenderableType:
         head=2,
     )
     for one in found:
-        same = one.hot.digest == one.cold.digest
+        hot = one.hot + one.dropped
+        same = hot.digest == one.cold.digest
         records.add(
             one.stream,
             Text("equal", style="green") if one.equal else Text("DIFFERENT", style="bold red"),
             "-" if one.watermark == BEGINNING else instant(one.watermark),
             f"{one.hot.rows:,}",
+            f"{one.dropped.rows:,}",
             f"{one.cold.rows:,}",
-            one.cold.hex if same else f"{one.hot.hex} ≠ {one.cold.hex}",
+            one.cold.hex if same else f"{hot.hex} ≠ {one.cold.hex}",
             f"{one.missing:,}",
             f"{one.surplus:,}",
             f"{one.sequence.repeated:,}",
@@ -59,6 +62,8 @@ def verify_data(found: Sequence[Verification]) -> dict[str, Any]:
                 "watermark": None if one.watermark == BEGINNING else one.watermark,
                 "hot_rows": one.hot.rows,
                 "hot_digest": one.hot.hex,
+                "dropped_rows": one.dropped.rows,
+                "dropped_digest": one.dropped.hex,
                 "cold_rows": one.cold.rows,
                 "cold_digest": one.cold.hex,
                 "missing": one.missing,

@@ -115,14 +115,15 @@ def _ttl(stream: Stream, facts: TableFacts) -> Iterator[Statement]:
     shortest = stream.settle_lag + stream.row_span + TTL_MARGIN
     needed = format_duration(shortest)
     for ttl in row_ttls(facts.engine_full):
-        if ttl.after is None:
+        after = ttl.after(stream.timestamp_column)
+        if after is None:
             yield warning(
                 f"the TTL {ttl.clause!r} deletes rows after a time that can't be told",
                 f"make sure that rows stay {needed} at least: settle lag, row span and 20 minutes",
             )
             continue
-        deletes = f"the TTL {ttl.clause!r} deletes rows after {format_duration(ttl.after)}"
-        if ttl.after < shortest:
+        deletes = f"the TTL {ttl.clause!r} deletes rows after {format_duration(after)}"
+        if after < shortest:
             yield error(
                 f"{deletes}, which is shorter than the {needed} of settle lag, row span and 20 minutes: rows vanish"
                 " before they are offloaded",

@@ -6,6 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic
 
 from consumer.service.runtime.deadline import Deadline
@@ -23,12 +24,18 @@ class _Lane(Generic[M]):
     waiting: bool = False
 
 
+def no_danger(_stream: str) -> datetime | None:
+    """Return the urgency of streams that are never in danger."""
+    return None
+
+
 class Dispatcher(Generic[M]):
     """Bounded workers over many lanes.
 
     A worker takes the first task of the lane whose turn it is, with all queued tasks that it covers, and runs
-    them as one. If that raises, they go back to the head of their lane, which rests for the verdict's delay
-    without holding a worker. Tasks of a closing assignment are dropped.
+    them as one. It is the turn of the lane that has waited longest, but those whose stream is in danger come first.
+    If that raises, they go back to the head of their lane, which rests for the verdict's delay without holding a
+    worker. Tasks of a closing assignment are dropped.
 
     Args:
         workers: how many tasks run at the same time.
@@ -36,6 +43,7 @@ class Dispatcher(Generic[M]):
         finished: told of tasks that are done, from a worker's thread.
         failed: told of tasks that failed (error, attempt), from a worker's thread; says when to try again.
         threads: where the workers come from.
+        urgency: when a stream that is in danger may lose rows, ``None`` for one that is not.
     """
 
     def __init__(
@@ -46,7 +54,9 @@ class Dispatcher(Generic[M]):
         finished: Callable[[Sequence[Task[M]]], None],
         failed: Callable[[Sequence[Task[M]], Exception, int], Verdict],
         threads: Threads = SYSTEM_THREADS,
+        urgency: Callable[[str], datetime | None] = no_danger,
     ) -> None:
+        self._urgency = urgency
         self._workers = workers
         self._run = run
         self._finished = finished
@@ -136,12 +146,25 @@ class Dispatcher(Generic[M]):
             self._ready.append(heapq.heappop(self._resting)[2])
         return self._resting[0][0] - now if self._resting else None
 
+    def _next(self) -> Hashable:
+        """Take the key of the lane whose turn it is: of those in danger the one that loses rows first."""
+        dangers = []
+        for position, key in enumerate(self._ready):
+            lane = self._lanes.get(key)
+            at = self._urgency(lane.tasks[0].stream) if lane is not None and lane.tasks else None
+            if at is not None:
+                dangers.append((at, position))
+        position = min(dangers)[1] if dangers else 0
+        key = self._ready[position]
+        del self._ready[position]
+        return key
+
     def _take(self) -> tuple[_Lane[M], tuple[Task[M], ...]] | None:
         """Wait for a task; ``None`` when the dispatcher stops."""
         while not self._stopped:
             pause = self._wake_rested()
             while self._ready:
-                lane = self._lanes.get(self._ready.popleft())
+                lane = self._lanes.get(self._next())
                 # A lane that was closed while it waited, and maybe opened again and made ready twice.
                 if lane is None or lane.running or not lane.tasks:
                     continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from queue import SimpleQueue
 from typing import Generic
 
@@ -14,7 +15,7 @@ from consumer.domain.event import Event
 from consumer.failpoints.acting import Failpoints
 from consumer.service.runtime.acknowledge import Acknowledger
 from consumer.service.runtime.deadline import Deadline
-from consumer.service.runtime.dispatcher import Dispatcher
+from consumer.service.runtime.dispatcher import Dispatcher, no_danger
 from consumer.service.runtime.handling import Handling
 from consumer.service.runtime.patience import BUSY_SECONDS, IDLE_SECONDS, Patience
 from consumer.service.runtime.ports import DeadLetters, EventSource, Handler, M, Partition, RuntimeMetrics
@@ -43,6 +44,7 @@ class EventLoop(Generic[M]):
         handler: handles an event; when it returns, the event is done.
         dead_letters: takes the messages that can never be handled.
         threads: where the workers come from.
+        urgency: when a stream that is in danger may lose rows: its events come first.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class EventLoop(Generic[M]):
         tracer: Tracer,
         failpoints: Failpoints | None = None,
         threads: Threads = SYSTEM_THREADS,
+        urgency: Callable[[str], datetime | None] = no_danger,
     ) -> None:
         self._failpoints = failpoints or Failpoints()
         self._settings = settings
@@ -81,6 +84,7 @@ class EventLoop(Generic[M]):
             finished=self._completed.put,
             failed=self._handling.failed,
             threads=threads,
+            urgency=urgency,
         )
         self._assignments: dict[Partition, Assignment] = {}
         self._stop = threads.signal()

@@ -86,11 +86,12 @@ class StreamDraft:
             found.append(f"{meaning}. Choices: {ENGINE_REMEDY}")
         shortest = self.settle_lag + self.row_span + TTL_MARGIN
         for ttl in row_ttls(self.table.engine_full):
-            if ttl.after is None:
+            after = ttl.after(self.time_column.column.name) if self.time_column is not None else None
+            if after is None:
                 found.append(f"the TTL {ttl.clause} deletes rows after a time that can't be told from here")
-            elif ttl.after < shortest:
+            elif after < shortest:
                 found.append(
-                    f"the TTL {ttl.clause} deletes rows after {format_duration(ttl.after)}, shorter than the"
+                    f"the TTL {ttl.clause} deletes rows after {format_duration(after)}, shorter than the"
                     f" {format_duration(shortest)} of settle lag, row span and 20 minutes: rows vanish before they are"
                     " offloaded; lengthen the TTL"
                 )

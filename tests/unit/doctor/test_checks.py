@@ -160,6 +160,8 @@ def source(
         partition_key=partition_key,
         sorting_key=sorting_key,
         columns=tuple(SourceColumn(name=column, type=type_) for column, type_ in columns),
+        ttls=(),
+        server_zone="UTC",
     )
     facts = TableFacts(
         database="d",

@@ -23,7 +23,8 @@ from consumer.domain.errors import (
     UnknownCommitError,
 )
 from consumer.failpoints.acting import MODES, Failpoints, Mode, refusal
-from consumer.failpoints.effects import EFFECTS, POINTS, Component
+from consumer.failpoints.effect import Component
+from consumer.failpoints.effects import EFFECTS, POINTS
 from tests.support.waiting import wait_until
 
 HERE = "batch.after-write"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 from consumer.failpoints.acting import Failpoints, Mode
+from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import EFFECTS, POINTS
 from tests.matrix.cases import PLOTS, Case, LeftOut, matrix
 
 ALL = list(matrix())
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_point_in_every_mode_is_there_once() -> None:
@@ -17,7 +21,7 @@ def test_every_point_in_every_mode_is_there_once() -> None:
 
 
 def test_every_effect_has_a_plot_that_leads_to_it() -> None:
-    assert set(PLOTS) == set(EFFECTS)
+    assert set(PLOTS) == {name for name, effect in EFFECTS.items() if effect.component is not Component.DROPPER}
 
 
 def test_every_case_can_be_armed_and_logs_what_it_is_looked_for_by() -> None:
@@ -27,8 +31,15 @@ def test_every_case_can_be_armed_and_logs_what_it_is_looked_for_by() -> None:
             assert one.specification.endswith(f"{one.action}@{one.plot.at}")
 
 
+def test_what_only_an_operators_command_reaches_has_a_test_of_its_own() -> None:
+    dropper = [one for one in ALL if one.point.effect.component is Component.DROPPER]
+    assert all(isinstance(one, LeftOut) for one in dropper)
+    (file,) = {found for one in dropper for found in re.findall(r"tests/\S+\.py", getattr(one, "reason", ""))}
+    assert (ROOT / file).is_file()
+
+
 def test_only_answers_that_look_like_failures_or_do_not_exist_are_left_out() -> None:
-    left_out = [one for one in ALL if isinstance(one, LeftOut)]
+    left_out = [one for one in ALL if isinstance(one, LeftOut) and one.point.effect.component is not Component.DROPPER]
     assert all(one.reason for one in left_out)
     assert {one.mode for one in left_out} == {Mode.APPLY_THEN_RAISE}
     played = {one.point.name for one in ALL if isinstance(one, Case) and one.mode is Mode.APPLY_THEN_RAISE}

@@ -14,7 +14,7 @@ import pytest
 from consumer.domain.errors import LeaseHeldError
 from consumer.domain.event import Event, EventType
 from consumer.service.runtime.deadline import Deadline
-from consumer.service.runtime.dispatcher import Dispatcher
+from consumer.service.runtime.dispatcher import Dispatcher, no_danger
 from consumer.service.runtime.failures import Verdict, judge
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.work import Assignment, Task
@@ -29,14 +29,22 @@ Tasks = Sequence[Task[MemoryMessage]]
 class Bench:
     """A dispatcher under test: what ran, what finished, what failed."""
 
-    def __init__(self, run: Callable[[Tasks], None], workers: int, delay: float = 0.01) -> None:
+    def __init__(
+        self,
+        run: Callable[[Tasks], None],
+        workers: int,
+        delay: float = 0.01,
+        urgency: Callable[[str], datetime | None] = no_danger,
+    ) -> None:
         self.finished: list[int] = []
         self.failures: Counter[str] = Counter()
         self.assignment = Assignment(HOME)
         self._lock = threading.Lock()
         self._delay = delay
         self._sent = 0
-        self.dispatcher = Dispatcher[MemoryMessage](workers=workers, run=run, finished=self._note, failed=self._failed)
+        self.dispatcher = Dispatcher[MemoryMessage](
+            workers=workers, run=run, finished=self._note, failed=self._failed, urgency=urgency
+        )
 
     def send(
         self,
@@ -91,8 +99,14 @@ def start() -> Iterator[Start]:
             yield bench
             assert bench.dispatcher.stop(Deadline.after(5)), "a worker hangs"
 
-        def make(run: Callable[[Tasks], None], *, workers: int = 4, delay: float = 0.01) -> Bench:
-            return stack.enter_context(running(Bench(run, workers, delay)))
+        def make(
+            run: Callable[[Tasks], None],
+            *,
+            workers: int = 4,
+            delay: float = 0.01,
+            urgency: Callable[[str], datetime | None] = no_danger,
+        ) -> Bench:
+            return stack.enter_context(running(Bench(run, workers, delay, urgency)))
 
         yield make
 
@@ -126,6 +140,25 @@ def test_streams_run_at_the_same_time_up_to_the_number_of_workers(start: Start) 
     for stream in "abc":
         bench.send(stream)
     wait_until(lambda: len(bench.finished) == 3)
+
+
+def test_of_the_streams_that_wait_those_in_danger_come_first_the_nearest_loss_before_the_others(start: Start) -> None:
+    gate = threading.Event()
+    order: list[str] = []
+
+    def run(tasks: Tasks) -> None:
+        order.append(tasks[0].stream)
+        gate.wait(5)
+
+    dangers = {"d": NOON + timedelta(hours=2), "e": NOON + timedelta(hours=1)}
+    bench = start(run, workers=1, urgency=dangers.get)
+    bench.send("a")
+    wait_until(lambda: order == ["a"])
+    for stream in "bcdef":
+        bench.send(stream)
+    gate.set()
+    wait_until(lambda: len(bench.finished) == 6)
+    assert order == ["a", "e", "d", "b", "c", "f"]
 
 
 def test_no_more_than_the_workers_run(start: Start) -> None:

@@ -3,6 +3,8 @@ SELECT
     engine,
     partition_key,
     sorting_key,
+    engine_full,
+    serverTimezone() AS server_zone,
     (
         SELECT groupArray(array(name, type, default_kind))
         FROM

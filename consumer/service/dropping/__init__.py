@@ -1,0 +1,1 @@
+"""Dropping partitions from the hot tier once the cold tier is proved to hold their rows."""

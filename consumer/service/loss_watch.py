@@ -1,0 +1,65 @@
+"""Watching how near the sources' TTLs are to rows that were not offloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from consumer.domain.errors import IcehaulError
+from consumer.domain.stream import Stream
+from consumer.domain.window import BEGINNING
+from consumer.ports import Ledger, Metrics, Source
+from consumer.service.retention import look_ahead
+from consumer.service.threads import Signal
+
+_log = structlog.get_logger(__name__)
+
+
+class LossWatch:
+    """Looks every now and then at all streams: for the metric, and to know whose events come first."""
+
+    def __init__(self, *, streams: Mapping[str, Stream], source: Source, ledger: Ledger, metrics: Metrics) -> None:
+        self._streams = streams
+        self._source = source
+        self._ledger = ledger
+        self._metrics = metrics
+        self._dangers: Mapping[str, datetime] = {}
+
+    def urgency(self, stream: str) -> datetime | None:
+        """Return when a stream in danger may lose rows, as the last look found it; ``None`` for any other stream."""
+        return self._dangers.get(stream)
+
+    def look(self) -> None:
+        """Look once. A stream that can't be looked at counts as unknown, and stops no other.
+
+        Raises:
+            TransientError: if ledger or source can't be asked at all.
+        """
+        now, records = self._source.now(), self._ledger.read(list(self._streams))
+        dangers = {}
+        for name, stream in self._streams.items():
+            lowest = records[name].watermark if name in records else BEGINNING
+            try:
+                outlook = look_ahead(self._source, stream, self._source.describe(stream.source), lowest, now)
+            except IcehaulError as error:
+                _log.info("retention.unknown", stream=name, error=error.message)
+                self._metrics.time_to_loss(name, float("nan"))
+                continue
+            self._metrics.time_to_loss(name, outlook.seconds(stream.retention.margin))
+            if outlook.at is not None and outlook.within(stream.retention.margin):
+                dangers[name] = outlook.at
+                _log.warning("retention.danger", stream=name, at=outlook.at.isoformat(), clause=outlook.clause)
+        self._dangers = dangers
+
+    def run(self, stop: Signal, interval: timedelta) -> None:
+        """Look every ``interval`` until ``stop`` is set; whatever fails is logged, and offloading goes on."""
+        while not stop.is_set():
+            try:
+                self.look()
+            except IcehaulError as error:
+                _log.warning("retention.failed", error=error.message, remedy=error.remedy)
+            except Exception as error:  # noqa: BLE001 - offloading is what keeps rows from being lost: it goes on
+                _log.error("retention.failed", exc_info=error)
+            stop.wait(interval.total_seconds())

@@ -1,0 +1,2 @@
+-- Reserved for another change: nothing is done here.
+SELECT;
