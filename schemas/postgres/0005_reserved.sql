@@ -1,2 +1,0 @@
--- Reserved for another change: nothing is done here.
-SELECT;
