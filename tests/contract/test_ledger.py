@@ -88,8 +88,8 @@ def ledger(kind: str, request: pytest.FixtureRequest) -> Ledger:
     database: Database = request.getfixturevalue("database")
     with database.transaction() as connection:
         connection.execute(
-            b"TRUNCATE offload_partitions, offload_differences, offload_findings, offload_watermarks, offload_batches,"
-            b" offload_attempts, offload_files, offload_parked, offload_outbox"
+            b"TRUNCATE offload_drops, offload_partitions, offload_differences, offload_findings, offload_watermarks,"
+            b" offload_batches, offload_attempts, offload_files, offload_parked, offload_outbox"
         )
     return PostgresLedger(database, relay_claim=RELAY_CLAIM)
 
