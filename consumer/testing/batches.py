@@ -54,7 +54,19 @@ class MemoryBatches:
         return any(_overlaps(stored, batch) for stored in self._stored.values())
 
     def done(self, stream: str, within: Window) -> list[DonePart]:
-        """Return the windows and supplements that are done and overlap a stretch of time."""
+        """Return the windows that are done and overlap a stretch of time, and all supplements of these windows."""
+        parts = self._done(stream)
+        windows = [
+            part
+            for part in parts
+            if not part.supplement and part.window.lower < within.upper and within.lower < part.window.upper
+        ]
+        supplements = (part for part in parts if part.supplement)
+        return windows + [
+            part for part in supplements if any(window.window.contains(part.window.lower) for window in windows)
+        ]
+
+    def _done(self, stream: str) -> list[DonePart]:
         return [
             DonePart(
                 supplement=record.kind is BatchKind.SUPPLEMENT,
@@ -64,10 +76,7 @@ class MemoryBatches:
                 else Fingerprint.parse(rows=record.rows, hexadecimal=record.digest),
             )
             for record in (stored.record for stored in self._stored.values())
-            if record.stream == stream
-            and record.status in DONE
-            and record.window.lower < within.upper
-            and within.lower < record.window.upper
+            if record.stream == stream and record.status in DONE
         ]
 
     def lateness(self, stream: str) -> tuple[int, ...]:

@@ -186,6 +186,8 @@ class MemorySource:
     def sequence_bounds(self, stream: Stream, window: Window, every: int) -> Sequence[tuple[str, ...]]:
         """Return the sequence column's value at each ``every``-th row, as far as it can split the window."""
         sequences = [row.seq for row in self.rows(stream, window)]
+        if not sequences:
+            return []
         cuts = sorted({sequences[position] for position in range(every, len(sequences), every)} - {sequences[0]})
         return [(str(cut),) for cut in cuts]
 

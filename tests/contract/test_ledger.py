@@ -547,8 +547,10 @@ def test_a_supplement_to_a_window_without_rows_counts_for_it_also_when_the_windo
     ledger.advance(claim, batch(rows=0), trigger(), ())
     publish(publication(claim, supplement(EMPTY)))
     ledger.advance(claim, batch(Window(lower=T0, upper=T0 + DAY), rows=0), trigger(), ())
-    recorded = ledger.windows(STREAM, Window(lower=BEGINNING, upper=T0 + DAY))
-    assert sum((one.cold for one in recorded), EMPTY) == TWO_FILES
+    for stretch in (Window(lower=BEGINNING, upper=T0 + DAY), Window(lower=T0 + DAY / 2, upper=T0 + DAY)):
+        recorded = ledger.windows(STREAM, stretch)
+        assert sum((one.cold for one in recorded), EMPTY) == TWO_FILES
+    publish(publication(claim, supplement(TWO_FILES, Window(lower=BEGINNING, upper=T0 + DAY))))
 
 
 def test_a_supplement_that_was_computed_from_another_content_is_refused(

@@ -4,11 +4,20 @@ FROM offload_partitions
 WHERE stream = %(stream)s
 
 -- name: done
--- What is done of a stretch of time: windows, and the supplements of windows.
+-- What is done of a stretch of time: the windows that overlap it, and all supplements of these windows. A supplement may
+-- end before its window does, which has grown since if it was empty.
+WITH windows AS (
+    SELECT kind, lower, upper, rows, digest
+    FROM offload_batches
+    WHERE stream = %(stream)s AND status IN ('published', 'empty') AND kind = 'window'
+      AND lower < %(upper)s AND upper > %(lower)s
+)
+SELECT kind, lower, upper, rows, digest FROM windows
+UNION ALL
 SELECT kind, lower, upper, rows, digest
 FROM offload_batches
-WHERE stream = %(stream)s AND status IN ('published', 'empty') AND kind IN ('window', 'supplement')
-  AND lower < %(upper)s AND upper > %(lower)s
+WHERE stream = %(stream)s AND status = 'published' AND kind = 'supplement'
+  AND lower >= (SELECT min(lower) FROM windows) AND lower < (SELECT max(upper) FROM windows)
 
 -- name: differences
 SELECT lower, rows, digest
