@@ -19,6 +19,7 @@ from consumer.embedded.jars import CLICKHOUSE_JDBC, fetch
 from consumer.embedded.stack import EmbeddedStack
 from tests.bench import report
 from tests.bench.chart import write_chart
+from tests.bench.failpoints import failpoint_cost
 from tests.bench.icehaul_path import running_icehaul
 from tests.bench.measure import measure
 from tests.bench.paths import (
@@ -67,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     details = {"machine": describe_machine(), "paths": {name: asdict(one) for name, one in found.paths.items()}}
     if found.latencies is not None:
         details["latencies"] = asdict(found.latencies)
+        cost = failpoint_cost()
+        details["failpoints"] = asdict(cost)
+        share = cost.share_of(report.percentile(found.latencies.small, 50))
+        console.print(
+            f"failpoints, none armed: {cost.effects} effects of a batch at {cost.microseconds:.1f} µs each,"
+            f" {share:.3f} % of a small tick"
+        )
     details["absent"] = found.absent
     (options.out / "details.json").write_text(json.dumps(details, indent=2) + "\n", encoding="utf-8")
     speeds = {name: one.rows_per_second for name, one in found.paths.items()}
