@@ -40,6 +40,7 @@ from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import VARIABLE, Failpoints
 from consumer.service.dropping.drops import HotDrops
 from consumer.service.dropping.review import Review
+from consumer.service.follow import Follower
 from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
@@ -216,6 +217,11 @@ class Application:
     def statuses(self) -> Statuses:
         """Reads where streams stand."""
         return Statuses(source=self.source, ledger=self.ledger)
+
+    @cached_property
+    def follower(self) -> Follower:
+        """Follows ticks to their commits."""
+        return Follower(streams=self.streams, source=self.source, ledger=self.ledger)
 
     @cached_property
     def previewer(self) -> Previewer:

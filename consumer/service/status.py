@@ -79,7 +79,7 @@ class Statuses:
             batches=latest,
             parked=len(self._ledger.parked(stream.name)) if record is not None else 0,
             outlook=self._outlook(stream, record, now),
-            activity=_activity(record, latest, now),
+            activity=find_activity(record, latest, now),
             findings=[each for each in self._ledger.findings(stream.name) if not each.accepted],
             lateness=self._ledger.lateness(stream.name),
         )
@@ -92,7 +92,7 @@ class Statuses:
             return None  # what is wrong with the source is for `plan` and `doctor` to say
 
 
-def _activity(record: StreamRecord | None, latest: Sequence[BatchRecord], now: datetime) -> Activity | None:
+def find_activity(record: StreamRecord | None, latest: Sequence[BatchRecord], now: datetime) -> Activity | None:
     """Tell what the lease and the newest batch say; the servers' clocks are taken to agree."""
     if record is None or record.owner is None:
         return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from consumer.domain.duration import parse_duration
 from consumer.domain.errors import ConfigurationError
 from consumer.domain.window import BEGINNING, END_OF_TIME
 
@@ -29,3 +30,16 @@ def parse_instant(option: str, text: str) -> datetime | None:
             remedy="write it in ISO 8601, such as 2024-01-31T12:00:00Z (without an offset it is UTC), or: now",
         )
     return instant
+
+
+def parse_span(option: str, text: str) -> timedelta:
+    """Read a span of time with its unit, such as ``10m``.
+
+    Raises:
+        ConfigurationError: naming the option, if it is none.
+    """
+    try:
+        span: timedelta = parse_duration(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{option}: {text!r}: {error}", remedy="write it as in: 90s, 10m, 1h30m") from None
+    return span

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
@@ -14,16 +14,13 @@ import typer
 
 from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError
-from consumer.domain.event_factory import tick as tick_event
 from consumer.domain.phrasing import counted
 from consumer.emitter.emitter import Emitter
 from consumer.entrypoints.cli import output as results
-from consumer.entrypoints.cli.arguments import parse_instant
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format
-from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.ticks import send_ticks
 from consumer.settings.load import load
-from consumer.settings.model import Configuration
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -31,6 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 def emit(
+    *,
     once: Annotated[bool, typer.Option("--once", help="Send what is due now, and end.")] = False,
     tick: Annotated[
         str | None,
@@ -39,6 +37,15 @@ def emit(
             help="Send one tick to each --stream (all streams without one), and end; it asks for everything before"
             " this instant: now, or a time in ISO 8601 (UTC without an offset).",
             metavar="now|TIME",
+        ),
+    ] = None,
+    follow: Annotated[
+        str | None,
+        typer.Option(
+            "--follow",
+            help="Then wait until what the ticks ask for is committed, but no longer than this, such as 10m; as JSON,"
+            " each stream's end is one line.",
+            metavar="SPAN",
         ),
     ] = None,
     streams: Annotated[
@@ -53,13 +60,16 @@ def emit(
     """Watch the source tables and the clock, and send events until SIGTERM or SIGINT.
 
     Of several emitters one is active, and the others stand by. With --once, exit code 1 if a source table could
-    not be looked at, and 3 if another emitter is active. With --tick no lease is needed.
+    not be looked at, and 3 if another emitter is active. With --tick no lease is needed. With --follow, exit code 1
+    if a stream is halted or late.
     """
     if tick is not None:
         if once:
             raise ConfigurationError("--once and --tick are given", remedy="give one of the two")
-        _send_ticks(tick, streams or (), load(config), output)
+        send_ticks(tick, streams or (), load(config), output, follow=follow)
         return
+    if follow is not None:
+        raise ConfigurationError("--follow is given without --tick", remedy="add: --tick now")
     if streams:
         raise ConfigurationError("--stream is given without --tick", remedy="add: --tick now")
     with Application(load(config)) as application:
@@ -78,23 +88,6 @@ def emit(
     )
     if done.failed:
         raise typer.Exit(ExitCode.FINDING)
-
-
-def _send_ticks(when: str, names: Sequence[str], configuration: Configuration, output: Format) -> None:
-    """Send a tick to each of the streams through the emitter's own sink."""
-    asked = parse_instant("--tick", when)
-    with Application(configuration) as application:
-        application.observe("emitter")
-        chosen = [find_stream(application, name) for name in dict.fromkeys(names or application.streams)]
-        # The source server's clock is the only one that windows follow.
-        boundary = application.source.now() if asked is None else asked
-        events = [tick_event(stream=stream.name, boundary=boundary) for stream in chosen]
-        application.event_sink.send(events)
-    results.emit(
-        output,
-        text="\n".join(f"sent tick {event.id} to stream {event.stream}" for event in events) or "no stream configured",
-        data={"cutoff": boundary, "events": [{"id": event.id, "stream": event.stream} for event in events]},
-    )
 
 
 def _run(emitter: Emitter) -> None:

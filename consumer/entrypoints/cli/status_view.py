@@ -173,7 +173,7 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "findings": [_finding_data(each) for each in one.findings],
         "late_rows": dict(zip(lateness_names(), one.lateness, strict=True)),
         "now": _activity_data(one.activity) if one.activity is not None else None,
-        "batches": [_batch_data(batch) for batch in one.batches],
+        "batches": [batch_data(batch) for batch in one.batches],
     }
 
 
@@ -210,7 +210,8 @@ def _finding_data(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _batch_data(batch: BatchRecord) -> dict[str, Any]:
+def batch_data(batch: BatchRecord) -> dict[str, Any]:
+    """Return a batch as plain data."""
     return {
         "batch_id": batch.batch_id,
         "kind": batch.kind,
