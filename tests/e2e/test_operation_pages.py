@@ -62,7 +62,7 @@ def get(consumer: Running, path: str) -> str:
 
 def test_both_pages_work_as_written(platform: Platform, tmp_path: Path) -> None:
     (start,) = commands("run-several-consumers.md")
-    send, look = commands("schedule.md")
+    send, follow, look = commands("schedule.md")
     assert (send, look) == (["emit", "--once"], ["plan", "quickstart_trades"])
 
     assert "50" in output_of(look)
@@ -77,6 +77,7 @@ def test_both_pages_work_as_written(platform: Platform, tmp_path: Path) -> None:
             get(consumer, "/livez")
             wait_until(lambda consumer=consumer: get(consumer, "/readyz"), what="ready")  # type: ignore[misc]
         wait_until(lambda: published() == STREAMS.keys(), seconds=120, what="a batch of each stream")
+        assert output_of(follow).count("no new rows; watermark") == len(STREAMS)
         assert (one.terminate(), two.terminate()) == (0, 0)
 
     assert output_of(["verify"]).count("equal") == len(STREAMS)
