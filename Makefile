@@ -78,6 +78,20 @@ unit: $(VENV)/.dev ## Run the unit tests only (seconds, no servers)
 compat: $(VENV)/.dev $(COMPAT_ENGINES:%=.venvs/chdb-%/.installed) ## Run icehaul's SQL on ClickHouse 24.5, 24.8, 25.8 and 26.9 (downloads the older ones)
 	@ICEHAUL_COMPAT_ALL=1 $(BIN)/python -m pytest tests/compat $(PYTEST_ARGS)
 
+# Prefect wants older releases of libraries that icehaul uses, too: apart from each other, neither holds the other back.
+.venvs/prefect/.installed: requirements/prefect.txt | $(BIN)/python
+	@echo "==> installing Prefect into .venvs/prefect (about 260 MB, once)"
+	@$(BIN)/python -m venv --clear .venvs/prefect
+	@.venvs/prefect/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.PHONY: prefect
+prefect: .venvs/prefect/.installed ## Install Prefect into an environment of its own; its tests are a part of make test then
+
+.PHONY: prefect-test
+prefect-test: $(VENV)/.dev .venvs/prefect/.installed ## Run the flow for Prefect on a real Prefect server
+	@$(BIN)/python -m pytest tests/e2e/test_prefect.py $(PYTEST_ARGS)
+
 # An interpreter on the path, or of pyenv; versions without one are named and left out.
 find_python = $(shell for p in python$(1) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1); do \
 	if $$p -c 'import venv, ensurepip' 2>/dev/null; then echo $$p; break; fi; done)
@@ -159,6 +173,8 @@ lock: $(BIN)/python ## Lock the requirements with hashes, without index addresse
 		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 			requirements/compat-$$engine.in -o requirements/compat-$$engine.txt; \
 	done
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		requirements/prefect.in -o requirements/prefect.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environments, caches and everything under var
