@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import takewhile
 
 from consumer.domain.batch import BatchStatus
 from consumer.domain.due import find_due
@@ -43,13 +44,13 @@ class Expectation:
     Attributes:
         asked: their cutoff.
         due: the watermark that each stream is due to reach, and which bound decided it.
-        before: each stream's watermark before the sending, ``BEGINNING`` where nothing was read.
+        before: each stream's record before the sending.
         now: the source server's time before the sending.
     """
 
     asked: datetime
     due: Mapping[str, Cutoff]
-    before: Mapping[str, datetime]
+    before: Mapping[str, StreamRecord]
     now: datetime
 
 
@@ -98,7 +99,7 @@ class Follower:
         return Expectation(
             asked=asked,
             due=find_due(names, self._streams, asked=asked, now=now, watermarks=watermarks),
-            before={name: watermarks.get(name, BEGINNING) for name in names},
+            before={name: records.get(name) or StreamRecord.unseen(name, now) for name in names},
             now=now,
         )
 
@@ -147,14 +148,16 @@ class Follower:
         )
 
     def _published(self, name: str, expectation: Expectation) -> Sequence[BatchRecord]:
-        latest, before = self._ledger.batches(name, _MOST_BATCHES), expectation.before[name]
-        return [one for one in latest if one.status is BatchStatus.PUBLISHED and one.window.lower >= before][::-1]
+        """Return what was published since the sending, oldest first: windows, and supplements of earlier ones."""
+        known = expectation.before[name].last_batch_id
+        new = takewhile(lambda one: one.batch_id != known, self._ledger.batches(name, _MOST_BATCHES))
+        return [one for one in new if one.status is BatchStatus.PUBLISHED][::-1]
 
     def _late(
         self, pending: Sequence[str], expectation: Expectation, within: timedelta, now: datetime
     ) -> Iterator[Followed]:
         for name in pending:
-            watermark = expectation.before[name]
+            watermark = expectation.before[name].watermark
             batches: Sequence[BatchRecord] = ()
             try:
                 record = self._ledger.read([name]).get(name)
@@ -164,15 +167,15 @@ class Follower:
             except TransientError as error:
                 why, remedy = error.message, error.remedy
             due = expectation.due[name]
-            shown = "nothing was read" if watermark == BEGINNING else f"it was read up to {instant_text(watermark)}"
+            shown = "nothing has been read" if watermark == BEGINNING else f"it is read up to {instant_text(watermark)}"
             yield Followed(
                 stream=name,
                 outcome=Outcome.LATE,
                 due=due,
                 watermark=watermark,
                 batches=batches,
-                reason=f"stream {name} is late: {instant_text(due.instant)} was due {format_duration(within)} after its"
-                f" tick, {shown}: {why}",
+                reason=f"stream {name} is late: {format_duration(within)} after its tick {shown},"
+                f" and {instant_text(due.instant)} was due: {why}",
                 remedy=remedy,
             )
 

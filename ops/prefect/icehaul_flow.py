@@ -225,15 +225,15 @@ def _report(asked: datetime, ends: Sequence[End]) -> str:
     lines = [
         f"Ticks of {asked.isoformat()}",
         "",
-        "| stream | end | watermark | batch | rows | bytes | snapshot | attempts | trace |",
-        "|---|---|---|---|---:|---:|---|---:|---|",
+        "| stream | end | watermark | batch | of | rows | bytes | snapshot | attempts | trace |",
+        "|---|---|---|---|---|---:|---:|---|---:|---|",
     ]
     for end in ends:
         head = f"| {end['stream']} | {end['outcome']} | {end['watermark'] or 'never read'} |"
         lines += [
-            f"{head} {batch['lower']} to {batch['upper']} | {batch['rows']:,} | {batch['bytes']:,} |"
+            f"{head} {batch['kind']} | {batch['lower']} to {batch['upper']} | {batch['rows']:,} | {batch['bytes']:,} |"
             f" {batch['snapshot_id']} | {batch['attempts']} | {batch['trace_id'] or ''} |"
             for batch in end["batches"]
-        ] or [f"{head} none | | | | | |"]
+        ] or [f"{head} none | | | | | | |"]
     lines += ["", *(f"- {_why(end)}" for end in ends if end["reason"])]
     return "\n".join(lines)

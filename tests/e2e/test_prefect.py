@@ -166,7 +166,9 @@ def test_a_run_follows_its_stream_to_the_commit_and_shows_the_batch(server: Pref
     found = view.verifier.verify(view.streams["quickstart_trades"])
     assert (found.equal, found.cold.rows) == (True, 50)
     assert server.task_runs(run.id) == {"send ticks": "Completed", "follow quickstart_trades": "Completed"}
-    assert f"| 50 | {batch.bytes:,} | {batch.snapshot_id} | 1 | {batch.trace_id} |" in server.artifact(run.id)
+    window = f"{batch.window.lower.isoformat()} to {batch.window.upper.isoformat()}"
+    line = f"| window | {window} | 50 | {batch.bytes:,} | {batch.snapshot_id} | 1 | {batch.trace_id} |"
+    assert line in server.artifact(run.id)
 
 
 @pytest.mark.usefixtures("deployed", "_consumer")
@@ -221,7 +223,7 @@ def test_what_no_consumer_takes_up_is_late_after_the_deadline_and_somebody_is_to
     run = server.run(parameters, **topic)
     assert (run.type, run.name) == ("FAILED", "Late")
     assert "1 of 1 streams: stream unattended is late: " in run.message
-    assert "was due 3s after its tick" in run.message
+    assert "3s after its tick nothing has been read" in run.message
     assert "Remedy: see that a consumer runs (`icehaul run`)" in run.message
     assert server.task_runs(run.id)["follow unattended"] == "Late"
     wait_until(lambda: any("is Late" in one["subject"] for one in notified), seconds=120, what="a notification")

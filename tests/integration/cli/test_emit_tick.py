@@ -98,7 +98,7 @@ def test_a_stream_that_nobody_works_on_is_late_after_its_tick_was_sent(
     assert told["events"] == [{"id": tick(stream=stream, boundary=day("2024-01-02")).id, "stream": stream}]
     assert (end["stream"], end["outcome"], end["watermark"], end["batches"]) == (stream, "late", None, [])
     assert (end["due"], end["due_reason"]) == ("2024-01-02T00:00:00+00:00", "event")
-    assert "was due 1s after its tick" in end["reason"]
+    assert "1s after its tick nothing has been read, and 2024-01-02 00:00:00 was due" in end["reason"]
     assert "`icehaul run`" in end["remedy"]
     assert len(sent(platform)) == 1
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
 
+from consumer.domain.batch import BatchKind
 from consumer.domain.errors import EngineFailedError, LedgerUnavailableError
 from consumer.ports import StreamRecord
 from consumer.service.follow import Expectation, Followed, Follower, Outcome
@@ -95,6 +97,23 @@ def test_rows_of_before_the_tick_are_not_counted_again(world: World, clock: Cloc
     assert sum(batch.rows for batch in followed(follower, "trades")["trades"].batches) == 3
 
 
+def test_late_rows_that_were_published_meanwhile_are_shown_besides(
+    world: World, clock: Clock, follower: Follower
+) -> None:
+    early = SETTLED - timedelta(days=2)
+    world.insert(*rows(4, days_ago=4))
+    world.offload().handle(event(cutoff=early), NEVER)
+    world.insert(*rows(3), *(replace(row, seq=row.seq + 100) for row in rows(2, days_ago=4)))
+
+    def handle() -> None:
+        world.now[0] += timedelta(seconds=1)
+        world.offload().handle(event(cutoff=SETTLED), NEVER)
+
+    clock.happenings = [handle]
+    found = followed(follower, "trades")["trades"].batches
+    assert {(batch.kind, batch.rows) for batch in found} == {(BatchKind.WINDOW, 3), (BatchKind.SUPPLEMENT, 2)}
+
+
 def test_a_dependant_is_followed_until_its_upstreams_commit_has_woken_it(
     world: World, clock: Clock, follower: Follower
 ) -> None:
@@ -143,7 +162,7 @@ def test_without_a_consumer_a_stream_is_late_when_the_time_is_over(clock: Clock,
     one = late(follower)
     assert clock.seconds == WITHIN.total_seconds()
     assert one.reason == (
-        "stream trades is late: 2026-01-09 12:00:00 was due 10m after its tick, nothing was read:"
+        "stream trades is late: 10m after its tick nothing has been read, and 2026-01-09 12:00:00 was due:"
         " no consumer has ever seen this stream"
     )
     assert "icehaul run" in str(one.remedy)
@@ -151,7 +170,9 @@ def test_without_a_consumer_a_stream_is_late_when_the_time_is_over(clock: Clock,
 
 def test_an_idle_consumer_is_told_from_one_that_writes(world: World, follower: Follower) -> None:
     world.offload().handle(event(cutoff=SETTLED - timedelta(hours=1)), NEVER)
-    assert "it was read up to 2026-01-09 11:00:00: no consumer is working on it" in str(late(follower).reason)
+    assert "it is read up to 2026-01-09 11:00:00, and 2026-01-09 12:00:00 was due: no consumer is" in str(
+        late(follower).reason
+    )
     claim = world.ledger.claim("trades", "machine:17", timedelta(hours=1))
     assert "machine:17 is planning" in str(late(follower).reason)
     world.insert(*rows(3, days_ago=1.02))
