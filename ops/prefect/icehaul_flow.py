@@ -56,9 +56,9 @@ class Ticks:
     def __init__(self, arguments: Sequence[str], *, patience: timedelta) -> None:
         self.ends: dict[str, End] = {}
         self._sent: Mapping[str, Any] | None = None
-        self._over = False
+        self._said: str | None = None
         self._news = threading.Condition()
-        self._messages = tempfile.TemporaryFile(mode="w+", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+        self._messages = tempfile.TemporaryFile(mode="w+", encoding="utf-8")  # noqa: SIM115 - closed by the reader
         try:
             self._process = subprocess.Popen(
                 ["icehaul", "emit", *arguments, "--output", "json"],
@@ -74,6 +74,7 @@ class Ticks:
         self._patience = patience
         self._impatient = False
         self._guard = threading.Timer(patience.total_seconds(), self._give_up)
+        self._guard.daemon = True
         self._guard.start()
         self._reader = threading.Thread(target=self._read, name="icehaul-emit", daemon=True)
         self._reader.start()
@@ -90,7 +91,6 @@ class Ticks:
         self._reader.join(timeout=10)
         self._process.kill()
         self._process.wait()
-        self._messages.close()
 
     def sent(self) -> Mapping[str, Any]:
         """Wait until the ticks are sent, and return their cutoff and events.
@@ -99,7 +99,7 @@ class Ticks:
             OffloadError: if they were not, with the command's own words.
         """
         with self._news:
-            self._news.wait_for(lambda: self._sent is not None or self._over)
+            self._news.wait_for(lambda: self._sent is not None or self._said is not None)
         if self._sent is None:
             raise OffloadError(self._complaint())
         return self._sent
@@ -111,7 +111,7 @@ class Ticks:
             OffloadError: if the command ended without telling, with its own words.
         """
         with self._news:
-            self._news.wait_for(lambda: stream in self.ends or self._over)
+            self._news.wait_for(lambda: stream in self.ends or self._said is not None)
         if stream not in self.ends:
             raise OffloadError(self._complaint())
         return self.ends[stream]
@@ -132,16 +132,16 @@ class Ticks:
                     self._news.notify_all()
             self._process.wait()
         finally:
-            with self._news:
-                self._over = True
+            with self._messages, self._news:
+                self._messages.seek(0)
+                self._said = self._messages.read().strip()
                 self._news.notify_all()
 
     def _complaint(self) -> str:
         """Return the error and remedy that the command ended with, or else the end of what it said."""
         if self._impatient:
             return f"`icehaul emit` had not ended after {self._patience}. Remedy: look at the servers that it uses"
-        self._messages.seek(0)
-        text = self._messages.read().strip()
+        text = self._said or ""
         told = _EXPLAINED.search(text)
         said = f"{told['error']}. Remedy: {told['remedy']}" if told else text[-2_000:]
         return f"`icehaul emit` ended with code {self._process.returncode}: {said or 'it said nothing'}"

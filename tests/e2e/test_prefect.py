@@ -234,3 +234,32 @@ def test_where_icehaul_cannot_work_the_run_fails_with_its_words(server: PrefectS
     run = server.run({"streams": ["nobody"]})
     assert (run.type, run.name) == ("FAILED", "Failed")
     assert "there is no stream 'nobody' in the configuration. Remedy: name one of: quickstart_trades" in run.message
+
+
+SLOW = """
+from datetime import timedelta
+from pathlib import Path
+from icehaul_flow import OffloadError, Ticks
+
+def alive():
+    return Path(f"/proc/{ticks._process.pid}").exists()
+
+with Ticks([], patience=timedelta(hours=1)) as ticks:
+    assert ticks.sent() == {"events": []} and alive()
+assert not alive(), "the command outlives the flow"
+with Ticks([], patience=timedelta(seconds=1)) as ticks:
+    try:
+        ticks.end("trades")
+    except OffloadError as error:
+        print(error)
+"""
+
+
+def test_the_command_ends_with_the_flow_and_does_not_hang_it_for_ever(tmp_path: Path) -> None:
+    command = tmp_path / "icehaul"
+    command.write_text("#!/bin/sh\necho '{\"events\": []}'\nexec sleep 300\n", encoding="utf-8")
+    command.chmod(0o755)
+    quiet = PrefectServer(tmp_path)
+    quiet.environment["PATH"] = quiet.environment["PATH"].replace(":", f":{tmp_path}:", 1)
+    said = quiet.command(f"python -c '{SLOW}'", folder=FOLDER)
+    assert said.startswith("`icehaul emit` had not ended after 0:00:01. Remedy: ")
