@@ -38,6 +38,7 @@ from consumer.domain.errors import EngineFailedError
 from consumer.domain.stream import Stream
 from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import VARIABLE, Failpoints
+from consumer.service.cut import Cuts
 from consumer.service.dropping.drops import HotDrops
 from consumer.service.dropping.review import Review
 from consumer.service.follow import Follower
@@ -232,6 +233,11 @@ class Application:
     def verifier(self) -> Verifier:
         """Compares both tiers."""
         return Verifier(source=self.source, ledger=self.ledger, catalog=self.catalog, dropped=self.drop_log.dropped)
+
+    @cached_property
+    def cuts(self) -> Cuts:
+        """Finds and tags consistent cuts."""
+        return Cuts(self.catalog)
 
     @cached_property
     def takeovers(self) -> Takeovers:

@@ -11,20 +11,25 @@ from pyiceberg.table.snapshots import Snapshot
 
 from consumer.adapters.iceberg.file_checks import check_footer
 from consumer.adapters.iceberg.footers import Footers
+from consumer.adapters.iceberg.history import read_history
 from consumer.adapters.iceberg.live_files import live_files
+from consumer.adapters.iceberg.moment import Moments
 from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.store import StoreFileIO, store_errors, table_errors
 from consumer.adapters.iceberg.tables import check_table, new_metadata
+from consumer.adapters.iceberg.tagging import Tagger
 from consumer.adapters.iceberg.target import Base, Bases
 from consumer.adapters.postgres.database import Database
 from consumer.domain.batch import WrittenFile
+from consumer.domain.cut import History
 from consumer.domain.errors import LedgerUnavailableError, TargetMissingError, UnknownCommitError
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Publication, TargetTable
+from consumer.service.cut import Progress
 from consumer.settings.connections import CatalogSettings, StoreSettings
 
 
@@ -54,6 +59,8 @@ class IcebergCatalog:
             store=store,
             failpoints=self._failpoints,
         )
+        self.moments = Moments(self._rows, self._bases)
+        self._tagger = Tagger(database=database, rows=self._rows, bases=self._bases, io=self._io, store=store)
 
     def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
         """Load or create the target and compare it with the stream; see :meth:`consumer.ports.Catalog.ensure`."""
@@ -98,6 +105,25 @@ class IcebergCatalog:
             raise TargetMissingError(f"the table {table} does not exist", remedy="correct the name of the table")
         with table_errors(self._store, table, f"reading the manifests of {table}"):
             return list(live_files(base.table(self._io), window))
+
+    def progress(self, streams: Sequence[Stream]) -> Mapping[str, Progress]:
+        """Return what ledger and catalog say at one moment; see :meth:`consumer.service.cut.CutTables.progress`."""
+        return {
+            name: Progress(
+                record=standing.record,
+                evidence=None if standing.base is None else self._publisher.evidence(standing.base),
+                history=History() if standing.base is None else read_history(standing.base.metadata),
+            )
+            for name, standing in self.moments.read(streams).items()
+        }
+
+    def tag(self, name: str, snapshots: Mapping[TableName, int]) -> None:
+        """Give one tag to a snapshot of each table; see :meth:`Tagger.tag`."""
+        self._tagger.tag(name, snapshots)
+
+    def untag(self, name: str, tables: Sequence[TableName]) -> Sequence[TableName]:
+        """Remove a tag, and return the tables that had it; see :meth:`Tagger.untag`."""
+        return self._tagger.untag(name, tables)
 
     def snapshots(self, table: TableName) -> int:
         """Return how many snapshots the table's metadata lists; 0 where there is no table."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.snapshots import ancestors_of
+from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
 from consumer.domain.batch import BatchKind, Evidence
 from consumer.domain.errors import DivergenceError
@@ -22,6 +22,9 @@ from consumer.ports import Publication
 
 PREFIX = "icehaul."
 _BATCH_ID = f"{PREFIX}batch-id"
+_KIND = f"{PREFIX}kind"
+_WINDOW_LOWER = f"{PREFIX}window-lower"
+_WINDOW_UPPER = f"{PREFIX}window-upper"
 _LAST_UPPER = f"{PREFIX}last-upper"
 _LAST_GENERATION = f"{PREFIX}last-generation"
 _LAST_LOWER = f"{PREFIX}last-lower"
@@ -128,6 +131,22 @@ def read_ancestry(metadata: TableMetadata) -> Ancestry:
     # Java leaves the id of an expired parent behind, PyIceberg clears it: then the sequence number tells.
     whole = oldest is None or (oldest.parent_snapshot_id is None and (oldest.sequence_number or 0) <= 1)
     return Ancestry(evidence=evidence, batch_ids=frozenset(batch_ids), whole=whole)
+
+
+def said_by(snapshot: Snapshot) -> tuple[Window | None, datetime | None]:
+    """Return the window whose rows a snapshot says to have added, and the upper bound that it proves; if it does.
+
+    Raises:
+        DivergenceError: if that can't be read.
+    """
+    summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
+    try:
+        proved = _instant(summary[_LAST_UPPER]) if _LAST_UPPER in summary else None
+        if summary.get(_KIND) != BatchKind.WINDOW:
+            return None, proved
+        return Window(lower=_instant(summary[_WINDOW_LOWER]), upper=_instant(summary[_WINDOW_UPPER])), proved
+    except (KeyError, ValueError) as error:
+        raise _unreadable(f"the summary of snapshot {snapshot.snapshot_id}", error) from error
 
 
 def read_properties(metadata: TableMetadata) -> Repeated | None:

@@ -6,11 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from pyiceberg.io import FileIO
-from pyiceberg.serializers import ToOutputFile
-from pyiceberg.table import TableProperties
-from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.utils.properties import property_as_bool
 
 from consumer.adapters.iceberg.data_files import describe
 from consumer.adapters.iceberg.evidence import (
@@ -22,6 +18,7 @@ from consumer.adapters.iceberg.evidence import (
 )
 from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.live_files import live_files
+from consumer.adapters.iceberg.metadata_files import retired, write_next
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.staging import StagedCommit
 from consumer.adapters.iceberg.store import AttemptFiles, table_errors
@@ -80,10 +77,10 @@ class Publisher:
             raise
         self._commit(base, staged, snapshot_id, publication, attempt)
         self._bases.keep(staged)
-        retired = _retired(base.metadata, staged.metadata)
-        if retired:
+        retired_files = retired(base.metadata, staged.metadata)
+        if retired_files:
             with self._failpoints.around("publish.retire"):
-                self._remove(retired)
+                self._remove(retired_files)
         return snapshot_id
 
     def evidence(self, base: Base) -> Evidence | None:
@@ -125,13 +122,7 @@ class Publisher:
                 **properties_of(publication, snapshot_id),
             }
         )
-        metadata = commit.result()
-        location = load_location_provider(metadata.location, metadata.properties).new_table_metadata_file_location(
-            _version(base.location) + 1
-        )
-        # The name is new for certain, so there is no need to ask the store whether it exists.
-        ToOutputFile.table_metadata(metadata, attempt.new_output(location), overwrite=True)
-        return Base(name=base.name, location=location, metadata=metadata), snapshot_id
+        return write_next(base, commit.result(), attempt), snapshot_id
 
     def _commit(
         self, base: Base, staged: Base, snapshot_id: int, publication: Publication, attempt: AttemptFiles
@@ -196,21 +187,3 @@ def replaced(stream: str, target: object, base: Base | None) -> DivergenceError:
 
 def _absent(metadata: TableMetadata, defaults: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in defaults.items() if key not in metadata.properties}
-
-
-def _version(location: str) -> int:
-    """Return the number at the start of a metadata file's name; 0 where it has none."""
-    number = location.rsplit("/", 1)[-1].partition("-")[0]
-    return int(number) if number.isdigit() else 0
-
-
-def _retired(base: TableMetadata, new: TableMetadata) -> set[str]:
-    """Return the metadata files that the new metadata no longer keeps in its log."""
-    if not property_as_bool(
-        new.properties,
-        TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED,
-        TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED_DEFAULT,
-    ):
-        return set()
-    kept = {entry.metadata_file for entry in new.metadata_log}
-    return {entry.metadata_file for entry in base.metadata_log} - kept

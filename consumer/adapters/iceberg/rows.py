@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from consumer.adapters.postgres.database import Database
+from consumer.adapters.postgres.rows import stream_record
 from consumer.domain.errors import BaseMovedError, TargetMismatchError
-from consumer.domain.stream import TableName
+from consumer.domain.stream import Stream, TableName
+from consumer.ports import StreamRecord
 
 _TABLE_TYPE = "TABLE"
 
@@ -38,6 +41,23 @@ class CatalogRows:
             )
         location = row["metadata_location"]
         return None if location is None else str(location)
+
+    def together(self, streams: Sequence[Stream]) -> Mapping[str, tuple[StreamRecord | None, str | None]]:
+        """Return every stream's record and its target's metadata location, all as they stood at one moment."""
+        with self._database.transaction(repeatable=True) as connection:
+            rows = connection.execute(
+                _sql("together"),
+                {
+                    "catalog": self._catalog,
+                    "streams": [stream.name for stream in streams],
+                    "namespaces": [stream.target.database for stream in streams],
+                    "tables": [stream.target.table for stream in streams],
+                },
+            ).fetchall()
+        return {
+            row["asked"]: (None if row["stream"] is None else stream_record(row), row["metadata_location"])
+            for row in rows
+        }
 
     def create(self, table: TableName, location: str) -> bool:
         """Add a table, with its namespace, unless somebody else was faster; tell whether we were."""

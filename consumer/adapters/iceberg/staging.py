@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import RemoveSnapshotsUpdate, update_table_metadata
+from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.update import (
+    RemoveSnapshotRefUpdate,
+    RemoveSnapshotsUpdate,
+    SetSnapshotRefUpdate,
+    update_table_metadata,
+)
 
 from consumer.adapters.iceberg.expiry import expired_snapshots
 
@@ -38,6 +44,20 @@ class StagedCommit(Transaction):
         expired = expired_snapshots(self._table.metadata, retain)
         if expired:
             self._stage((RemoveSnapshotsUpdate(snapshot_ids=expired),))
+
+    def tag(self, name: str, snapshot_id: int) -> None:
+        """Give a snapshot a tag, which keeps it from being expired."""
+        self._stage(
+            (
+                SetSnapshotRefUpdate(  # type: ignore[call-arg]  # its optional fields have defaults
+                    ref_name=name, type=SnapshotRefType.TAG, snapshot_id=snapshot_id
+                ),
+            )
+        )
+
+    def untag(self, name: str) -> None:
+        """Remove a tag."""
+        self._stage((RemoveSnapshotRefUpdate(ref_name=name),))
 
     def result(self) -> TableMetadata:
         """Return the new table metadata, with the base in its log."""

@@ -56,8 +56,15 @@ class Bases:
             AccessDeniedError, StoreUnavailableError, LedgerUnavailableError: if it can't be read.
         """
         location = self._rows.location(name)
-        if location is None:
-            return None
+        return None if location is None else self.at(name, location)
+
+    def at(self, name: TableName, location: str) -> Base:
+        """Return a table as one metadata file describes it.
+
+        Raises:
+            DivergenceError: if the store does not hold the file.
+            AccessDeniedError, StoreUnavailableError: if it can't be read.
+        """
         with self._lock:
             known = self._known.get(name)
         if known is not None and known.location == location:

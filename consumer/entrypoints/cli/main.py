@@ -12,6 +12,7 @@ from consumer import __version__
 from consumer.domain.errors import IcehaulError, Reaction
 from consumer.entrypoints.cli import (
     config,
+    cut,
     doctor,
     drop_hot,
     emit,
@@ -58,6 +59,7 @@ app.command("status")(inspect.status)
 app.command("plan")(inspect.plan)
 app.command("verify")(inspect.verify)
 app.command("drop-hot")(drop_hot.drop_hot)
+app.command("cut")(cut.cut)
 app.command("resume")(repair.resume)
 app.command("failpoints")(failpoints.failpoints)
 

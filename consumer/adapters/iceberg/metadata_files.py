@@ -1,0 +1,40 @@
+"""Metadata files: the next one of a table, and those that a table no longer keeps."""
+
+from __future__ import annotations
+
+from pyiceberg.io import FileIO
+from pyiceberg.serializers import ToOutputFile
+from pyiceberg.table import TableProperties
+from pyiceberg.table.locations import load_location_provider
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.utils.properties import property_as_bool
+
+from consumer.adapters.iceberg.target import Base
+
+
+def write_next(base: Base, metadata: TableMetadata, io: FileIO) -> Base:
+    """Write the metadata file that follows a base's, and return the table as it describes it."""
+    location = load_location_provider(metadata.location, metadata.properties).new_table_metadata_file_location(
+        _version(base.location) + 1
+    )
+    # The name is new for certain, so there is no need to ask the store whether it exists.
+    ToOutputFile.table_metadata(metadata, io.new_output(location), overwrite=True)
+    return Base(name=base.name, location=location, metadata=metadata)
+
+
+def retired(base: TableMetadata, new: TableMetadata) -> set[str]:
+    """Return the metadata files that the new metadata no longer keeps in its log."""
+    if not property_as_bool(
+        new.properties,
+        TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED,
+        TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED_DEFAULT,
+    ):
+        return set()
+    kept = {entry.metadata_file for entry in new.metadata_log}
+    return {entry.metadata_file for entry in base.metadata_log} - kept
+
+
+def _version(location: str) -> int:
+    """Return the number at the start of a metadata file's name; 0 where it has none."""
+    number = location.rsplit("/", 1)[-1].partition("-")[0]
+    return int(number) if number.isdigit() else 0
