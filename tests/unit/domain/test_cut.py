@@ -1,0 +1,131 @@
+"""A cut holds every row below one instant, however windows lie and whatever else was committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.domain.cut import Fit, History, Part, PastSnapshot, bound_of, find_part
+from consumer.domain.stream import Stream, TableName
+from consumer.domain.window import Window
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def at(hours: int) -> datetime:
+    return START + timedelta(hours=hours)
+
+
+def window(number: int, lower: int, upper: int) -> PastSnapshot:
+    return PastSnapshot(snapshot_id=number, window=Window(lower=at(lower), upper=at(upper)), proved=at(upper))
+
+
+def other(number: int, proved: int | None = None) -> PastSnapshot:
+    return PastSnapshot(snapshot_id=number, window=None, proved=None if proved is None else at(proved))
+
+
+def history(*oldest_first: PastSnapshot, whole: bool = True) -> History:
+    return History(snapshots=oldest_first[::-1], whole=whole)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What happened to a table: its snapshots, oldest first, and the windows without rows between them."""
+
+    snapshots: tuple[PastSnapshot, ...]
+    watermark: int
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Told:
+    """Windows without gaps; some hold no rows and make no snapshot, some are followed by a compaction."""
+    bounds = sorted(draw(st.sets(st.integers(0, 40), min_size=2, max_size=12)))
+    snapshots: list[PastSnapshot] = []
+    for lower, upper in pairwise(bounds):
+        if draw(st.booleans()):
+            snapshots.append(window(len(snapshots) + 1, lower, upper))
+            if draw(st.booleans()):
+                snapshots.append(other(len(snapshots) + 1, draw(st.sampled_from((None, upper)))))
+    return Told(tuple(snapshots), bounds[-1])
+
+
+def hours_in(told: Told, snapshot_id: int | None) -> set[int]:
+    """The hours whose rows a snapshot holds: those of every window up to it."""
+    held = [one.window for one in told.snapshots if snapshot_id is not None and one.snapshot_id <= snapshot_id]
+    return {hour for each in held if each is not None for hour in range(41) if each.contains(at(hour))}
+
+
+@given(told=tables(), below=st.integers(0, 40))
+def test_the_snapshot_holds_exactly_the_rows_below_the_instant_once_they_are_filtered(told: Told, below: int) -> None:
+    below = min(below, told.watermark)
+    part = find_part(history(*told.snapshots), at(below))
+    everything = hours_in(told, len(told.snapshots))
+
+    assert {hour for hour in hours_in(told, part.snapshot_id) if hour < below} == {h for h in everything if h < below}
+    if part.fit is Fit.EXACT:
+        assert max(hours_in(told, part.snapshot_id)) < below
+    if part.fit is Fit.NO_ROWS:
+        assert not any(hour < below for hour in everything)
+
+
+@given(told=tables(), below=st.integers(0, 40), expired=st.integers(1, 12))
+def test_after_an_expiry_the_same_snapshot_is_found_or_said_to_be_gone(told: Told, below: int, expired: int) -> None:
+    below = min(below, told.watermark)
+    before = find_part(history(*told.snapshots), at(below))
+    retained = told.snapshots[min(expired, len(told.snapshots) - 1) :]
+    if len(retained) == len(told.snapshots):
+        return
+    after = find_part(history(*retained, whole=False), at(below))
+
+    if after.fit is Fit.NOT_RETAINED:
+        # What is right is gone, or nothing that is left says what it is.
+        right = [one for one in retained if one.snapshot_id == before.snapshot_id]
+        assert all(one.window is None for one in right)
+    else:
+        assert after.snapshot_id == before.snapshot_id
+
+
+def test_the_snapshot_that_ends_at_the_instant_is_exact() -> None:
+    part = find_part(history(window(1, 0, 4), window(2, 4, 8)), at(4))
+    assert part == Part(fit=Fit.EXACT, snapshot_id=1, upper=at(4))
+
+
+def test_a_window_that_straddles_the_instant_is_in_the_cut_for_the_rows_below_it() -> None:
+    part = find_part(history(window(1, 0, 4), window(2, 4, 8)), at(5))
+    assert part == Part(fit=Fit.STRADDLES, snapshot_id=2, upper=at(8))
+
+
+def test_a_stretch_without_rows_up_to_the_instant_needs_no_later_snapshot() -> None:
+    part = find_part(history(window(1, 0, 4), window(2, 7, 9)), at(6))
+    assert part == Part(fit=Fit.EXACT, snapshot_id=1, upper=at(4))
+
+
+def test_a_compaction_is_preferred_to_what_it_compacted_as_long_as_no_later_window_is_in_it() -> None:
+    assert find_part(history(window(1, 0, 4), other(2, 4), window(3, 4, 8)), at(4)).snapshot_id == 2
+    assert find_part(history(window(1, 0, 4), window(2, 4, 8), other(3, 8)), at(4)).snapshot_id == 1
+
+
+def test_without_a_snapshot_there_are_no_rows() -> None:
+    assert find_part(History(), at(4)) == Part(fit=Fit.NO_ROWS)
+    assert find_part(history(window(1, 4, 8)), at(4)) == Part(fit=Fit.NO_ROWS)
+
+
+def test_an_expired_snapshot_is_not_taken_for_no_rows() -> None:
+    assert find_part(history(window(2, 4, 8), whole=False), at(4)) == Part(fit=Fit.NOT_RETAINED)
+    assert find_part(history(other(2), whole=False), at(4)) == Part(fit=Fit.NOT_RETAINED)
+
+
+def test_rows_of_a_former_writer_are_there_and_nobody_knows_where_they_end() -> None:
+    assert find_part(history(other(1), window(2, 4, 8)), at(4)) == Part(fit=Fit.STRADDLES, snapshot_id=1)
+
+
+@pytest.mark.parametrize(("span", "bound"), [(0, 30), (1, 30), (24, 24)])
+def test_rows_with_a_span_count_as_far_as_the_cut_covers_whole_spans(span: int, bound: int) -> None:
+    table = TableName.parse("gold.bars")
+    stream = Stream(name="bars", source=table, target=table, timestamp_column="ts", row_span=timedelta(hours=span))
+    assert bound_of(stream, at(30)) == at(bound)
