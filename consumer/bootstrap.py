@@ -18,6 +18,7 @@ from uuid import uuid4
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
 from consumer.adapters.clickhouse.source import ClickHouseSource
+from consumer.adapters.clickhouse.views import ClickHouseViews
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.kafka.codec import decode_message
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
@@ -49,6 +50,7 @@ from consumer.service.runtime.loop import EventLoop
 from consumer.service.status import Statuses
 from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
+from consumer.service.view import Views
 from consumer.settings.model import Configuration
 
 
@@ -238,6 +240,12 @@ class Application:
     def cuts(self) -> Cuts:
         """Finds and tags consistent cuts."""
         return Cuts(self.catalog)
+
+    def views(self, collection: str) -> Views:
+        """Return what makes views over both tiers, with the store's keys in this named collection."""
+        server = ClickHouseViews(self.configuration.clickhouse, self.configuration.store, collection)
+        self._closing.callback(server.close)
+        return Views(source=self.source, ledger=self.ledger, catalog=self.catalog, tables=self.catalog, server=server)
 
     @cached_property
     def takeovers(self) -> Takeovers:

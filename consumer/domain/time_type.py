@@ -91,6 +91,26 @@ class TimeType:
             conditions.append(f"{column} < {self._literal(upper)}")
         return " AND ".join(conditions) or "1"
 
+    def at_or_after(self, column: str, instant: datetime) -> str:
+        """Return the condition that ``column`` (already quoted) is not before an instant; see :meth:`predicate`."""
+        first, end = self._range
+        micros = self._round_up(instant)
+        if end is not None and micros >= end:
+            return "0"
+        if instant <= BEGINNING or (first is not None and micros <= first):
+            return "1"
+        return f"{column} >= {self._literal(micros)}"
+
+    def before(self, column: str, instant: datetime) -> str:
+        """Return the condition that ``column`` (already quoted) is before an instant: the other rows."""
+        first, end = self._range
+        micros = self._round_up(instant)
+        if end is not None and micros >= end:
+            return "1"
+        if instant <= BEGINNING or (first is not None and micros <= first):
+            return "0"
+        return f"{column} < {self._literal(micros)}"
+
     def _round_up(self, instant: datetime) -> int:
         micros = (instant - EPOCH) // _MICROSECOND
         return -(-micros // self.resolution) * self.resolution

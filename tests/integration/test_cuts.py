@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
-from pyiceberg.expressions import LessThan
+from pyiceberg.expressions import LessThan, Reference
 from pyiceberg.expressions.literals import literal
 
 from consumer.adapters.iceberg.catalog import IcebergCatalog
@@ -72,7 +72,8 @@ class Layers:
         snapshot = table.snapshot_by_name(tag)
         assert snapshot is not None
         found = table.scan(
-            snapshot_id=snapshot.snapshot_id, row_filter=LessThan("ts", literal(below.isoformat()))
+            snapshot_id=snapshot.snapshot_id,
+            row_filter=LessThan(term=Reference("ts"), value=literal(below.isoformat())),
         ).to_arrow()
         return sorted(found["ts"].to_pylist())
 

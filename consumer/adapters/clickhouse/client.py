@@ -62,14 +62,16 @@ class ClickHouseConnection:
             result = client.query(query, parameters=dict(parameters or {}), settings=known)
             return [tuple(row) for row in result.result_rows]
 
-    def run(self, statement: str) -> None:
+    def run(self, statement: str, *, secrets: Sequence[str] = ()) -> None:
         """Run a statement that changes something and returns no rows; sent once, and never again by itself.
+
+        ``secrets`` are kept out of error messages.
 
         Raises:
             SourceUnavailableError: if it failed, or nobody knows whether it landed.
             AccessDeniedError, SourceMissingError, ConfigurationError
         """
-        with translated(self.address, (self._settings.password.get_secret_value(),), source_error):
+        with translated(self.address, (*secrets, self._settings.password.get_secret_value()), source_error):
             self._connected().command(statement)
 
     def close(self) -> None:

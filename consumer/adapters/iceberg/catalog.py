@@ -13,6 +13,7 @@ from consumer.adapters.iceberg.file_checks import check_footer
 from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.history import read_history
 from consumer.adapters.iceberg.live_files import live_files
+from consumer.adapters.iceberg.metadata_files import kept_versions
 from consumer.adapters.iceberg.moment import Moments
 from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rows import CatalogRows
@@ -26,10 +27,11 @@ from consumer.domain.cut import History
 from consumer.domain.errors import LedgerUnavailableError, TargetMissingError, UnknownCommitError
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.window import PartitionBy, Window
+from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Publication, TargetTable
 from consumer.service.cut import Progress
+from consumer.service.view import Pin, Position
 from consumer.settings.connections import CatalogSettings, StoreSettings
 
 
@@ -116,6 +118,37 @@ class IcebergCatalog:
             )
             for name, standing in self.moments.read(streams).items()
         }
+
+    def positions(self, streams: Sequence[Stream]) -> Mapping[str, Position]:
+        """Return where streams stand; see :meth:`consumer.service.view.PinnedTables.positions`."""
+        return {
+            name: (BEGINNING if record is None else record.watermark, location)
+            for name, (record, location) in self._rows.together(streams).items()
+        }
+
+    def pin(self, stream: Stream) -> Pin:
+        """Return watermark and table of one moment; see :meth:`consumer.service.view.PinnedTables.pin`."""
+        standing = self.moments.read([stream])[stream.name]
+        base = standing.base
+        if base is None:
+            return Pin(record=standing.record)
+        snapshot: Snapshot | None = base.metadata.current_snapshot()
+        return Pin(
+            record=standing.record,
+            evidence=self._publisher.evidence(base),
+            location=base.metadata.location,
+            metadata=base.location,
+            snapshot_id=None if snapshot is None else snapshot.snapshot_id,
+            publishes=min(stream.retain_snapshots - 1, kept_versions(base.metadata)),
+        )
+
+    def sample(self, stream: Stream, pin: Pin) -> str | None:
+        """Return a data file of a pinned snapshot; see :meth:`consumer.service.view.PinnedTables.sample`."""
+        if pin.metadata is None:
+            return None
+        base = self._bases.at(stream.target, pin.metadata)
+        with table_errors(self._store, stream.target, f"reading the manifests of {stream.target}"):
+            return next(live_files(base.table(self._io), None), None)
 
     def tag(self, name: str, snapshots: Mapping[TableName, int]) -> None:
         """Give one tag to a snapshot of each table; see :meth:`Tagger.tag`."""

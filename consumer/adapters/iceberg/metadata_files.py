@@ -7,7 +7,7 @@ from pyiceberg.serializers import ToOutputFile
 from pyiceberg.table import TableProperties
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.utils.properties import property_as_bool
+from pyiceberg.utils.properties import property_as_bool, property_as_int
 
 from consumer.adapters.iceberg.target import Base
 
@@ -32,6 +32,16 @@ def retired(base: TableMetadata, new: TableMetadata) -> set[str]:
         return set()
     kept = {entry.metadata_file for entry in new.metadata_log}
     return {entry.metadata_file for entry in base.metadata_log} - kept
+
+
+def kept_versions(metadata: TableMetadata) -> int:
+    """Return for how many further commits a metadata file of the table stays on the store."""
+    kept = property_as_int(
+        metadata.properties,
+        TableProperties.METADATA_PREVIOUS_VERSIONS_MAX,
+        TableProperties.METADATA_PREVIOUS_VERSIONS_MAX_DEFAULT,
+    )
+    return max(1, kept or 1)
 
 
 def _version(location: str) -> int:

@@ -25,6 +25,7 @@ from consumer.entrypoints.cli import (
     run,
     stack,
     topics,
+    view,
 )
 from consumer.entrypoints.cli.output import ExitCode, explain
 
@@ -60,6 +61,7 @@ app.command("plan")(inspect.plan)
 app.command("verify")(inspect.verify)
 app.command("drop-hot")(drop_hot.drop_hot)
 app.command("cut")(cut.cut)
+app.command("view")(view.view)
 app.command("resume")(repair.resume)
 app.command("failpoints")(failpoints.failpoints)
 
