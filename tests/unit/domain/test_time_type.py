@@ -87,3 +87,22 @@ def test_microseconds_and_back_change_nothing(naive: datetime) -> None:
 
 def test_the_epoch_is_zero() -> None:
     assert to_micros(EPOCH) == 0
+
+
+@given(
+    type_=st.sampled_from(["Date", "Date32", "DateTime", "DateTime64(0)", "DateTime64(3)", "DateTime64(6)"]),
+    instant=st.datetimes(min_value=datetime(1901, 1, 1), max_value=datetime(2299, 1, 1)),  # noqa: DTZ001
+)
+def test_a_value_is_either_before_an_instant_or_not_and_windows_agree(type_: str, instant: datetime) -> None:
+    kind, at = time_type(type_), instant.replace(tzinfo=UTC)
+    below, above = kind.before("t", at), kind.at_or_after("t", at)
+    if {below, above} & {"0", "1"}:
+        assert {below, above} == {"0", "1"}
+    else:
+        assert below.replace("<", ">=") == above
+    assert kind.predicate("t", Window(lower=BEGINNING, upper=at)) == below
+
+
+def test_nothing_is_before_the_beginning_and_everything_after_it() -> None:
+    kind = time_type("DateTime64(6)")
+    assert (kind.before("t", BEGINNING), kind.at_or_after("t", BEGINNING)) == ("0", "1")
