@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -348,5 +349,5 @@ def test_a_failing_stream_keeps_its_view_and_leaves_the_others_alone(platform: L
             assert list(application.views(COLLECTION).names(streams[1])) == [names[streams[1].name]]
 
 
-def boundary(one: Case) -> object:
+def boundary(one: Case) -> datetime:
     return one.views.names(one.application.streams[one.stream])[one.name].boundary

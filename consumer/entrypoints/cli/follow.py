@@ -30,6 +30,7 @@ def follow(views: Views, streams: Sequence[Stream], names: Mapping[str, TableNam
     seen: dict[str, Position] = {}
     failing: dict[str, str] = {}
     with _stopped_by_signal() as stop:
+        _log.info("view.following", streams=[stream.name for stream in streams])
         while not stop.is_set():
             look(views, streams, names, seen, failing)
             stop.wait(interval)

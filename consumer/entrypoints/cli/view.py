@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from consumer.bootstrap import Application
-from consumer.domain.clickhouse_sql import quote_name
 from consumer.domain.errors import ConfigurationError
 from consumer.domain.phrasing import counted
-from consumer.domain.stream import Stream, TableName
+from consumer.domain.stream import Stream, TableName, check_identifier
 from consumer.entrypoints.cli.follow import follow
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import Format, emit, instant
@@ -59,7 +58,7 @@ def view(
     wanted = _parse(name, streams)
     if drop and following:
         raise ConfigurationError("--drop and --follow are given", remedy="give one of the two")
-    quote_name(named_collection)
+    _check_collection(named_collection)
     with Application(load(config)) as application:
         chosen = [find_stream(application, one) for one in dict.fromkeys(streams)]
         views = application.views(named_collection)
@@ -84,6 +83,13 @@ def _parse(name: str | None, streams: Sequence[str]) -> TableName | None:
         return TableName.parse(name)
     except ValueError as error:
         raise ConfigurationError(f"--name: {error}", remedy="write it as database.view") from error
+
+
+def _check_collection(name: str) -> None:
+    try:
+        check_identifier("--named-collection", name)
+    except ValueError as error:
+        raise ConfigurationError(str(error), remedy="name a named collection, or: inline") from error
 
 
 def _default(stream: Stream) -> TableName:

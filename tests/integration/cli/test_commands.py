@@ -37,6 +37,8 @@ def test_version(icehaul: Run) -> None:
         "status",
         "plan",
         "verify",
+        "cut",
+        "view",
         "resume",
         "streams",
         "config",
@@ -162,7 +164,7 @@ def test_emit_once_sends_what_is_due(
     assert second.out.startswith("sent 0 ticks and ")
 
 
-@pytest.mark.parametrize("command", ["status", "plan", "verify", "resume"])
+@pytest.mark.parametrize("command", ["status", "plan", "verify", "cut", "view", "resume"])
 def test_an_unknown_stream_is_refused_with_the_known_ones(
     icehaul: Run, platform: Platform, stream: str, command: str
 ) -> None:
@@ -179,6 +181,8 @@ def test_an_unknown_stream_is_refused_with_the_known_ones(
         "status",
         "verify",
         "plan x",
+        "cut",
+        "view x",
         "resume x",
         "emit --once",
         "emit --tick now",
