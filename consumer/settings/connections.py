@@ -154,7 +154,7 @@ class ConsumerSettings(Section):
     """One consumer process."""
 
     workers: Annotated[int, Field(ge=1, le=256)] = 4
-    """Streams that are worked on at the same time."""
+    """Streams that are worked on at the same time; one that waits for its next attempt does not count."""
     events_per_partition: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Events of one partition that wait in memory at most; then the partition is paused."""
     lease_seconds: Seconds = 30

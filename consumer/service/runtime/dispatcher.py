@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic
@@ -13,7 +14,7 @@ from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.failures import Verdict
 from consumer.service.runtime.ports import M
 from consumer.service.runtime.work import Assignment, Task
-from consumer.service.threads import SYSTEM_THREADS, Thread, Threads
+from consumer.service.threads import SYSTEM_THREADS, Signal, Thread, Threads
 
 
 @dataclass(slots=True)
@@ -29,13 +30,36 @@ def no_danger(_stream: str) -> datetime | None:
     return None
 
 
+class _PatientSignal:
+    """A signal whose waiting is wrapped in something."""
+
+    def __init__(self, signal: Signal, waiting: Callable[[], AbstractContextManager[None]]) -> None:
+        self._signal = signal
+        self._waiting = waiting
+
+    def is_set(self) -> bool:
+        """Tell whether it is set."""
+        return self._signal.is_set()
+
+    def set(self) -> None:
+        """Set it."""
+        self._signal.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, for at most ``timeout`` seconds, and tell whether it is."""
+        if self._signal.is_set():
+            return True
+        with self._waiting():
+            return self._signal.wait(timeout)
+
+
 class Dispatcher(Generic[M]):
     """Bounded workers over many lanes.
 
     A worker takes the first task of the lane whose turn it is, with all queued tasks that it covers, and runs
     them as one. It is the turn of the lane that has waited longest, but those whose stream is in danger come first.
     If that raises, they go back to the head of their lane, which rests for the verdict's delay without holding a
-    worker. Tasks of a closing assignment are dropped.
+    worker; a task that waits by itself does so on a ``patient`` signal. Tasks of a closing assignment are dropped.
 
     Args:
         workers: how many tasks run at the same time.
@@ -69,13 +93,14 @@ class Dispatcher(Generic[M]):
         self._stopped = False
         self._threads = threads
         self._started: list[Thread] = []
+        self._active = self._away = self._returning = 0
 
     def start(self) -> None:
         """Start the workers."""
         # Daemons: a handler that hangs must not keep the process from ending.
-        self._started = [
-            self._threads.start(self._work, name=f"icehaul-worker-{number}") for number in range(self._workers)
-        ]
+        with self._changed:
+            for _ in range(self._workers):
+                self._start_worker()
 
     def stop(self, deadline: Deadline) -> bool:
         """Start no further task, wait for the running ones; tell whether all workers ended in time."""
@@ -123,7 +148,34 @@ class Dispatcher(Generic[M]):
         with self._changed:
             return self._changed.wait_for(lambda: self._running(assignments) == 0, deadline.remaining)
 
+    def patient(self, signal: Signal) -> Signal:
+        """Return a signal that a task may wait for at length: it holds no worker while it does."""
+        return _PatientSignal(signal, self._lent)
+
+    @contextmanager
+    def _lent(self) -> Iterator[None]:
+        """Let another task run while the calling worker waits; it goes on before new tasks are taken."""
+        with self._changed:
+            self._active -= 1
+            self._away += 1
+            if len(self._started) - self._away < self._workers:
+                self._start_worker()
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._returning += 1
+                self._changed.wait_for(lambda: self._active < self._workers or self._stopped)
+                self._returning -= 1
+                self._away -= 1
+                self._active += 1
+
     # ------------------------------------------------------------------------------- under the lock
+
+    def _start_worker(self) -> None:
+        name = f"icehaul-worker-{len(self._started)}"
+        self._started.append(self._threads.start(self._work, name=name))
 
     def _running(self, assignments: Collection[Assignment]) -> int:
         return sum(task.assignment in assignments for lane in self._lanes.values() for task in lane.running)
@@ -163,7 +215,7 @@ class Dispatcher(Generic[M]):
         """Wait for a task; ``None`` when the dispatcher stops."""
         while not self._stopped:
             pause = self._wake_rested()
-            while self._ready:
+            while self._ready and self._active + self._returning < self._workers:
                 lane = self._lanes.get(self._next())
                 # A lane that was closed while it waited, and maybe opened again and made ready twice.
                 if lane is None or lane.running or not lane.tasks:
@@ -175,6 +227,7 @@ class Dispatcher(Generic[M]):
                     superfluous = set(map(id, covered))
                     lane.tasks = deque(task for task in lane.tasks if id(task) not in superfluous)
                 lane.running = (head, *covered)
+                self._active += 1
                 return lane, lane.running
             self._changed.wait(pause)
         return None
@@ -183,6 +236,7 @@ class Dispatcher(Generic[M]):
         """Free a lane after an attempt; with a delay, its tasks are to be tried again."""
         key = tasks[0].lane
         lane.running = ()
+        self._active -= 1
         if delay is not None:
             kept = [task for task in tasks if not task.assignment.closing]
             lane.tasks = deque(sorted((*kept, *lane.tasks), key=lambda task: task.number))
