@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import event_bugs, late_bugs, ledger_bugs, publish_bugs, read_bugs, retention_bugs
+from tests.mutants import event_bugs, late_bugs, ledger_bugs, publish_bugs, read_bugs, retention_bugs, tier_bugs
 from tests.mutants.bug import Bug
 
 BUGS: tuple[Bug, ...] = (
@@ -12,4 +12,5 @@ BUGS: tuple[Bug, ...] = (
     *event_bugs.BUGS,
     *late_bugs.BUGS,
     *retention_bugs.BUGS,
+    *tier_bugs.BUGS,
 )
