@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from consumer.domain.batch import Evidence
+from consumer.domain.batch import Evidence, Progress
 from consumer.domain.cut import Fit, History, Part, bound_of, find_part
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import ConfigurationError, StreamError
@@ -17,7 +17,7 @@ from consumer.ports import StreamRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Stand:
     """What the ledger and the catalog said of a stream at one moment; ``record`` is ``None`` for an unseen stream."""
 
     record: StreamRecord | None
@@ -33,8 +33,8 @@ class Progress:
 class CutTables(Protocol):
     """What a cut asks of ledger and catalog."""
 
-    def progress(self, streams: Sequence[Stream]) -> Mapping[str, Progress]:
-        """Return every stream's progress, all of the same moment."""
+    def stands(self, streams: Sequence[Stream]) -> Mapping[str, Stand]:
+        """Return where every stream stands, all of the same moment."""
         ...
 
     def tag(self, name: str, snapshots: Mapping[TableName, int]) -> None:
@@ -85,15 +85,15 @@ class Cuts:
         """
         if not streams:
             raise ConfigurationError("STREAMS: no stream is configured", remedy="add one under streams")
-        found = self._tables.progress(streams)
+        found = self._tables.stands(streams)
         for stream in streams:
             _check(stream, found[stream.name], at)
         instant = at if at is not None else min(one.watermark for one in found.values())
         parts = []
         for stream in streams:
-            progress, below = found[stream.name], bound_of(stream, instant)
-            part = find_part(progress.history, below)
-            parts.append(StreamCut(stream=stream, watermark=progress.watermark, below=below, part=part))
+            stand, below = found[stream.name], bound_of(stream, instant)
+            part = find_part(stand.history, below)
+            parts.append(StreamCut(stream=stream, watermark=stand.watermark, below=below, part=part))
         return Cut(instant=instant, parts=parts)
 
     def tag(self, cut: Cut, name: str) -> int:
@@ -119,21 +119,16 @@ class Cuts:
         return [stream for stream in streams if stream.target in removed]
 
 
-def _check(stream: Stream, progress: Progress, at: datetime | None) -> None:
-    if progress.watermark == BEGINNING:
+def _check(stream: Stream, stand: Stand, at: datetime | None) -> None:
+    if stand.watermark == BEGINNING:
         raise ConfigurationError(
             f"stream {stream.name} was never read, so no cut reaches it",
             remedy="name the streams of the cut, without it; or wait for its first batch",
         )
-    if at is not None and at > progress.watermark:
+    if at is not None and at > stand.watermark:
         raise ConfigurationError(
-            f"--at {at.isoformat()}: stream {stream.name} has been read up to {progress.watermark.isoformat()} only",
+            f"--at {at.isoformat()}: stream {stream.name} has been read up to {stand.watermark.isoformat()} only",
             remedy="name an instant that all streams have passed, or none; or name the streams of the cut",
         )
-    record = progress.record
-    check_divergence(
-        stream=stream.name,
-        last_upper=None if record is None else record.last_upper,
-        generation=1 if record is None else record.generation,
-        evidence=progress.evidence,
-    )
+    recorded = Progress() if stand.record is None else stand.record.progress
+    check_divergence(stream=stream.name, recorded=recorded, evidence=stand.evidence)

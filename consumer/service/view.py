@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from consumer.domain.batch import Evidence
+from consumer.domain.batch import Evidence, Progress
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import ConfigurationError, StreamError
 from consumer.domain.fingerprint import Fingerprint
@@ -148,8 +148,7 @@ class Views:
         record = pin.record
         check_divergence(
             stream=stream.name,
-            last_upper=None if record is None else record.last_upper,
-            generation=1 if record is None else record.generation,
+            recorded=Progress() if record is None else record.progress,
             evidence=pin.evidence,
         )
         _, mapping = self._preparation.read_source(stream, record)

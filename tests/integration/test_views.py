@@ -321,13 +321,16 @@ def test_while_batches_are_published_and_partitions_dropped_every_row_is_seen_on
         assert platform.rows() == rows
 
 
-def test_a_late_row_is_in_no_tier_of_the_view(platform: LocalPlatform) -> None:
+def test_a_late_row_is_seen_with_its_supplement_and_once(platform: LocalPlatform) -> None:
     with case(platform) as one:
         platform.insert(10)
         offload(one.application, one.stream, day("2024-01-02"))
         platform.insert(1, first=10)
         one.make()
         assert one.numbers() == list(range(10))
+        offload(one.application, one.stream, day("2024-01-02"))
+        assert one.make()
+        assert one.numbers() == list(range(11))
 
 
 def test_a_failing_stream_keeps_its_view_and_leaves_the_others_alone(platform: LocalPlatform) -> None:

@@ -30,7 +30,7 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Publication, TargetTable
-from consumer.service.cut import Progress
+from consumer.service.cut import Stand
 from consumer.service.view import Pin, Position
 from consumer.settings.connections import CatalogSettings, StoreSettings
 
@@ -108,10 +108,10 @@ class IcebergCatalog:
         with table_errors(self._store, table, f"reading the manifests of {table}"):
             return list(live_files(base.table(self._io), window))
 
-    def progress(self, streams: Sequence[Stream]) -> Mapping[str, Progress]:
-        """Return what ledger and catalog say at one moment; see :meth:`consumer.service.cut.CutTables.progress`."""
+    def stands(self, streams: Sequence[Stream]) -> Mapping[str, Stand]:
+        """Return what ledger and catalog say at one moment; see :meth:`consumer.service.cut.CutTables.stands`."""
         return {
-            name: Progress(
+            name: Stand(
                 record=standing.record,
                 evidence=None if standing.base is None else self._publisher.evidence(standing.base),
                 history=History() if standing.base is None else read_history(standing.base.metadata),

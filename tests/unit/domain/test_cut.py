@@ -110,6 +110,13 @@ def test_a_compaction_is_preferred_to_what_it_compacted_as_long_as_no_later_wind
     assert find_part(history(window(1, 0, 4), window(2, 4, 8), other(3, 8)), at(4)).snapshot_id == 1
 
 
+def test_a_supplement_is_in_the_cut_if_no_later_window_was_there_before_it() -> None:
+    early, late = other(2, 4), other(4, 8)
+    told = history(window(1, 0, 4), early, window(3, 4, 8), late)
+    assert find_part(told, at(4)).snapshot_id == early.snapshot_id
+    assert find_part(told, at(8)).snapshot_id == late.snapshot_id
+
+
 def test_without_a_snapshot_there_are_no_rows() -> None:
     assert find_part(History(), at(4)) == Part(fit=Fit.NO_ROWS)
     assert find_part(history(window(1, 4, 8)), at(4)) == Part(fit=Fit.NO_ROWS)
