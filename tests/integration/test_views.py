@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Self
 
-import clickhouse_connect
 import pytest
-from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError, DivergenceError
 from consumer.domain.stream import TableName
 from consumer.embedded.stack import EmbeddedStack
-from consumer.entrypoints.cli.follow import look
-from consumer.service.view import Position, Views
+from tests.support.both_tiers import COLLECTION, case
 from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
 from tests.support.platform import day
-from tests.support.waiting import wait_for, wait_until
+from tests.support.waiting import wait_for
 
-COLLECTION = "icehaul_store"
 EVERY_TYPE = """
     ts DateTime64(3, 'Asia/Tokyo'), seq UInt64, u UUID, nu Nullable(UUID), lu LowCardinality(String), au Array(UUID),
     mu Map(UUID, Array(Nullable(UUID))), tu Tuple(a UUID, b Nullable(Enum8('x' = 1, 'y' = 2))), e Enum16('p' = 300),
@@ -54,43 +45,6 @@ def platform(
 ) -> Iterator[LocalPlatform]:
     with local_platform(stack.endpoints, unique_name, ledger_dsn, tmp_path, monkeypatch) as made:
         yield made
-
-
-@dataclass
-class Case:
-    """A stream, its consumer and its view."""
-
-    platform: LocalPlatform
-    application: Application
-    stream: str
-    views: Views
-    name: TableName = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.name = TableName(database=self.platform.name, table="everything")
-
-    def make(self) -> bool:
-        return self.views.make(self.application.streams[self.stream], self.name).replaced
-
-    def numbers(self) -> list[int]:
-        found = self.platform.client.query(f"SELECT seq FROM {self.name} ORDER BY seq")
-        return [row[0] for row in found.result_rows]
-
-    def differing(self) -> int:
-        """Rows that are in the source or in the view only."""
-        source = f"SELECT * FROM {self.platform.name}.trades"
-        view = f"SELECT * FROM {self.name}"
-        return sum(
-            int(self.platform.client.query(f"SELECT count() FROM ({one} EXCEPT ALL {other})").result_rows[0][0])
-            for one, other in ((source, view), (view, source))
-        )
-
-
-@contextmanager
-def case(platform: LocalPlatform, **settings: object) -> Iterator[Case]:
-    stream = platform.add_stream(**settings)  # type: ignore[arg-type]
-    with platform.consumer() as application:
-        yield Case(platform, application, stream, application.views(COLLECTION))
 
 
 def test_before_anything_was_offloaded_every_row_is_hot(platform: LocalPlatform) -> None:
@@ -227,100 +181,6 @@ def test_watermark_and_snapshot_are_of_one_moment(platform: LocalPlatform, monke
         assert one.numbers() == list(range(20))
 
 
-class Follower:
-    """What `icehaul view --follow` does, in a thread."""
-
-    def __init__(self, one: Case) -> None:
-        self._one = one
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._seen: dict[str, Position] = {}
-        self.failing: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        one = self._one
-        while not self._stop.wait(0.01):
-            streams = [one.application.streams[one.stream]]
-            look(one.views, streams, {one.stream: one.name}, self._seen, self.failing)
-
-
-class Reader:
-    """Somebody who queries the view again and again; ``wrong`` is what should never have been seen."""
-
-    def __init__(self, one: Case, inserted: Callable[[], int]) -> None:
-        server = one.platform.endpoints.clickhouse
-        self._client: Client = clickhouse_connect.get_client(
-            host=server.host,
-            port=server.port,
-            username=server.user,
-            password=server.password,
-            autogenerate_session_id=False,
-        )
-        self._query = f"SELECT count(), uniqExact(seq), max(seq) + 1 FROM {one.name}"
-        self._inserted = inserted
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.queries = 0
-        self.wrong: list[str] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._client.close()
-
-    def passed(self, queries: int) -> bool:
-        """Tell whether so many queries have ended, or something was wrong."""
-        return self.queries >= queries or bool(self.wrong)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            least = self._inserted()
-            try:
-                ((rows, different, highest),) = self._client.query(self._query).result_rows
-            except DatabaseError as error:
-                self.wrong.append(str(error)[:500])
-                return
-            if not rows == different == highest or rows < least:
-                self.wrong.append(f"{rows} rows, {different} different ones, up to {highest}; {least} were inserted")
-            self.queries += 1
-
-
-def test_while_batches_are_published_and_partitions_dropped_every_row_is_seen_once(platform: LocalPlatform) -> None:
-    days, rows = 5, 500
-    inserted = 0
-    with case(platform) as one:
-        platform.insert(rows)
-        inserted = rows
-        one.make()
-        with Follower(one) as follower, Reader(one, lambda: inserted) as reader:
-            for number in range(1, days + 1):
-                offload(one.application, one.stream, day(f"2024-01-{number + 1:02}"))
-                wait_until(lambda number=number: boundary(one) >= day(f"2024-01-{number + 1:02}"), what="the view")  # type: ignore[misc]
-                # The query that runs now may have been begun on the view as it was; the one after it was not.
-                count = reader.queries
-                wait_until(lambda count=count: reader.passed(count + 2), seconds=30, what="a query")  # type: ignore[misc]
-                platform.client.command(f"ALTER TABLE {platform.name}.trades DROP PARTITION '2024-01-{number:02}'")
-                platform.insert(rows, first=number * rows, day=f"2024-01-{number + 1:02}")
-                inserted = (number + 1) * rows
-                wait_until(lambda count=count: reader.passed(count + 4), seconds=30, what="a query")  # type: ignore[misc]
-            assert reader.wrong == []
-            assert follower.failing == {}
-        assert one.numbers() == list(range((days + 1) * rows))
-        assert platform.rows() == rows
-
-
 def test_a_late_row_is_seen_with_its_supplement_and_once(platform: LocalPlatform) -> None:
     with case(platform) as one:
         platform.insert(10)
@@ -331,26 +191,3 @@ def test_a_late_row_is_seen_with_its_supplement_and_once(platform: LocalPlatform
         offload(one.application, one.stream, day("2024-01-02"))
         assert one.make()
         assert one.numbers() == list(range(11))
-
-
-def test_a_failing_stream_keeps_its_view_and_leaves_the_others_alone(platform: LocalPlatform) -> None:
-    with case(platform) as one:
-        platform.insert(10)
-        offload(one.application, one.stream, day("2024-01-02"))
-        one.make()
-        platform.add_stream("bars")
-        platform.client.command(f"INSERT INTO {platform.name}.bars SELECT * FROM {platform.name}.trades")
-        with platform.consumer() as application:
-            streams = [application.streams[name] for name in (one.stream, f"{platform.name}_bars")]
-            names = {
-                stream.name: TableName(database=platform.name, table=f"{stream.source.table}_all") for stream in streams
-            }
-            platform.client.command(f"RENAME TABLE {platform.name}.trades TO {platform.name}.gone")
-            failing: dict[str, str] = {}
-            look(application.views(COLLECTION), streams, names, {}, failing)
-            assert set(failing) == {one.stream}
-            assert list(application.views(COLLECTION).names(streams[1])) == [names[streams[1].name]]
-
-
-def boundary(one: Case) -> datetime:
-    return one.views.names(one.application.streams[one.stream])[one.name].boundary

@@ -6,6 +6,7 @@ from consumer.embedded.component import ComponentName
 from tests.mutants.bug import Bug, Edit
 
 _VIEWS = "tests/integration/test_views.py"
+_FOLLOWED = "tests/integration/test_followed_views.py"
 _CUT = "tests/unit/domain/test_cut.py"
 _CUTS = "tests/integration/test_cuts.py"
 _LAYERS = "tests/unit/service/test_layers.py"
@@ -25,7 +26,7 @@ BUGS = (
                 after='    hot_from = "1"\n',
             ),
         ),
-        tests=(f"{_VIEWS}::test_while_batches_are_published_and_partitions_dropped_every_row_is_seen_once",),
+        tests=(f"{_FOLLOWED}::test_while_batches_are_published_and_partitions_dropped_every_row_is_seen_once",),
         servers=_BOTH_TIERS,
     ),
     Bug(

@@ -5,110 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
-
-import pytest
+from datetime import timedelta
 
 from consumer.domain.errors import LeaseHeldError
-from consumer.domain.event import Event, EventType
+from consumer.domain.event import EventType
 from consumer.service.runtime.deadline import Deadline
-from consumer.service.runtime.dispatcher import Dispatcher, no_danger
-from consumer.service.runtime.failures import Verdict, judge
+from consumer.service.runtime.failures import judge
 from consumer.service.runtime.ports import Partition
-from consumer.service.runtime.work import Assignment, Task
-from consumer.testing.runtime import MemoryMessage
+from consumer.service.runtime.work import Assignment
 from tests.support.waiting import wait_until
-
-HOME = Partition("events", 0)
-NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
-Tasks = Sequence[Task[MemoryMessage]]
-
-
-class Bench:
-    """A dispatcher under test: what ran, what finished, what failed."""
-
-    def __init__(
-        self,
-        run: Callable[[Tasks], None],
-        workers: int,
-        delay: float = 0.01,
-        urgency: Callable[[str], datetime | None] = no_danger,
-    ) -> None:
-        self.finished: list[int] = []
-        self.failures: Counter[str] = Counter()
-        self.assignment = Assignment(HOME)
-        self._lock = threading.Lock()
-        self._delay = delay
-        self._sent = 0
-        self.dispatcher = Dispatcher[MemoryMessage](
-            workers=workers, run=run, finished=self._note, failed=self._failed, urgency=urgency
-        )
-
-    def send(
-        self,
-        stream: str,
-        minutes: int = 0,
-        type_: EventType = EventType.TICK,
-        partition_id: str | None = None,
-        assignment: Assignment | None = None,
-    ) -> Task[MemoryMessage]:
-        self._sent += 1
-        event = Event(
-            id=f"e{self._sent}",
-            type=type_,
-            stream=stream,
-            cutoff=NOON + timedelta(minutes=minutes),
-            source="test",
-            time=NOON,
-            partition_id=partition_id,
-            content_id=partition_id,
-        )
-        task = Task(
-            number=self._sent,
-            lane=stream,
-            assignment=assignment or self.assignment,
-            offset=self._sent,
-            message=MemoryMessage(at=HOME, number=self._sent, value=""),
-            event=event,
-        )
-        self.dispatcher.submit(task)
-        return task
-
-    def _note(self, tasks: Tasks) -> None:
-        with self._lock:
-            self.finished.extend(task.number for task in tasks)
-
-    def _failed(self, tasks: Tasks, _error: Exception, _attempt: int) -> Verdict:
-        with self._lock:
-            self.failures[tasks[0].stream] += 1
-        return Verdict(delay=self._delay, outcome="failed", unexpected=False)
-
-
-Start = Callable[..., Bench]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    with ExitStack() as stack:
-
-        @contextmanager
-        def running(bench: Bench) -> Iterator[Bench]:
-            bench.dispatcher.start()
-            yield bench
-            assert bench.dispatcher.stop(Deadline.after(5)), "a worker hangs"
-
-        def make(
-            run: Callable[[Tasks], None],
-            *,
-            workers: int = 4,
-            delay: float = 0.01,
-            urgency: Callable[[str], datetime | None] = no_danger,
-        ) -> Bench:
-            return stack.enter_context(running(Bench(run, workers, delay, urgency)))
-
-        yield make
+from tests.unit.runtime.conftest import NOON, Start, Tasks
 
 
 def test_events_of_a_stream_run_one_after_the_other_in_order(start: Start) -> None:
@@ -308,52 +214,3 @@ def test_waiting_times_grow_to_a_cap_and_vary() -> None:
     assert len({judge(held, 10).delay for _ in range(20)}) > 10
     assert judge(ValueError(), 1).unexpected
     assert not judge(held, 1).unexpected
-
-
-def test_a_task_that_waits_with_patience_gives_its_place_away_and_takes_it_back_before_new_ones(start: Start) -> None:
-    mended, running, most = threading.Event(), Counter[str](), [0]
-    order: list[str] = []
-    lock = threading.Lock()
-
-    def work(stream: str) -> None:
-        with lock:
-            running[stream] += 1
-            most[0] = max(most[0], running.total())
-            order.append(stream)
-        time.sleep(0.002)
-        with lock:
-            running[stream] -= 1
-
-    def run(tasks: Tasks) -> None:
-        stream = tasks[0].stream
-        work(stream)
-        if stream.startswith("poisoned"):
-            bench.dispatcher.patient(mended).wait()
-            work(f"{stream} again")
-
-    bench = start(run, workers=2)
-    for number in range(5):
-        bench.send(f"poisoned {number}")
-    for number in range(200):
-        bench.send(f"healthy {number}")
-        if number == 100:
-            wait_until(lambda: len(bench.finished) >= 50)
-            mended.set()
-    wait_until(lambda: len(bench.finished) == 205)
-    assert most[0] == 2
-    assert not bench.dispatcher.busy
-    assert order.index("poisoned 0 again") < len(order) - 5
-
-
-def test_the_end_does_not_wait_for_a_task_that_waits_with_patience(start: Start) -> None:
-    given_up = threading.Event()
-
-    def run(_tasks: Tasks) -> None:
-        bench.dispatcher.patient(given_up).wait()
-
-    bench = start(run, workers=1)
-    bench.send("a")
-    wait_until(lambda: bench.dispatcher.running([bench.assignment]))
-    assert not bench.dispatcher.stop(Deadline.after(0.05))
-    given_up.set()
-    assert bench.dispatcher.stop(Deadline.after(5))
