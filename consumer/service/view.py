@@ -207,7 +207,7 @@ class Views:
                 raise StreamError(
                     f"stream {stream.name}: this ClickHouse server misreads the table {stream.target}: in {file}"
                     f" it finds {found.rows} rows with digest {found.hex} through Iceberg, and {right.rows} with"
-                    f" {right.hex} without (25.8 misreads UUID, and dates before 1970)",
+                    f" {right.hex} without (25.8 does so with dates before 1970)",
                     remedy="use a newer server (tested: 26.9), query the tiers apart"
                     " (docs/how-to/query-the-cold-tier.md), or read the cold tier by another engine",
                 )

@@ -9,7 +9,7 @@ from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
 from consumer.domain.clickhouse_error import source_error
 from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
-from consumer.domain.errors import AccessDeniedError, ConfigurationError, IcehaulError, StreamError
+from consumer.domain.errors import AccessDeniedError, CheckFailedError, ConfigurationError, IcehaulError, StreamError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
@@ -138,7 +138,7 @@ class ClickHouseViews:
         create = "CREATE OR REPLACE VIEW" if self._is_ours(name, stream) else "CREATE VIEW"
         query = view_query(stream, mapping, mark.boundary, cold=cold, types=types)
         self._run(
-            f"{create} {quote_table(name)} ({view_columns(mapping)}) AS {query} COMMENT {quote_text(mark.comment())}"
+            f"{create} {quote_table(name)} ({view_columns(mapping)}) AS ({query}) COMMENT {quote_text(mark.comment())}"
         )
 
     def drop(self, name: TableName) -> None:
@@ -210,4 +210,8 @@ def _reading_error(address: str, code: int | None, text: str) -> IcehaulError:
         )
     if code == _ACCESS_DENIED:
         return source_error(address, code, text)
-    return file_error(address, code, text)
+    error = file_error(address, code, text)
+    if isinstance(error, CheckFailedError):
+        # The file was checked when it was published: it is the server that does not understand it.
+        return StreamError(error.message, remedy=_CHOICES)
+    return error
