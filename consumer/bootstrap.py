@@ -18,7 +18,7 @@ from uuid import uuid4
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
 from consumer.adapters.clickhouse.source import ClickHouseSource
-from consumer.adapters.clickhouse.views import ClickHouseViews
+from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.kafka.codec import decode_message
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
@@ -269,7 +269,13 @@ class Application:
     @cached_property
     def drop_review(self) -> Review:
         """Looks at what would be dropped from the hot tier."""
-        return Review(source=self.source, ledger=self.ledger, catalog=self.catalog, partitions=self.partitions)
+        return Review(
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            partitions=self.partitions,
+            views=self.views(INLINE).names,
+        )
 
     @cached_property
     def hot_drops(self) -> HotDrops:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from consumer.domain.errors import DropRefusedError
+from consumer.domain.hot_drop import Selection
 from consumer.domain.stream import TableName
 from consumer.embedded.stack import EmbeddedStack
 from consumer.entrypoints.cli.follow import look
@@ -69,3 +71,23 @@ def test_a_failing_stream_keeps_its_view_and_leaves_the_others_alone(platform: L
             look(application.views(COLLECTION), streams, names, {}, failing)
             assert set(failing) == {one.stream}
             assert list(application.views(COLLECTION).names(streams[1])) == [names[streams[1].name]]
+
+
+def test_what_a_view_still_reads_in_the_source_is_not_dropped(platform: LocalPlatform) -> None:
+    with case(platform) as one:
+        stream = one.application.streams[one.stream]
+        for number in (1, 2):
+            platform.insert(10, first=number * 10 - 10, day=f"2024-01-0{number}")
+            offload(one.application, one.stream, day(f"2024-01-0{number + 1}"))
+            if number == 1:
+                one.make()
+        both = Selection(before=day("2024-01-03"))
+        for refused in (one.application.drop_review.review, one.application.hot_drops.drop):
+            with pytest.raises(DropRefusedError, match=r"everything reads the source from 2024-01-02 00:00:00 on"):
+                refused(stream, both)
+        assert one.numbers() == list(range(20))
+
+        one.make()
+        assert one.application.hot_drops.drop(stream, both).good
+        assert platform.rows() == 0
+        assert one.numbers() == list(range(20))

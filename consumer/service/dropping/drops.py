@@ -84,6 +84,7 @@ class HotDrops:
             rest = without(selection, [*dropped, *(one.partition.id for one in found)])
             there = self._partitions.partitions(stream, stream.source)
             chosen = rest.choose(stream, there, claim.record.watermark)
+            self._review.check_views(stream, chosen)
             found += [self._drop(run, one) for one in chosen]
             if chosen:
                 self._remove(run, quarantine_table(stream, claim.epoch))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -11,8 +11,10 @@ from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import AccessDeniedError, DivergenceError, DropRefusedError, TargetMissingError
 from consumer.domain.fingerprint import EMPTY
 from consumer.domain.hot_drop import Comparison, HotDrop, HotPartition, Selection
+from consumer.domain.phrasing import instant_text
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
+from consumer.domain.view_query import ViewMark
 from consumer.domain.window import BEGINNING
 from consumer.ports import Catalog, Ledger, Source, StreamRecord
 from consumer.service.dropping.ports import Partitions
@@ -65,7 +67,16 @@ class Report:
 class Review:
     """Examines partitions, and changes nothing."""
 
-    def __init__(self, *, source: Source, ledger: Ledger, catalog: Catalog, partitions: Partitions) -> None:
+    def __init__(
+        self,
+        *,
+        source: Source,
+        ledger: Ledger,
+        catalog: Catalog,
+        partitions: Partitions,
+        views: Callable[[Stream], Mapping[TableName, ViewMark]],
+    ) -> None:
+        self._views = views
         self._source = source
         self._ledger = ledger
         self._catalog = catalog
@@ -90,6 +101,7 @@ class Review:
             empty += [] if left else [quarantine]
         rest = without(selection, [one.partition.id for one in found])
         chosen = rest.choose(stream, self._partitions.partitions(stream, stream.source), watermark)
+        self.check_views(stream, chosen)
         found += [self._examined(stream, stream.source, one, Place.SOURCE) for one in chosen]
         return Report(
             stream=stream,
@@ -140,6 +152,22 @@ class Review:
                 remedy=f"run as an administrator of ClickHouse: {'; '.join(f'GRANT {one} TO …' for one in lacking)}",
             )
         return described.engine.startswith(("Replicated", "Shared"))
+
+    def check_views(self, stream: Stream, chosen: Sequence[HotPartition]) -> None:
+        """Check that no view over both tiers reads the partitions in the source.
+
+        Raises:
+            DropRefusedError: naming the view whose boundary one of them reaches above.
+        """
+        upper = max((one.window.upper for one in chosen), default=BEGINNING)
+        for name, mark in self._views(stream).items():
+            if mark.boundary < upper:
+                raise DropRefusedError(
+                    f"stream {stream.name}: the view {name} reads the source from {instant_text(mark.boundary)} on, and"
+                    f" a chosen partition reaches up to {instant_text(upper)}: its rows would be missing there",
+                    remedy=f"bring the view up to the watermark: icehaul view {stream.name} --name {name}, or --follow;"
+                    " or drop it, if nobody needs it: --drop",
+                )
 
     def compare(self, stream: Stream, table: TableName, partition: HotPartition) -> Comparison:
         """Compare a partition of the source, or of a quarantine table, with the data files of its stretch of time."""
