@@ -30,6 +30,7 @@ from consumer.entrypoints.cli.output import ExitCode
 from consumer.failpoints.acting import VARIABLE, Failpoints
 from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
+from consumer.ports import StreamState
 from consumer.service.dropping.review import Place, Report
 from tests.support.local_platform import LocalPlatform, offload
 from tests.support.platform import day
@@ -392,3 +393,15 @@ def test_offloading_goes_on_after_a_drop(tiers: Tiers) -> None:
     with tiers.platform.consumer() as application:
         application.offload.run(tick(stream=tiers.stream, boundary=day("2024-01-06")), threading.Event())
     assert tiers.cold() == 3 * ROWS + 5
+
+
+def test_a_late_row_of_a_dropped_partition_is_added_alone(tiers: Tiers) -> None:
+    tiers.drop()
+    tiers.insert_late()
+    with tiers.platform.consumer() as application:
+        assert offload(application, tiers.stream, day("2024-01-06")) == []
+        record = application.ledger.read([tiers.stream])[tiers.stream]
+        found = application.verifier.verify(application.streams[tiers.stream])
+    assert record.state is StreamState.ACTIVE
+    assert (found.cold.rows, found.hot.rows, found.dropped.rows) == (3 * ROWS + 1, 2 * ROWS + 1, ROWS)
+    assert found.equal
