@@ -10,8 +10,10 @@ import pytest
 
 from consumer.embedded.stack import EmbeddedStack
 from tests.matrix.stage import House
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
+from tests.support.hot_drops import ROWS, Tiers
+from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
 from tests.support.nursery import Nursery
+from tests.support.platform import day
 from tests.support.spark_connect_server import SparkConnectServer
 
 
@@ -49,3 +51,14 @@ def house(
         ) as made,
     ):
         yield made
+
+
+@pytest.fixture
+def tiers(local: LocalPlatform) -> Tiers:
+    """A stream of three days, all of which stand in both tiers."""
+    stream = local.add_stream()
+    for number in range(3):
+        local.insert(ROWS, first=number * ROWS, day=f"2024-01-0{number + 1}")
+    with local.consumer() as application:
+        assert offload(application, stream, day("2024-01-04")) == []
+    return Tiers(local, stream)

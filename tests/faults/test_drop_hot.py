@@ -2,113 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
 
-import psycopg
 import pytest
 
-from consumer.bootstrap import Application
 from consumer.domain.errors import (
     AccessDeniedError,
     ConfigurationError,
     DropRefusedError,
-    FencedError,
     IcehaulError,
-    SourceMissingError,
     StreamError,
 )
 from consumer.domain.event_factory import tick
 from consumer.domain.hot_drop import Selection, quarantine_table
-from consumer.entrypoints.cli.output import ExitCode
-from consumer.failpoints.acting import VARIABLE, Failpoints
-from consumer.failpoints.effect import Component
-from consumer.failpoints.effects import POINTS
 from consumer.ports import StreamState
-from consumer.service.dropping.review import Place, Report
+from consumer.service.dropping.review import Place
+from tests.support.hot_drops import DAY, ID, ONE, ROWS, Tiers, before
 from tests.support.local_platform import LocalPlatform, offload
 from tests.support.platform import day
-from tests.support.waiting import wait_for
-
-DAY, ID = "2024-01-01", "20240101"
-ROWS = 60
-ONE = Selection(partitions=(ID,))
-
-
-class Tiers:
-    """A stream of three days that are offloaded, and what stands where."""
-
-    def __init__(self, platform: LocalPlatform, stream: str) -> None:
-        self.platform = platform
-        self.stream = stream
-        self.source = f"{platform.name}.trades"
-
-    def drop(self, selection: Selection = ONE, *, failpoints: str = "") -> Report:
-        """Drop in a process of its own, as far as that matters: nothing but the servers is shared."""
-        with self.platform.consumer(failpoints=Failpoints(failpoints)) as application:
-            return application.hot_drops.drop(application.streams[self.stream], selection)
-
-    def review(self, selection: Selection = ONE) -> Report:
-        with self.platform.consumer() as application:
-            return application.drop_review.review(application.streams[self.stream], selection)
-
-    def hot(self, partition: str = ID, table: str | None = None) -> int:
-        query = f"SELECT count() FROM {table or self.source} WHERE _partition_id = '{partition}'"
-        return int(self.platform.client.query(query).result_rows[0][0])
-
-    def cold(self) -> int:
-        with self.platform.consumer() as application:
-            return application.verifier.verify(application.streams[self.stream]).cold.rows
-
-    def insert_late(self, rows: int = 1) -> None:
-        self.platform.insert(rows, first=10_000, day=DAY)
-
-    def quarantines(self) -> dict[str, int]:
-        """The quarantine tables of the stream, with their rows."""
-        rows = self.platform.client.query(
-            f"SELECT name, total_rows FROM system.tables WHERE database = '{self.platform.name}'"
-            " AND name LIKE 'icehaul_quarantine%'"
-        ).result_rows
-        return {str(name): int(count) for name, count in rows}
-
-    def recorded(self) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.platform.dsn) as connection:
-            return connection.execute(
-                "SELECT partition_id, state, rows FROM offload_drops WHERE stream = %s ORDER BY started", [self.stream]
-            ).fetchall()
-
-
-@pytest.fixture
-def tiers(local: LocalPlatform) -> Tiers:
-    stream = local.add_stream()
-    for number in range(3):
-        local.insert(ROWS, first=number * ROWS, day=f"2024-01-0{number + 1}")
-    with local.consumer() as application:
-        assert offload(application, stream, day("2024-01-04")) == []
-    return Tiers(local, stream)
-
-
-@contextmanager
-def before(application: Application, method: str, act: Callable[[], object]) -> Iterator[None]:
-    """Do something just before a statement is sent."""
-    partitions = application.partitions
-    send = getattr(partitions, method)
-
-    def acting(*arguments: object) -> object:
-        act()
-        return send(*arguments)
-
-    with ExitStack() as restoring:
-        restoring.callback(delattr, partitions, method)
-        setattr(partitions, method, acting)
-        yield
-
 
 # ------------------------------------------------------------------------------------- what is done
 
@@ -206,92 +117,6 @@ def test_a_ttl_that_an_earlier_run_left_on_a_quarantine_table_is_taken_away(tier
     assert ["TTL" in engine for engine in engine_of_quarantine(tiers.platform)] == [False]
 
 
-# --------------------------------------------------------------------------------------- what fails
-
-GOOD = [name for name, one in POINTS.items() if one.effect.component is Component.DROPPER and "return" not in name]
-BAD = ["drop.after-record", "partition.after-quarantine", "partition.before-return", "partition.after-return"]
-
-
-@pytest.mark.parametrize("point", GOOD)
-def test_a_run_that_failed_at_any_step_is_finished_by_the_next(tiers: Tiers, point: str) -> None:
-    with pytest.raises(IcehaulError, match=point):
-        tiers.drop(failpoints=f"{point}=raise")
-    assert tiers.hot() + sum(tiers.quarantines().values()) in {0, ROWS}
-    tiers.insert_late()
-    report = tiers.drop()
-    # What was quarantined is finished; what stands in the source now has a row that the cold tier lacks.
-    assert sum(tiers.quarantines().values()) == 0
-    dropped = [one for one in tiers.recorded() if one[1] == "dropped"]
-    left = tiers.hot()
-    assert (len(dropped), left) in {(1, 1), (0, ROWS + 1)}
-    assert all(state in {"dropped", "returned"} for _, state, _ in tiers.recorded())
-    assert tiers.cold() == 3 * ROWS
-    assert report.good or left in {1, ROWS + 1}
-
-
-@pytest.mark.parametrize("point", BAD)
-def test_what_may_not_be_dropped_comes_back_wherever_a_run_fails(tiers: Tiers, point: str) -> None:
-    tiers.insert_late()
-    with pytest.raises(IcehaulError, match=point):
-        tiers.drop(failpoints=f"{point}=raise")
-    tiers.drop()
-    assert tiers.hot() == ROWS + 1
-    assert sum(tiers.quarantines().values()) == 0
-    assert {state for _, state, _ in tiers.recorded()} == {"returned"}
-
-
-@pytest.mark.parametrize("point", ["partition.after-quarantine", "drop.after-verify", "partition.after-drop"])
-def test_a_process_that_is_killed_is_made_up_for_by_running_the_command_again(tiers: Tiers, point: str) -> None:
-    command = ("drop-hot", tiers.stream, "--partition", ID, "--yes", "--output", "json")
-    config = str(tiers.platform.write())
-    killed = run_icehaul(*command, config=config, failpoints=f"{point}=kill")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    # Refused, with exit code 3, until the lease of the dead process has expired.
-    again = wait_for(lambda: ended(run_icehaul(*command, config=config)), 60, "the lease to expire")
-    assert again.returncode == 0, again.stderr
-    assert (tiers.hot(), tiers.cold(), tiers.quarantines()) == (0, 3 * ROWS, {})
-    assert tiers.recorded() == [(ID, "dropped", ROWS)]
-
-
-def ended(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str] | None:
-    return None if done.returncode == ExitCode.UNAVAILABLE else done
-
-
-def run_icehaul(*arguments: str, config: str, failpoints: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "consumer.entrypoints.cli.main", *arguments, "--config", config],
-        env={**os.environ, VARIABLE: failpoints},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_a_process_that_was_taken_for_dead_drops_nothing_of_its_heir(tiers: Tiers) -> None:
-    """The zombie has compared, and is about to drop; its heir finishes that, and finds a late row in its own turn."""
-
-    def be_replaced() -> None:
-        with psycopg.connect(tiers.platform.dsn) as connection:
-            connection.execute(
-                "UPDATE offload_watermarks SET owner = NULL, lease_expires = NULL WHERE stream = %s", [tiers.stream]
-            )
-        heirs.append(tiers.drop())
-        tiers.insert_late()
-        heirs.append(tiers.drop())
-
-    heirs: list[Report] = []
-    with (
-        tiers.platform.consumer(owner="zombie") as application,
-        before(application, "drop", be_replaced),
-        # Its heir has removed the quarantine table, or it is fenced at the latest when it records what it did.
-        pytest.raises((FencedError, SourceMissingError)),
-    ):
-        application.hot_drops.drop(application.streams[tiers.stream], ONE)
-    assert [one.partitions[0].place for one in heirs] == [Place.DROPPED, Place.RETURNED]
-    assert tiers.hot() == 1
-
-
 # ---------------------------------------------------------------------------------- what is refused
 
 
@@ -363,16 +188,6 @@ def test_while_a_consumer_works_on_the_stream_nothing_is_dropped(tiers: Tiers) -
             tiers.drop()
         application.ledger.release(claim)
     assert tiers.drop().good
-
-
-@pytest.mark.parametrize("point", ["partition.after-drop", "drop.before-end"])
-def test_a_drop_that_had_happened_is_recorded_by_the_next_run(tiers: Tiers, point: str) -> None:
-    with pytest.raises(IcehaulError, match=point):
-        tiers.drop(failpoints=f"{point}=raise")
-    report = tiers.drop()
-    assert [(one.partition.id, one.state.value) for one in report.finished] == [(ID, "dropped")]
-    assert tiers.recorded() == [(ID, "dropped", ROWS)]
-    assert tiers.quarantines() == {}
 
 
 def test_both_tiers_are_still_compared_after_a_drop(tiers: Tiers) -> None:

@@ -147,7 +147,7 @@ def matrix() -> Iterator[Case | LeftOut]:
 
 def _elsewhere(point: Point) -> str | None:
     if point.effect.component is Component.DROPPER:
-        return "no consumer or emitter gets there, but `icehaul drop-hot`: see tests/faults/test_drop_hot.py"
+        return "no consumer or emitter gets there, but `icehaul drop-hot`: see tests/faults/test_drop_hot_failures.py"
     return None
 
 
