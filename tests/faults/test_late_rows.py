@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -77,7 +78,8 @@ def test_legitimate_duplicates_are_kept_before_and_after_a_compaction_of_the_tar
         late(local, "2024-01-01", rows=50, first=0)
         offload(consumer, stream, CUTOFF)
         judge(consumer, stream, rows=150)
-        local.cold_tier(stream).compact(carry=True)
+        with closing(local.cold_tier(stream)) as tier:
+            tier.compact(carry=True)
         late(local, "2024-01-01", rows=2, first=0)
         late(local, "2024-01-01", rows=2, first=0)
         offload(consumer, stream, CUTOFF)
