@@ -143,9 +143,13 @@ class MemoryBroker:
             self.changed.notify_all()
 
     def expel(self, member: MemoryMember) -> None:
-        """Take everything from a member without a word; it finds out in its next poll, and joins again."""
+        """Take everything from a member without a word; it finds out in its next poll, and joins again.
+
+        What it had been asked to give back before that it hears of as such, though it comes too late.
+        """
         with self.changed:
             if member in self.members:
+                member.asked_back = set(member.owned) - self.target(member)
                 self.members.remove(member)
             for partition in [partition for partition, owner in self.owners.items() if owner is member]:
                 del self.owners[partition]
@@ -172,24 +176,26 @@ class MemoryBroker:
         return {partition for number, partition in enumerate(self._logs) if (number + self._turn) % count == place}
 
     def commit(self, member: MemoryMember, offsets: Mapping[Partition, int]) -> dict[Partition, str]:
-        """Commit a member's offsets, and return the refused partitions with a reason each."""
+        """Commit a member's offsets, and return the refused partitions with a reason each.
+
+        A coordinator asks whether it is a member that commits, and not whether the partition is the member's.
+        """
         if self.down:
             return dict.fromkeys(offsets, "_TIMED_OUT")
-        refused = {}
+        if member not in self.members:
+            return dict.fromkeys(offsets, "ILLEGAL_GENERATION")
         for partition, offset in offsets.items():
-            if self.owners.get(partition) is member:
-                self.record(partition, offset)
-            else:
-                refused[partition] = "ILLEGAL_GENERATION"
-        return refused
+            self.record(member, partition, offset)
+        return {}
 
     def hand_over(self, partition: Partition, member: MemoryMember) -> int:
         """Make a member the owner of a partition, and return the offset that it reads first."""
         self.owners[partition] = member
         return self.committed.get(partition, 0)
 
-    def record(self, partition: Partition, offset: int) -> None:
-        """Keep a committed offset."""
+    def record(self, member: MemoryMember, partition: Partition, offset: int) -> None:
+        """Keep an offset that a member has committed."""
+        del member
         self.committed[partition] = offset
 
 
@@ -206,6 +212,7 @@ class MemoryMember:
         self._paused: set[Partition] = set()
         self._answers: deque[tuple[dict[Partition, int], dict[Partition, str]]] = deque()
         self.answer_lost = False
+        self.asked_back: set[Partition] = set()
 
     @property
     def owned(self) -> Mapping[Partition, int]:
@@ -276,7 +283,11 @@ class MemoryMember:
     def _rebalance(self, listener: GroupListener) -> None:
         broker = self._broker
         if self not in broker.members:
+            asked_back = [partition for partition in self._owned if partition in self.asked_back]
+            if asked_back:
+                self._give_back(listener, asked_back)
             lost, self._owned = list(self._owned), {}
+            self.asked_back = set()
             self._paused.clear()
             if lost:
                 listener.lost(lost)

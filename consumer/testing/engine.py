@@ -13,7 +13,8 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import LateRow
 from consumer.domain.stream import Stream
 from consumer.ports import TargetTable, UnitReport
-from consumer.testing.source import ROW_BYTES, MemorySource, Row, fingerprint_of
+from consumer.testing.rows import ROW_BYTES, Row, fingerprint_of
+from consumer.testing.source import MemorySource
 
 
 class MemoryEngine:
@@ -52,7 +53,7 @@ class MemoryEngine:
         traceparent: str | None,
     ) -> Sequence[UnitReport]:
         """Write the units of a batch; raises the next of ``failures`` instead, while there are any."""
-        del mapping, target, traceparent
+        del target, traceparent
         job = _Job(batch_id=batch.id)
         with self._lock:
             self.jobs += 1
@@ -60,15 +61,15 @@ class MemoryEngine:
                 raise self.failures.pop(0)
             self._running.append(job)
         try:
-            return [report for unit in batch.units for report in self._write(stream, unit, prefix, job)]
+            return [report for unit in batch.units for report in self._write(stream, mapping, unit, prefix, job)]
         finally:
             self._running.remove(job)
 
-    def _write(self, stream: Stream, unit: Unit, prefix: str, job: _Job) -> list[UnitReport]:
+    def _write(self, stream: Stream, mapping: TableMapping, unit: Unit, prefix: str, job: _Job) -> list[UnitReport]:
         self._hit("task.before-read")
         if job.cancelled:
             raise EngineFailedError(f"batch {job.batch_id} was cancelled", remedy="nothing to do: its owner gave it up")
-        rows = [row for row in self._source.rows(stream, unit.window) if _within(row, unit.sequence)]
+        rows = [row for row in self._source.rows(stream, unit.window, mapping) if _within(row, unit.sequence)]
         if unit.late is not None:
             rows = _only_late(rows, unit.late)
         self._hit("task.after-read")

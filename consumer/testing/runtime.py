@@ -6,9 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic
 
-from consumer.domain.errors import IcehaulError
-from consumer.service.runtime.ports import GroupListener, Partition
+from consumer.domain.errors import BrokerUnavailableError, IcehaulError
+from consumer.service.runtime.ports import GroupListener, M, Partition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +133,21 @@ class MemoryEventSource:
 
 
 @dataclass
-class MemoryDeadLetters:
-    """Dead letters in a list; each of ``failures`` is raised once, before anything is taken."""
+class MemoryDeadLetters(Generic[M]):
+    """Dead letters in a list; each of ``failures`` is raised once, before anything is taken; ``down`` always fails."""
 
     failures: deque[IcehaulError] = field(default_factory=deque)
-    letters: list[tuple[MemoryMessage, IcehaulError]] = field(default_factory=list)
+    letters: list[tuple[M, IcehaulError]] = field(default_factory=list)
+    down: bool = False
 
-    def send(self, message: MemoryMessage, error: IcehaulError) -> None:
-        """Keep a dead letter."""
+    def send(self, message: M, error: IcehaulError) -> None:
+        """Keep a dead letter.
+
+        Raises:
+            BrokerUnavailableError: while ``down`` is set.
+        """
+        if self.down:
+            raise BrokerUnavailableError("the dead-letter topic is down", remedy="set down to False")
         if self.failures:
             raise self.failures.popleft()
         self.letters.append((message, error))

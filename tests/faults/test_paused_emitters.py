@@ -26,7 +26,8 @@ from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
 from consumer.settings.connections import EmitterSettings, PostgresSettings
 from consumer.testing.events import MemoryEventSink
-from consumer.testing.source import MemorySource, Row
+from consumer.testing.rows import Row
+from consumer.testing.source import MemorySource
 from tests.support.interruptions import Freeze
 from tests.support.ledger_values import STREAM, event
 from tests.support.postgres_server import running_postgres

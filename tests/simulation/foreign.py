@@ -5,7 +5,7 @@ from __future__ import annotations
 from consumer.domain.batch import Evidence, WrittenFile
 from consumer.domain.window import Window
 from consumer.testing.catalog import MemoryTable
-from consumer.testing.source import ROW_BYTES, fingerprint_of
+from consumer.testing.rows import ROW_BYTES, fingerprint_of
 from tests.simulation.servers import Servers
 
 _KEPT = (1, 1, 2, 3)

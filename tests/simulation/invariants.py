@@ -8,7 +8,7 @@ from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.domain.reconcile import FindingKind
 from consumer.domain.window import BEGINNING
 from consumer.ports import StreamState
-from consumer.testing.source import Row
+from consumer.testing.rows import Row
 from tests.simulation.servers import Servers
 from tests.simulation.truth import StreamTruth, Violation
 

@@ -18,7 +18,8 @@ from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.emissions import MemoryEmitterStore
 from consumer.testing.engine import MemoryEngine
-from consumer.testing.source import MemorySource, Row
+from consumer.testing.rows import Row
+from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
 from tests.simulation.deliveries import Deliveries
 from tests.simulation.kernel import Kernel, Process, SimulatedThreads

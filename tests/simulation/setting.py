@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from consumer.domain.event_factory import tick
 from consumer.testing.broker import BrokerMessage, MemoryMember
-from consumer.testing.source import Row
+from consumer.testing.rows import Row
 from tests.simulation.foreign import Foreign
 from tests.simulation.invariants import Invariants
 from tests.simulation.kernel import Kernel, Thread, Trap

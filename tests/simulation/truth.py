@@ -18,7 +18,7 @@ from consumer.domain.planning import floor_to_span
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Claim
-from consumer.testing.source import Row
+from consumer.testing.rows import Row
 
 
 class Violation(AssertionError):  # noqa: N818 - the word for a broken invariant

@@ -95,10 +95,10 @@ class WatchedBroker(MemoryBroker):
         self._deliveries.handed_over(id(member), partition, offset)
         return offset
 
-    def record(self, partition: Partition, offset: int) -> None:
-        super().record(partition, offset)
+    def record(self, member: MemoryMember, partition: Partition, offset: int) -> None:
+        super().record(member, partition, offset)
         present = [message.number for message in self.messages(partition)]
-        for problem in self._deliveries.committed(id(self.owners[partition]), partition, offset, present):
+        for problem in self._deliveries.committed(id(member), partition, offset, present):
             self._truth.violated(problem)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from consumer.domain.event_factory import tick
-from consumer.testing.source import Row
+from consumer.testing.rows import Row
 from tests.simulation.kernel import Thread, Trap
 from tests.simulation.processes import CommandProcess, ConsumerProcess, EmitterProcess
 from tests.simulation.setting import SESSION, Setting, halting, offloading, resuming

@@ -27,8 +27,9 @@ from consumer.testing.broker import BrokerMessage, MemoryBroker, decode
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.engine import MemoryEngine
 from consumer.testing.ledger import MemoryLedger
+from consumer.testing.rows import Row
 from consumer.testing.runtime import MemoryDeadLetters
-from consumer.testing.source import MemorySource, Row
+from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -174,7 +175,7 @@ class Lake:
             source=self.broker.member(),
             decode=decode,
             handler=handle,
-            dead_letters=MemoryDeadLetters(),  # type: ignore[arg-type]  # nothing is ever put there
+            dead_letters=MemoryDeadLetters[BrokerMessage](),
             metrics=self.metrics,
             tracer=NoOpTracer(),
         )

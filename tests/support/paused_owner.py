@@ -15,6 +15,7 @@ from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Partition
 from consumer.service.threads import Signal
 from consumer.testing.broker import BrokerMessage, MemoryBroker, MemoryMember, decode
+from consumer.testing.runtime import MemoryDeadLetters
 from consumer.testing.telemetry import MemoryMetrics
 from tests.support.interruptions import Freeze
 from tests.support.waiting import wait_until
@@ -54,24 +55,13 @@ class StoppableMember(MemoryMember):
         return super().poll(timeout, limit)
 
 
-class Letters:
-    """Dead letters, by offset."""
-
-    def __init__(self) -> None:
-        self.offsets: list[int] = []
-
-    def send(self, message: BrokerMessage, _error: IcehaulError) -> None:
-        """Keep a dead letter."""
-        self.offsets.append(message.number)
-
-
 class Owner:
     """A consumer's poll loop and workers, in threads of the test."""
 
     def __init__(self, application: Application, broker: WatchedBroker, freeze: Freeze | None = None) -> None:
         self.application = application
         self.member = MemoryMember(broker) if freeze is None else StoppableMember(broker, freeze)
-        self.letters = Letters()
+        self.letters = MemoryDeadLetters[BrokerMessage]()
         self.endings: list[IcehaulError | None] = []
         self._begun = 0
         self._metrics = MemoryMetrics()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
 from consumer.adapters.clickhouse.partitions import read_contents
@@ -27,7 +28,8 @@ class ClickHouseInventory:
 
     def __init__(self, settings: ClickHouseSettings) -> None:
         self._connection = ClickHouseConnection(settings, {})
-        self._extents: dict[str, dict[str, tuple[PartitionContent, Extent]]] = {}
+        # By stream, with the table that they were read from: another table of its name may have equal parts.
+        self._extents: dict[str, tuple[UUID, dict[str, tuple[PartitionContent, Extent]]]] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -51,7 +53,7 @@ class ClickHouseInventory:
         ((server_zone,),) = self._connection.rows("SELECT serverTimezone()")
         return Inventory(
             table=table.name,
-            partitions=self._partitions(stream) if table.partition_key else (),
+            partitions=self._partitions(stream, table.uuid) if table.partition_key else (),
             period=find_period(
                 partition_key=table.partition_key,
                 time_column=stream.timestamp_column,
@@ -61,23 +63,26 @@ class ClickHouseInventory:
             precision=_precision(stream, column_type),
         )
 
-    def _partitions(self, stream: Stream) -> tuple[Partition, ...]:
+    def _partitions(self, stream: Stream, uuid: UUID) -> tuple[Partition, ...]:
         contents = read_contents(self._connection, stream.source)
-        extents = self._known(stream, {id_: content for id_, (content, _) in contents.items()})
+        extents = self._known(stream, uuid, {id_: content for id_, (content, _) in contents.items()})
         return tuple(
             Partition(id=id_, content=content, modified=modified, first=extents[id_][0], last=extents[id_][1])
             for id_, (content, modified) in contents.items()
             if id_ in extents
         )
 
-    def _known(self, stream: Stream, contents: Mapping[str, PartitionContent]) -> dict[str, Extent]:
+    def _known(self, stream: Stream, uuid: UUID, contents: Mapping[str, PartitionContent]) -> dict[str, Extent]:
         """Return the extents of the partitions; one that has just been dropped, or deleted from, has none."""
-        known = self._extents.get(stream.name, {})
+        table, known = self._extents.get(stream.name, (uuid, {}))
+        if table != uuid:
+            known = {}
         changed = [id_ for id_, content in contents.items() if id_ not in known or known[id_][0] != content]
         fresh = {id_: (contents[id_], extent) for id_, extent in self._ask(stream, changed).items()}
         kept = {id_: known[id_] for id_ in contents if id_ in known and id_ not in changed}
-        self._extents[stream.name] = kept | fresh
-        return {id_: extent for id_, (_, extent) in self._extents[stream.name].items()}
+        extents = kept | fresh
+        self._extents[stream.name] = uuid, extents
+        return {id_: extent for id_, (_, extent) in extents.items()}
 
     def _ask(self, stream: Stream, partitions: Collection[str]) -> dict[str, Extent]:
         if not partitions:

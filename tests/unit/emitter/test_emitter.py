@@ -11,16 +11,17 @@ import pytest
 from consumer.domain.emission import Emission, EmitterLease
 from consumer.domain.errors import BrokerUnavailableError, FencedError, LeaseHeldError, LedgerUnavailableError
 from consumer.domain.event import Event, EventType
-from consumer.domain.inventory import Inventory, Partition, PartitionContent
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.window import PartitionBy
 from consumer.emitter.emitter import Emitter
 from consumer.settings.connections import EmitterSettings
 from consumer.testing.emissions import MemoryEmitterStore
-from consumer.testing.events import MemoryEventSink, MemoryInventory
+from consumer.testing.events import MemoryEventSink
+from consumer.testing.rows import Row
+from consumer.testing.source import MemorySource
 from tests.support.waiting import wait_until
 
 NOW = datetime(2025, 3, 5, 12, 7, tzinfo=UTC)
+CLOSED = datetime(2025, 3, 3, 20, tzinfo=UTC)
 TRADES, BARS = (
     Stream(
         name=name,
@@ -37,26 +38,17 @@ class World:
     """Two streams: one with a closed partition, one without partitions."""
 
     def __init__(self) -> None:
-        self.source = MemoryInventory(NOW)
+        self.source = MemorySource(CLOSED + timedelta(hours=4))
         self.sink = MemoryEventSink()
         self.store = MemoryEmitterStore(now=lambda: self.source.time)
-        self.closed(rows=10)
-        self.source.tables["bars"] = Inventory(
-            table=BARS.source, partitions=(), period=None, precision=timedelta(seconds=1)
-        )
+        self.source.create(TRADES.source, [Row(ts=CLOSED, seq=1)])
+        self.source.create(BARS.source)
+        self.source.time = NOW
 
-    def closed(self, *, rows: int) -> None:
-        start = datetime(2025, 3, 3, tzinfo=UTC)
-        partition = Partition(
-            id="20250303",
-            content=PartitionContent(rows=rows, min_block=1, max_block=rows, data_version=0),
-            modified=start + timedelta(days=1),
-            first=start,
-            last=start + timedelta(hours=20),
-        )
-        self.source.tables["trades"] = Inventory(
-            table=TRADES.source, partitions=(partition,), period=PartitionBy.DAY, precision=timedelta(seconds=1)
-        )
+    def late_row(self) -> None:
+        """Insert a row into the closed partition, and let it be quiet again."""
+        self.source.insert(TRADES.source, [Row(ts=CLOSED, seq=2)])
+        self.source.time += timedelta(minutes=6)
 
     def emitter(self, owner: str = "one", settings: EmitterSettings | None = None, **parts: object) -> Emitter:
         given: dict[str, object] = {"source": self.source, "sink": self.sink, "store": self.store, **parts}
@@ -88,7 +80,7 @@ def test_nothing_is_sent_twice(world: World) -> None:
 
 def test_changed_content_closes_the_partition_again_with_another_id(world: World) -> None:
     world.emitter().run_once()
-    world.closed(rows=11)
+    world.late_row()
     assert world.emitter().run_once().closes == 1
     first, second = [event for event in world.sink.events if event.type is EventType.PARTITION_CLOSED]
     assert first.id != second.id
@@ -96,7 +88,7 @@ def test_changed_content_closes_the_partition_again_with_another_id(world: World
 
 
 def test_a_stream_without_its_table_does_not_hold_up_the_others(world: World) -> None:
-    del world.source.tables["bars"]
+    world.source.drop(BARS.source)
     done = world.emitter().run_once()
     assert (done.ticks, done.closes) == (2, 1)
     assert list(done.failed) == ["bars"]

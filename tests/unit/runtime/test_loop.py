@@ -44,7 +44,7 @@ def decode(message: MemoryMessage) -> Event:
 class Bench:
     def __init__(self, handler: Handler, settings: ConsumerSettings) -> None:
         self.source = MemoryEventSource()
-        self.letters = MemoryDeadLetters()
+        self.letters = MemoryDeadLetters[MemoryMessage]()
         self.metrics = MemoryMetrics()
         self.tracing = MemoryTracing()
         self.loop = EventLoop[MemoryMessage](

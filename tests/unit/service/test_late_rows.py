@@ -20,7 +20,8 @@ from consumer.domain.window import Window
 from consumer.ports import StreamState
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.engine import MemoryEngine
-from consumer.testing.source import MemorySource, Row
+from consumer.testing.rows import Row
+from consumer.testing.source import MemorySource
 from tests.unit.service.test_offload import NEVER, NOW, World, make_stream, rows
 
 LATER = NOW + timedelta(minutes=15)

@@ -30,7 +30,8 @@ from consumer.service.offload import Offload
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.engine import MemoryEngine
 from consumer.testing.ledger import MemoryLedger
-from consumer.testing.source import MemorySource, Row
+from consumer.testing.rows import Row
+from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
 from tests.support.interruptions import Interrupt
 

@@ -18,7 +18,8 @@ from consumer.ports import StreamRecord, StreamState, TargetTable
 from consumer.service.plan import Identity, Planner
 from consumer.testing.engine import MemoryEngine
 from consumer.testing.ledger import MemoryLedger
-from consumer.testing.source import COLUMNS, MemorySource, Row
+from consumer.testing.rows import COLUMNS, Row
+from consumer.testing.source import MemorySource
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 TABLE = TableName(database="market", table="trades")

@@ -10,7 +10,7 @@ from consumer.domain.batch import BatchStatus
 from consumer.domain.errors import UnknownCommitError
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import StreamState
-from consumer.testing.source import Row
+from consumer.testing.rows import Row
 from tests.unit.service.test_offload import NEVER, NOW, World, event, make_stream, rows
 
 

@@ -28,7 +28,8 @@ from consumer.service.status import Statuses
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.engine import MemoryEngine
 from consumer.testing.ledger import MemoryLedger
-from consumer.testing.source import MemorySource, Row
+from consumer.testing.rows import Row
+from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)

@@ -1,0 +1,41 @@
+"""The rows of the hot tier in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.mapping import SourceColumn
+
+ROW_BYTES = 100
+"""What every row of the fake weighs."""
+
+COLUMNS = (
+    SourceColumn(name="ts", type="DateTime64(6, 'UTC')"),
+    SourceColumn(name="seq", type="UInt64"),
+    SourceColumn(name="value", type="Int64"),
+)
+"""The columns of every table of the fake, until one is given another type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Row:
+    """A row of the fake: time column ``ts``, sequence column ``seq``, and a value."""
+
+    ts: datetime
+    seq: int
+    value: int = 0
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the fingerprint of this row alone."""
+        text = f"{self.ts.isoformat()}|{self.seq}|{self.value}"
+        digest = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+        return Fingerprint(rows=1, digest=digest)
+
+
+def fingerprint_of(rows: Iterable[Row]) -> Fingerprint:
+    """Return the fingerprint of some rows."""
+    return sum((row.fingerprint() for row in rows), EMPTY)

@@ -1,0 +1,93 @@
+"""How every hot tier is compared with its record: partitions, counts by window, and rows that came late."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumer.domain.errors import CheckFailedError, SourceChangedError
+from consumer.domain.reconcile import PartitionSpan
+from consumer.domain.window import BEGINNING, Window
+from tests.support.hot_tables import ALWAYS, DAY, NOON, HotTable, rows_at
+
+WINDOWS = [
+    Window(lower=lower, upper=upper)
+    for lower, upper in ((BEGINNING, NOON), (NOON, NOON + DAY), (NOON + DAY, NOON + 2 * DAY))
+]
+
+
+def test_contents_are_those_of_the_inventory(hot: HotTable) -> None:
+    assert hot.source.contents(hot.stream) == {}
+    hot.insert(rows_at(NOON, 1, 2) + rows_at(NOON + DAY, 3))
+    partitions = hot.inventory.inventory(hot.stream).partitions
+    assert hot.source.contents(hot.stream) == {partition.id: partition.content for partition in partitions}
+
+
+def test_spans_go_from_first_to_last_and_count_what_is_not_below_the_watermark(hot: HotTable) -> None:
+    hot.insert(rows_at(NOON - DAY / 4, 1) + rows_at(NOON, 2, 3) + rows_at(NOON + DAY, 4))
+    spans = hot.source.spans(hot.stream, ["20240305", "20240306", "20240399"], NOON)
+    assert spans == {
+        "20240305": PartitionSpan(first=NOON - DAY / 4, last=NOON, pending=2),
+        "20240306": PartitionSpan(first=NOON + DAY, last=NOON + DAY, pending=1),
+    }
+    assert hot.source.spans(hot.stream, [], NOON) == {}
+
+
+def test_a_tally_counts_each_window_with_its_digest_if_it_is_to_be_exact(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON - DAY, 1) + rows_at(NOON, 2, 2) + rows_at(NOON + 2 * DAY, 3))
+    exact = hot.source.tally(hot.stream, mapping, WINDOWS, exact=True)
+    assert list(exact) == [hot.source.fingerprint(hot.stream, mapping, window) for window in WINDOWS]
+    counted = hot.source.tally(hot.stream, mapping, WINDOWS, exact=False)
+    assert [(found.rows, found.digest) for found in counted] == [(1, 0), (2, 0), (0, 0)]
+
+
+def test_late_rows_are_found_with_how_often_they_are_missing(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON - DAY, 1) + rows_at(NOON, 2))
+    paths = [hot.write_file(mapping, ALWAYS)]
+    nothing = hot.source.late_rows(hot.stream, mapping, ALWAYS, paths)
+    assert (nothing.late, nothing.missing, nothing.surplus) == ((), 0, 0)
+    hot.insert(rows_at(NOON, 2, 2, 3))
+    found = hot.source.late_rows(hot.stream, mapping, ALWAYS, paths)
+    assert sorted(row.rows for row in found.late) == [1, 2]
+    assert {row.instant for row in found.late} == {NOON}
+    assert (found.missing, found.refused, found.surplus) == (3, 0, 0)
+    assert found.hot == hot.source.fingerprint(hot.stream, mapping, ALWAYS)
+
+
+def test_rows_that_are_gone_are_surplus_and_files_of_other_windows_are_left_out(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON - DAY, 1) + rows_at(NOON, 2, 3))
+    paths = [hot.write_file(mapping, ALWAYS)]
+    hot.delete(3)
+    found = hot.source.late_rows(hot.stream, mapping, WINDOWS[1], paths)
+    assert (found.late, found.missing, found.surplus) == ((), 0, 1)
+
+
+def test_rows_that_are_too_late_are_counted_and_refused(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON - DAY, 1, 2) + rows_at(NOON, 3))
+    found = hot.source.late_rows(hot.stream, mapping, ALWAYS, [], not_before=NOON)
+    assert [(row.rows, row.instant) for row in found.late] == [(1, NOON)]
+    assert (found.missing, found.refused) == (3, 2)
+
+
+def test_a_partition_alone_can_be_compared(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON, 1, 2) + rows_at(NOON + DAY, 3))
+    paths = [hot.write_file(mapping, WINDOWS[1])]
+    assert hot.source.fingerprint(hot.stream, mapping, ALWAYS, partition="20240305").rows == 2
+    assert hot.source.difference(hot.stream, mapping, ALWAYS, paths, partition="20240305") == (0, 0)
+    assert hot.source.difference(hot.stream, mapping, ALWAYS, paths, partition="20240306") == (1, 2)
+
+
+def test_neither_another_table_nor_a_missing_file_is_compared(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON, 1))
+    with pytest.raises(CheckFailedError):
+        hot.source.late_rows(hot.stream, mapping, ALWAYS, [hot.write_file(mapping, ALWAYS) + "-gone"])
+    hot.exchange()
+    with pytest.raises(SourceChangedError):
+        hot.source.tally(hot.stream, mapping, WINDOWS, exact=False)
+    with pytest.raises(SourceChangedError):
+        hot.source.late_rows(hot.stream, mapping, ALWAYS, [])
