@@ -20,12 +20,14 @@ from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
 from consumer.adapters.iceberg.catalog import IcebergCatalog
+from consumer.adapters.iceberg.census import IcebergFiles
 from consumer.adapters.kafka.codec import decode_message
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
 from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
 from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.adapters.kafka.topics import Topics
+from consumer.adapters.postgres.attempts import PostgresAttempts
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.drops import PostgresDropLog
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
@@ -39,6 +41,7 @@ from consumer.domain.errors import EngineFailedError
 from consumer.domain.stream import Stream
 from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import VARIABLE, Failpoints
+from consumer.service.audit.auditor import Auditor
 from consumer.service.cut import Cuts
 from consumer.service.dropping.drops import HotDrops
 from consumer.service.dropping.review import Review
@@ -246,6 +249,19 @@ class Application:
         server = ClickHouseViews(self.configuration.clickhouse, self.configuration.store, collection)
         self._closing.callback(server.close)
         return Views(source=self.source, ledger=self.ledger, catalog=self.catalog, tables=self.catalog, server=server)
+
+    @cached_property
+    def auditor(self) -> Auditor:
+        """Checks everything that has to be true of a stream."""
+        settings = self.configuration
+        return Auditor(
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            attempts=PostgresAttempts(self.database),
+            files=IcebergFiles(database=self.database, catalog=settings.catalog, store=settings.store),
+            verifier=self.verifier,
+        )
 
     @cached_property
     def takeovers(self) -> Takeovers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from consumer.domain.errors import TargetMissingError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, Window
-from consumer.ports import Catalog, Ledger, SequenceReport, Source
+from consumer.ports import Catalog, Ledger, SequenceReport, Source, StreamRecord
 from consumer.service.prepare import Preparation
 
 
@@ -63,13 +63,26 @@ class Verifier:
             StreamError, TransientError: as the source and the catalog raise them.
         """
         record = self._ledger.read([stream.name]).get(stream.name)
-        watermark = record.watermark if record is not None else BEGINNING
         target = self._catalog.inspect(stream.target)
         if target is None and record is not None and record.target_uuid is not None:
             raise TargetMissingError(
                 f"stream {stream.name}: target {stream.target} does not exist, but the ledger knows it",
                 remedy="restore the table in the catalog; see `icehaul status` for what the ledger has recorded",
             )
+        paths: Sequence[str] = ()
+        if target is not None and record is not None and record.watermark > BEGINNING:
+            paths = self._catalog.data_files(stream.target, stream.partition_by, None)
+        return self.compare(stream, record, paths, snapshot_id=target.snapshot_id if target is not None else None)
+
+    def compare(
+        self, stream: Stream, record: StreamRecord | None, paths: Sequence[str], *, snapshot_id: int | None
+    ) -> Verification:
+        """Compare every row below the record's watermark with those in data files, the live ones of a snapshot.
+
+        Raises:
+            StreamError, TransientError: as the source raises them.
+        """
+        watermark = record.watermark if record is not None else BEGINNING
         if watermark == BEGINNING:
             return Verification(
                 stream=stream.name,
@@ -84,7 +97,6 @@ class Verifier:
             )
         _, mapping = self._preparation.read_source(stream, record)
         window = Window(lower=BEGINNING, upper=watermark)
-        paths = self._catalog.data_files(stream.target, stream.partition_by, None) if target is not None else ()
         hot = self._source.fingerprint(stream, mapping, window)
         cold = self._source.fingerprint_files(mapping, paths) if paths else EMPTY
         missing = surplus = 0
@@ -100,6 +112,6 @@ class Verifier:
             cold=cold,
             missing=missing,
             surplus=surplus,
-            snapshot_id=target.snapshot_id if target is not None else None,
+            snapshot_id=snapshot_id,
             sequence=self._source.sequence_report(stream, window),
         )

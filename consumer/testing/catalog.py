@@ -33,12 +33,13 @@ LiveFile = tuple[WrittenFile, Window]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemorySnapshot:
-    """A snapshot: its live files with the windows of their rows, and the evidence that it carries, if any."""
+    """A snapshot: its live files with the windows of their rows, what it did, and the evidence that it carries."""
 
     id: int
     parent: int | None
     files: tuple[LiveFile, ...]
     evidence: Evidence | None = None
+    operation: str = "append"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,7 +207,11 @@ class MemoryCatalog:
             kept = tuple(each for each in table.live() if each[0].path not in old)
             evidence = table.snapshots[table.current].evidence if carry and table.current is not None else None
             snapshot = MemorySnapshot(
-                id=next(self._ids), parent=table.current, files=kept + tuple(new), evidence=evidence
+                id=next(self._ids),
+                parent=table.current,
+                files=kept + tuple(new),
+                evidence=evidence,
+                operation="replace",
             )
             return self._commit(table, snapshot)
 

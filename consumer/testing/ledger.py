@@ -31,6 +31,7 @@ from consumer.ports import (
     StreamState,
     Trigger,
 )
+from consumer.testing.attempts import MemoryAttempts
 from consumer.testing.batches import DONE, MemoryBatches
 from consumer.testing.comparisons import MemoryComparisons
 from consumer.testing.database import MemoryDatabase
@@ -63,8 +64,7 @@ class MemoryLedger:
         self.database = database or MemoryDatabase()
         self._streams: dict[str, StreamRecord] = {}
         self._batches = MemoryBatches(now)
-        self._files: dict[str, tuple[UUID, str, WrittenFile]] = {}
-        self._prefixes: dict[str, UUID] = {}
+        self.recorded = MemoryAttempts(self._batches)
         self._parked: dict[tuple[str, str], Event] = {}
         self._outbox = MemoryOutbox(now, relay_claim)
         self._comparisons = MemoryComparisons()
@@ -137,14 +137,7 @@ class MemoryLedger:
                 raise DivergenceError(
                     f"stream {claim.stream}: batch {batch_id} was never begun", remedy="begin it before staging"
                 )
-            for file in files:
-                if self._files.get(file.path, (batch_id, prefix, file)) != (batch_id, prefix, file):
-                    raise DivergenceError(
-                        f"stream {claim.stream}: {file.path} is recorded already with other content",
-                        remedy="no two attempts may write to one path",
-                    )
-            self._prefixes.setdefault(prefix, batch_id)
-            self._files.update({file.path: (batch_id, prefix, file) for file in files})
+            self.recorded.stage(claim.stream, batch_id, prefix, files)
 
     def advance(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:
         """Advance the watermark over an empty window; under the fence."""

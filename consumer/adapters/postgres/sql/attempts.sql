@@ -1,0 +1,13 @@
+-- name: attempts
+SELECT attempt.prefix, attempt.batch_id, batch.status
+FROM offload_attempts AS attempt
+JOIN offload_batches AS batch USING (batch_id)
+WHERE attempt.stream = %(stream)s
+ORDER BY attempt.created, attempt.prefix
+
+-- name: files
+SELECT file.path, file.batch_id, file.bytes, file.rows, batch.status
+FROM offload_files AS file
+JOIN offload_batches AS batch USING (batch_id)
+WHERE file.stream = %(stream)s
+ORDER BY file.created, file.path

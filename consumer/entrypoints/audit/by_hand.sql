@@ -1,0 +1,69 @@
+-- check: tiers on ClickHouse
+$hot
+
+-- check: tiers on Spark
+SELECT count(*) FROM icehaul.$target
+
+-- check: windows on Postgres
+-- Rows that this returns are gaps and overlaps; the last window ends at the watermark.
+SELECT lower, upper, previous
+FROM (
+    SELECT lower, upper, lag(upper, 1, '1900-01-01 00:00:00+00') OVER (ORDER BY lower, upper) AS previous
+    FROM offload_batches
+    WHERE stream = '$stream' AND kind = 'window' AND status IN ('published', 'empty')
+) AS windows
+WHERE lower <> previous
+
+-- check: record on Postgres
+-- Digests are added modulo 2^64.
+SELECT rows, lpad(to_hex((CASE WHEN digest < 9223372036854775808 THEN digest ELSE digest - 18446744073709551616 END
+)::bigint), 16, '0') AS digest
+FROM (
+    SELECT
+        coalesce(sum(rows), 0) AS rows,
+        mod(
+            coalesce(sum(mod(('x' || digest)::bit(64)::bigint::numeric + 18446744073709551616, 18446744073709551616)), 0),
+            18446744073709551616
+        ) AS digest
+    FROM offload_batches
+    WHERE stream = '$stream' AND kind IN ('window', 'supplement') AND status = 'published'
+) AS recorded
+
+-- check: evidence on Postgres
+SELECT watermark, last_upper, generation, last_batch_id, target_uuid
+FROM offload_watermarks
+WHERE stream = '$stream'
+
+-- check: evidence on Spark
+SELECT snapshot_id, summary['icehaul.batch-id'], summary['icehaul.last-upper'], summary['icehaul.last-generation']
+FROM icehaul.$target.snapshots
+ORDER BY committed_at DESC
+
+-- check: registered on Postgres
+SELECT file.path, file.rows, file.bytes, batch.batch_id
+FROM offload_files AS file
+JOIN offload_batches AS batch USING (batch_id)
+WHERE file.stream = '$stream' AND batch.status = 'published'
+ORDER BY file.path
+
+-- check: registered on Spark
+SELECT file_path, record_count, file_size_in_bytes FROM icehaul.$target.files ORDER BY file_path
+
+-- check: stored on Spark
+SELECT DISTINCT file_path, file_size_in_bytes FROM icehaul.$target.all_data_files
+
+-- check: orphans on Postgres
+-- Every file under one of these prefixes is accounted for; the others have to be in a snapshot, or metadata.
+SELECT attempt.prefix, batch.status
+FROM offload_attempts AS attempt
+JOIN offload_batches AS batch USING (batch_id)
+WHERE attempt.stream = '$stream'
+ORDER BY attempt.prefix
+
+-- check: findings on Postgres
+SELECT kind, lower, upper, rows, detail FROM offload_findings WHERE stream = '$stream' AND accepted IS NULL
+
+-- check: state on Postgres
+SELECT state, halt_reason, (SELECT count(*) FROM offload_parked WHERE stream = '$stream') AS parked
+FROM offload_watermarks
+WHERE stream = '$stream'

@@ -1,0 +1,153 @@
+"""Which live data files belong to which batches, and the check that they do so one to one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from consumer.domain.audit import (
+    Check,
+    CheckName,
+    Figures,
+    LiveFile,
+    RecordedFile,
+    failed,
+    not_applicable,
+    passed,
+    plain_path,
+)
+from consumer.domain.errors import DivergenceError
+from consumer.domain.phrasing import counted
+from consumer.service.audit.observation import Cold, Observation
+
+_REWRITE = "replace"
+
+NO_TABLE = "there is no target table yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """The live data files, told apart by who put them there.
+
+    Attributes:
+        own: those that a published batch of the stream recorded.
+        prior: those that were there when the stream took the table over.
+        foreign: the others.
+        gone: files of published batches that are not live.
+    """
+
+    own: Sequence[LiveFile]
+    prior: Sequence[LiveFile]
+    foreign: Sequence[LiveFile]
+    gone: Sequence[RecordedFile]
+
+
+def check_readable(cold: Cold) -> None:
+    """Make sure that it is known which files the retained snapshots refer to.
+
+    Raises:
+        DivergenceError: naming a manifest or manifest list that can't be read.
+    """
+    if cold.census.unreadable:
+        raise DivergenceError(
+            f"{cold.census.unreadable[0]} can't be read, so nobody knows which files the table holds",
+            remedy="restore the file, or roll the table back to the newest snapshot that is whole",
+        )
+
+
+def registration(seen: Observation, cold: Cold) -> Registration:
+    """Tell the live data files apart.
+
+    Files that were there before have sequence numbers below those of every batch; a rewrite keeps these numbers.
+
+    Raises:
+        DivergenceError: if a manifest can't be read, so that some of the live files are not known.
+    """
+    check_readable(cold)
+    published = {plain_path(file.path): file for file in seen.files if file.published}
+    live = {file.path: file for file in cold.census.live}
+    own = [file for path, file in live.items() if path in published]
+    first = min((file.sequence for file in own), default=None)
+    prior: list[LiveFile] = []
+    foreign: list[LiveFile] = []
+    for path, file in live.items():
+        if path in published:
+            continue
+        before = seen.taken_over and (first is None or file.sequence < first)
+        (prior if before and _operation(cold, file) != _REWRITE else foreign).append(file)
+    gone = [file for path, file in published.items() if path not in live]
+    return Registration(own=own, prior=prior, foreign=foreign, gone=gone)
+
+
+def check_registered(seen: Observation) -> Check:
+    """Check that live data files and published batches belong together, one to one."""
+    cold = seen.table()
+    if cold is None:
+        return not_applicable(CheckName.REGISTERED, NO_TABLE)
+    found = registration(seen, cold)
+    twice = [path for path, times in Counter(file.path for file in cold.census.live).items() if times > 1]
+    rewritten = _is_rewrite(seen, cold, found)
+    problems = [f"{path}: registered more than once" for path in twice]
+    problems += _unlike(seen, found.own)
+    if not rewritten:
+        by_path = {plain_path(file.path): file for file in seen.files}
+        problems += [f"{file.path}: live, {_recorder(by_path.get(file.path))}" for file in found.foreign]
+        problems += [f"{file.path}: published by batch {file.batch_id}, not live" for file in found.gone]
+    figures: Figures = {
+        "live files": len(cold.census.live),
+        "published files": len(found.own) + len(found.gone),
+        "live and published": len(found.own),
+        "live, not published": len(found.foreign),
+        "published, not live": len(found.gone),
+        "there before the takeover": len(found.prior),
+    }
+    if problems:
+        return failed(
+            CheckName.REGISTERED,
+            f"{counted(len(problems), 'file')} not as registered",
+            figures,
+            listed=problems,
+            remedy="find out who changed the table (its snapshots say when and by which engine), and roll it back to"
+            " the newest snapshot that is right; then audit again",
+        )
+    message = f"{counted(len(found.own), 'live file')}, each published by one batch"
+    if rewritten:
+        message += (
+            f"; another engine has rewritten {counted(len(found.gone), 'published file')} as"
+            f" {len(found.foreign):,} with as many rows"
+        )
+    if found.prior:
+        message += f"; {counted(len(found.prior), 'file')} from before the takeover"
+    return passed(CheckName.REGISTERED, message, figures)
+
+
+def _is_rewrite(seen: Observation, cold: Cold, found: Registration) -> bool:
+    """Tell whether the foreign files are what another engine made of those that are gone."""
+    if not found.foreign or not found.gone:
+        return False
+    rows, former = (sum(file.rows for file in files) for files in (found.foreign, found.gone))
+    as_many = rows == former or (seen.taken_over and rows > former)
+    return as_many and all(_operation(cold, file) in {None, _REWRITE} for file in found.foreign)
+
+
+def _operation(cold: Cold, file: LiveFile) -> str | None:
+    """Return what the snapshot that added a file did; ``None`` where it has expired."""
+    return None if file.snapshot_id is None else cold.census.operations.get(file.snapshot_id)
+
+
+def _recorder(file: RecordedFile | None) -> str:
+    if file is None:
+        return "and no batch of this stream has recorded it"
+    return f"and batch {file.batch_id}, which recorded it, is {file.status.value}"
+
+
+def _unlike(seen: Observation, own: Sequence[LiveFile]) -> Iterator[str]:
+    recorded = {plain_path(file.path): file for file in seen.files}
+    for file in own:
+        known = recorded[file.path]
+        if (file.rows, file.bytes) != (known.rows, known.bytes):
+            yield (
+                f"{file.path}: {file.rows:,} rows in {file.bytes:,} bytes in the table,"
+                f" {known.rows:,} rows in {known.bytes:,} bytes in the ledger"
+            )

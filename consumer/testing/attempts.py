@@ -1,0 +1,57 @@
+"""What attempts of a ledger in memory have written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from consumer.domain.audit import RecordedAttempt, RecordedFile
+from consumer.domain.batch import WrittenFile
+from consumer.domain.errors import DivergenceError
+from consumer.testing.batches import MemoryBatches
+
+
+class MemoryAttempts:
+    """What ``offload_attempts`` and ``offload_files`` hold; the ledger's mutex protects it."""
+
+    def __init__(self, batches: MemoryBatches) -> None:
+        self._batches = batches
+        self._files: dict[str, tuple[UUID, str, WrittenFile]] = {}
+        self._prefixes: dict[str, UUID] = {}
+
+    def stage(self, stream: str, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
+        """Record a prefix and its files.
+
+        Raises:
+            DivergenceError: if a path is recorded already with other content.
+        """
+        for file in files:
+            if self._files.get(file.path, (batch_id, prefix, file)) != (batch_id, prefix, file):
+                raise DivergenceError(
+                    f"stream {stream}: {file.path} is recorded already with other content",
+                    remedy="no two attempts may write to one path",
+                )
+        self._prefixes.setdefault(prefix, batch_id)
+        self._files.update({file.path: (batch_id, prefix, file) for file in files})
+
+    def attempts(self, stream: str) -> Sequence[RecordedAttempt]:
+        """Return every prefix that an attempt at a batch of the stream was to write under."""
+        return [
+            RecordedAttempt(prefix=prefix, batch_id=batch_id, status=stored.record.status)
+            for prefix, batch_id in self._prefixes.items()
+            if (stored := self._batches.get(batch_id)) is not None and stored.record.stream == stream
+        ]
+
+    def files(self, stream: str) -> Sequence[RecordedFile]:
+        """Return every data file that an attempt at a batch of the stream reported."""
+        return [
+            RecordedFile(
+                path=file.path,
+                batch_id=batch_id,
+                bytes=file.bytes,
+                rows=file.fingerprint.rows,
+                status=stored.record.status,
+            )
+            for batch_id, _, file in self._files.values()
+            if (stored := self._batches.get(batch_id)) is not None and stored.record.stream == stream
+        ]
