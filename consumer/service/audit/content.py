@@ -30,7 +30,7 @@ def check_tiers(seen: Observation, found: Verification) -> Check:
         if found.dropped.rows:
             message += f"; of these, {found.dropped.rows:,} were dropped from the hot tier on purpose"
         return passed(CheckName.TIERS, message, figures)
-    if (found.hot, found.cold) == (hot, cold):
+    if (found.hot + found.dropped, found.cold) == (hot, cold):
         message = (
             f"the hot tier has changed since it was read, as the ledger knows: {counted(found.surplus, 'row')} in the"
             f" cold tier only, {counted(found.missing, 'row')} in the hot tier only"

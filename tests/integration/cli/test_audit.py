@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from html.parser import HTMLParser
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from tests.support.local_platform import LocalPlatform, ledger_database, local_p
 from tests.support.platform import Platform, day
 
 ROWS = 600
+PAGES = Path(__file__).resolve().parents[3] / "docs" / "how-to"
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +131,20 @@ def test_what_an_auditor_runs_by_hand_says_the_same(audit: Callable[[], Ended], 
     assert len(answers["registered"]) == len(answers["orphans"]) == 3
     assert answers["state"] == [("active", None, 0)]
     assert str(answers["evidence"][0][3]) == check(ended, CheckName.EVIDENCE)["figures"]["table's last batch"]
+
+
+def test_the_page_about_audits_works_as_written(
+    icehaul: Run, local: LocalPlatform, stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (PAGES / "audit.md").read_text("utf-8")
+    (block,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    for line in block.replace("quickstart_trades", stream).splitlines():
+        ended = icehaul(*takewhile(lambda word: word != ">", shlex.split(line, comments=True)[1:]))
+        assert ended.code == 0, ended.err
+    assert (tmp_path / "audit.html").stat().st_size > 0
+    rows = re.findall(r"^\| (\w+) \| ", page, re.MULTILINE)
+    assert rows[1:] == list(CheckName)
 
 
 # ------------------------------------------------------------------------------------------- defects
