@@ -42,6 +42,7 @@ from consumer.domain.stream import Stream
 from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import VARIABLE, Failpoints
 from consumer.service.audit.auditor import Auditor
+from consumer.service.audit.background import BackgroundAudit
 from consumer.service.cut import Cuts
 from consumer.service.dropping.drops import HotDrops
 from consumer.service.dropping.review import Review
@@ -193,7 +194,7 @@ class Application:
             group=settings.kafka.group,
             source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics),
             decode=decode_message,
-            handler=self.offload.handle,
+            handler=self.offload.handle if self.background_audit is None else self.background_audit.handle,
             dead_letters=self.dead_letters,
             metrics=self.metrics,
             tracer=tracing.tracer,
@@ -261,6 +262,20 @@ class Application:
             attempts=PostgresAttempts(self.database),
             files=IcebergFiles(database=self.database, catalog=settings.catalog, store=settings.store),
             verifier=self.verifier,
+        )
+
+    @cached_property
+    def background_audit(self) -> BackgroundAudit | None:
+        """Audits beside a consumer's work; ``None`` where the configuration asks for none."""
+        interval = self.configuration.consumer.audit_interval
+        if interval is None:
+            return None
+        return BackgroundAudit(
+            auditor=self.auditor,
+            streams=self.streams,
+            handler=self.offload.handle,
+            interval=interval,
+            metrics=self.metrics,
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The consumer process: poll loop, outbox relay, loss watch and HTTP endpoints, until a signal ends them."""
+"""The consumer process: poll loop, outbox relay, loss watch, audits and HTTP endpoints, until a signal ends them."""
 
 from __future__ import annotations
 
@@ -54,6 +54,14 @@ class Watch(Protocol):
         ...
 
 
+class Audits(Protocol):
+    """Audits beside the work."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Audit what is due until ``stop`` is set."""
+        ...
+
+
 class Worker:
     """One consumer process; :meth:`run` belongs into the main thread, for the signals' sake."""
 
@@ -66,6 +74,7 @@ class Worker:
         watch: Watch,
         watch_interval: timedelta,
         http: HttpEndpoints,
+        audits: Audits | None = None,
     ) -> None:
         self._loop = loop
         self._relay = relay
@@ -73,6 +82,7 @@ class Worker:
         self._watch = watch
         self._watch_interval = watch_interval
         self._http = http
+        self._audits = audits
         self._stopping = threading.Event()
         self._signals = 0
         self._error: BaseException | None = None
@@ -96,6 +106,10 @@ class Worker:
                 daemon=True,
             ),
         ]
+        if self._audits is not None:
+            threads.append(
+                threading.Thread(target=self._audits.run, args=(self._stopping,), name="icehaul-audit", daemon=True)
+            )
         with self._handling_signals(), self._http:
             for thread in threads:
                 thread.start()

@@ -167,6 +167,8 @@ class ConsumerSettings(Section):
     """Seconds between two looks at the outbox."""
     loss_watch_seconds: Seconds = 60
     """Seconds between two looks at how near the sources' TTLs are to rows that were not offloaded."""
+    audit_interval: PositiveDuration | None = None
+    """How often the streams whose events this consumer handles are audited, without reading rows; none: never."""
     http_host: str = "127.0.0.1"
     """Address on which /metrics, /livez and /readyz are served."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080

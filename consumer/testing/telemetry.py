@@ -79,6 +79,14 @@ class MemoryMetrics:
         """Record a stream's time to loss."""
         self._set(seconds, "time_to_loss", stream)
 
+    def audit_check(self, stream: str, check: str, *, failed: bool) -> None:
+        """Record how a check ended that could be made."""
+        self._set(failed, "audit", stream, check)
+
+    def audited(self, stream: str) -> None:
+        """Count the audits of which every check could be made."""
+        self._count("audited", stream)
+
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit."""
         self._count("unknown_commit", stream, outcome)

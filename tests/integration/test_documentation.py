@@ -81,7 +81,14 @@ def test_every_command_that_a_page_shows_is_understood(words: list[str]) -> None
 @pytest.mark.parametrize("text", CONFIGURATIONS)
 def test_every_configuration_that_a_page_shows_is_accepted(text: str, tmp_path: Path) -> None:
     document = yaml.safe_load(text)
-    if not isinstance(document, dict) or not document.keys() & {"spark", "streams", "clickhouse", "kafka", "emitter"}:
+    if not isinstance(document, dict) or not document.keys() & {
+        "spark",
+        "streams",
+        "clickhouse",
+        "kafka",
+        "consumer",
+        "emitter",
+    }:
         pytest.skip("no configuration of icehaul")
     path = tmp_path / "icehaul.yaml"
     path.write_text(text, encoding="utf-8")

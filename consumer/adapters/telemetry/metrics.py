@@ -64,6 +64,10 @@ class PrometheusMetrics:
         )
         self._conflicts = self._counter("commit_conflicts", "Publishes staged again on a moved table.", "stream")
         self._leases = self._counter("lease_epoch_changes", "Lease epochs taken by this process.", "stream")
+        self._audit_failures = self._gauge("audit_failures", "1 while a check of the audit fails.", "stream", "check")
+        self._audited = self._gauge(
+            "last_audit_timestamp_seconds", "When every check of the stream's audit could be made last.", "stream"
+        )
         self._dead_letters = self._counter("dead_letters", "Messages moved to the dead-letter topic.", "reason")
 
     def _make_runtime_metrics(self) -> None:
@@ -125,6 +129,14 @@ class PrometheusMetrics:
     def lease(self, stream: str) -> None:
         """Count a change of a stream's lease epoch."""
         self._leases.labels(stream).inc()
+
+    def audit_check(self, stream: str, check: str, *, failed: bool) -> None:
+        """Record how a check ended that could be made."""
+        self._audit_failures.labels(stream, check).set(failed)
+
+    def audited(self, stream: str) -> None:
+        """Record that every check of a stream could be made now."""
+        self._audited.labels(stream).set(time.time())
 
     def dead_letter(self, reason: str) -> None:
         """Count a dead letter by reason."""

@@ -40,6 +40,7 @@ def run(config: ConfigOption = None) -> None:
             watch=application.loss_watch,
             watch_interval=timedelta(seconds=settings.loss_watch_seconds),
             http=http,
+            audits=application.background_audit,
         )
         code = worker.run()
     raise typer.Exit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,6 +20,7 @@ from pyarrow import parquet
 
 from consumer import __version__
 from consumer.domain.audit import CheckName
+from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
 from tests.integration.cli.conftest import Ended, Run
 from tests.support.cold_tier import IcebergColdTier
@@ -145,6 +147,24 @@ def test_the_page_about_audits_works_as_written(
     assert (tmp_path / "audit.html").stat().st_size > 0
     rows = re.findall(r"^\| (\w+) \| ", page, re.MULTILINE)
     assert rows[1:] == list(CheckName)
+
+
+def test_a_consumer_audits_beside_its_work_without_reading_rows(local: LocalPlatform, stream: str) -> None:
+    local.sections["consumer"] = {"audit_interval": "1h"}
+    tier = local.cold_tier(stream)
+    with closing(tier), local.consumer() as application:
+        beside = application.background_audit
+        assert beside is not None
+        beside.handle(tick(stream=stream, boundary=day("2024-01-04")), threading.Event())
+        tier.io.delete(tier.keys("data")[0])
+        audit = beside.run_once()
+        body, _ = application.metrics.render()
+    assert audit is not None
+    assert [one.name for one in audit.checks if not one.clean] == [CheckName.STORED]
+    assert len(audit.checks) == 7
+    assert f'icehaul_audit_failures{{check="stored",stream="{stream}"}} 1.0' in body.decode()
+    assert f'icehaul_audit_failures{{check="windows",stream="{stream}"}} 0.0' in body.decode()
+    assert beside.run_once() is None
 
 
 # ------------------------------------------------------------------------------------------- defects
