@@ -53,6 +53,15 @@ def test_audits_run_beside_the_loop_and_end_with_it() -> None:
         liveness=Liveness(lambda: 0.0, limit=60),
         readiness=Readiness({}),
     )
-    worker = Worker(loop=_Loop(audits), relay=_Relay(), relay_interval=timedelta(seconds=1), http=http, audits=audits)
+    idle, second = _Idle(), timedelta(seconds=1)
+    worker = Worker(
+        loop=_Loop(audits),
+        relay=idle,
+        relay_interval=second,
+        watch=idle,
+        watch_interval=second,
+        http=http,
+        audits=audits,
+    )
     assert worker.run() == 0
     assert audits.stopped
