@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from consumer.domain.audit import Census, Check, CheckName, Outcome, StreamAudit
+from consumer.domain.audit import Census, Check, CheckName, Outcome, StreamAudit, plain_path
 from consumer.domain.batch import BatchStatus, WrittenFile
 from consumer.domain.errors import IcehaulError, SourceUnavailableError, StoreUnavailableError
 from consumer.domain.event_factory import tick
@@ -19,9 +19,12 @@ from consumer.domain.reconcile import Finding, FindingKind
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Comparison
 from consumer.service.audit.auditor import Auditor
+from consumer.service.prepare import Preparation
+from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
+from consumer.testing.catalog import MemorySnapshot
 from consumer.testing.files import MemoryFiles
-from consumer.testing.source import Row
+from consumer.testing.source import Row, fingerprint_of
 from tests.unit.service.test_offload import NEVER, NOW, World, make_stream, rows
 
 STREAM = make_stream()
@@ -249,6 +252,72 @@ def test_what_another_engine_has_compacted_is_said_and_no_defect(world: Audited)
 def test_a_rewrite_with_other_rows_is_none(world: Audited) -> None:
     rewrite(world, rows_=1)
     assert bad(world.audit())[CheckName.REGISTERED] is Outcome.FAILED
+
+
+def test_a_file_that_another_engine_put_in_the_place_of_ours_is_no_rewrite(world: Audited) -> None:
+    rewrite(world, rows_=0)
+    table = world.catalog.tables[STREAM.target]
+    table.snapshots[table.current or 0] = replace(table.snapshots[table.current or 0], operation="append")
+    assert bad(world.audit()) == {CheckName.REGISTERED: Outcome.FAILED}
+
+
+def test_a_live_file_has_the_rows_that_its_batch_has_recorded(world: Audited) -> None:
+    path = world.live()[0]
+    batch, prefix, file = world.ledger.recorded._files[path]
+    world.ledger.recorded._files[path] = (batch, prefix, replace(file, fingerprint=replace(file.fingerprint, rows=77)))
+    audit = world.audit()
+    assert bad(audit) == {CheckName.REGISTERED: Outcome.FAILED}
+    assert "77 rows" in check(audit, CheckName.REGISTERED).listed[0]
+
+
+def taken_over(world: Audited) -> None:
+    """Let a former script have offloaded three rows, and the stream go on from its watermark."""
+    before = [Row(ts=NOW - timedelta(days=4), seq=1000 + number) for number in range(3)]
+    world.source.insert(STREAM.source, before)
+    path = "memory://bronze/trades/data/former.parquet"
+    world.source.files[path] = before
+    world.put(path)
+    former = replace(world.engine.written[path], fingerprint=fingerprint_of(before))
+    world.engine.written[path] = former
+    _, mapping = Preparation(source=world.source, ledger=world.ledger, catalog=world.catalog).read_source(STREAM, None)
+    world.catalog.ensure(STREAM, mapping, expected_uuid=None)
+    window = Window(lower=BEGINNING, upper=NOW - timedelta(days=3))
+    table = world.catalog.tables[STREAM.target]
+    world.catalog._commit(table, MemorySnapshot(id=0, parent=None, files=((former, window),)))
+    world.ledger.register("trades")
+    takeovers = Takeovers(
+        source=world.source, ledger=world.ledger, catalog=world.catalog, owner="me", lease=timedelta(seconds=30)
+    )
+    assert takeovers.take_over(STREAM, window.upper) is not None
+
+
+def test_what_was_there_before_a_takeover_is_told_apart_from_what_was_read() -> None:
+    fresh = Audited({"trades": STREAM})
+    taken_over(fresh)
+    assert fresh.audit().clean
+    fresh.source.insert(STREAM.source, rows(10))
+    fresh.handle()
+    audit = fresh.audit()
+    assert audit.clean, bad(audit)
+    assert check(audit, CheckName.REGISTERED).figures["there before the takeover"] == 1
+    assert check(audit, CheckName.RECORD).figures["recorded rows"] == 10
+    assert check(audit, CheckName.TIERS).figures["cold rows"] == 13
+
+
+def test_a_file_of_another_hand_is_not_taken_for_one_from_before_the_takeover() -> None:
+    fresh = Audited({"trades": STREAM})
+    taken_over(fresh)
+    fresh.source.insert(STREAM.source, rows(10))
+    fresh.handle()
+    path = "memory://bronze/trades/data/stray.parquet"
+    fresh.source.files[path] = [Row(ts=NOW - timedelta(days=4), seq=5)]
+    fresh.put(path)
+    commit(fresh, fresh.engine.written[path])
+    assert bad(fresh.audit())[CheckName.REGISTERED] is Outcome.FAILED
+
+
+def test_paths_are_compared_without_regard_to_the_name_of_the_scheme() -> None:
+    assert {plain_path(f"{scheme}://lake/a/b.parquet") for scheme in ("s3", "s3a", "s3n")} == {"s3://lake/a/b.parquet"}
 
 
 def test_a_file_that_is_not_on_the_store_is_named(world: Audited) -> None:
