@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
+from pyiceberg.table.statistics import StatisticsFile
 
 from consumer.adapters.iceberg.census import IcebergFiles
 from consumer.adapters.postgres.attempts import PostgresAttempts
@@ -115,6 +116,25 @@ def test_after_an_expiry_the_live_files_are_the_same(tier: ColdTier, files: Tabl
     found = counted(tier, files)
     assert {file.path for file in found.live} == {step.file.path for step in steps}
     assert len(found.operations) == 1
+
+
+def test_statistics_are_referred_to_as_well(stack: EmbeddedStack) -> None:
+    with iceberg_cold_tier(stack.endpoints) as tier:
+        tier.publish(tier.begin())
+        path = f"{tier.target().location}/metadata/rows.stats"
+        tier.put(path, b"12345")
+        statistics = StatisticsFile.model_validate(
+            {
+                "snapshot-id": tier.target().snapshot_id,
+                "statistics-path": path,
+                "file-size-in-bytes": 5,
+                "file-footer-size-in-bytes": 1,
+                "blob-metadata": [],
+            }
+        )
+        tier.table().update_statistics().set_statistics(statistics).commit()
+        files = IcebergFiles(database=tier.database, catalog=CatalogSettings(), store=tier.store)
+        assert counted(tier, files).referenced[path] == 5
 
 
 def test_single_files_are_looked_at_one_by_one(tier: ColdTier, files: TableFiles, steps: list[Step]) -> None:

@@ -22,8 +22,10 @@ from psycopg import sql
 
 from consumer.adapters.spark.engine import SparkEngine
 from consumer.bootstrap import Application
+from consumer.domain.audit import CheckName, StreamAudit
 from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
+from consumer.entrypoints.audit.by_hand import queries
 from tests.support.platform import Platform, day
 
 pytestmark = [
@@ -185,6 +187,7 @@ def test_spark(platform: Platform, reader: str, tmp_path: Path) -> None:
             "us-east-1": endpoints.store.region,
         },
     )
+    by_hand = audit_by_hand(platform)
     query = snippet("Spark", "sql", **{"bronze.quickstart_trades": f"{platform.name}.trades", "sequence_number": "seq"})
     own = {
         "spark.jars": ",".join(str(jar) for jar in endpoints.spark_jars),
@@ -196,7 +199,7 @@ def test_spark(platform: Platform, reader: str, tmp_path: Path) -> None:
     file = tmp_path / "spark-defaults.conf"
     file.write_text(properties + "".join(f"{name} {value}\n" for name, value in own.items()), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.spark_reader", file, query],
+        [sys.executable, "-m", "tests.support.spark_reader", file, query, *by_hand.values()],
         env={**os.environ, "TZ": "UTC", "JAVA_HOME": str(endpoints.java_home)},
         capture_output=True,
         text=True,
@@ -204,7 +207,21 @@ def test_spark(platform: Platform, reader: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert plain(json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")) == hot(platform)
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert plain(answers[0]) == hot(platform)
+    found = dict(zip(by_hand, answers[1:], strict=True))
+    assert found[CheckName.TIERS] == [{"count(1)": 2 * ROWS}]
+    assert sum(file["record_count"] for file in found[CheckName.REGISTERED]) == 2 * ROWS
+    files = [(file["file_path"], file["file_size_in_bytes"]) for file in found[CheckName.REGISTERED]]
+    assert sorted((file["file_path"], file["file_size_in_bytes"]) for file in found[CheckName.STORED]) == files
+    assert len({row["summary[icehaul.batch-id]"] for row in found[CheckName.EVIDENCE]}) == 2
+
+
+def audit_by_hand(platform: Platform) -> dict[CheckName, str]:
+    """The statements by which an auditor repeats checks of the platform's stream on Spark."""
+    table = f"{platform.name}.trades"
+    audited = StreamAudit(stream="trades", source=table, target=table, watermark=None, snapshot_id=None, checks=())
+    return {one.check: one.sql for one in queries(audited) if one.on == "Spark"}
 
 
 def test_clickhouse(platform: Platform, names: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
-"""A Spark program of somebody else: a query with the properties of the documentation, knowing nothing of icehaul.
+"""A Spark program of somebody else: queries with the properties of the documentation, knowing nothing of icehaul.
 
-``python -m tests.support.spark_reader PROPERTIES QUERY``, the first a file; prints the rows, one as JSON to a line.
+``python -m tests.support.spark_reader PROPERTIES QUERY...``, the first a file; prints the rows of each query as
+JSON, on one line.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from pyspark.sql import SparkSession
 
 
 def main() -> None:
-    properties, query = Path(sys.argv[1]).read_text(encoding="utf-8"), sys.argv[2]
+    properties, queries = Path(sys.argv[1]).read_text(encoding="utf-8"), sys.argv[2:]
     builder = SparkSession.builder.master("local[1]")
     for line in properties.splitlines():
         name, value = line.split()
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
-    for row in spark.sql(query).collect():
-        print(json.dumps(row.asDict(), default=str))  # noqa: T201
+    for query in queries:
+        print(json.dumps([row.asDict() for row in spark.sql(query).collect()], default=str))  # noqa: T201
     spark.stop()
 
 

@@ -76,6 +76,8 @@ class _Counting:
         metadata = self._base.metadata
         current = metadata.current_snapshot()
         live: list[LiveFile] = []
+        for statistics in (*metadata.statistics, *metadata.partition_statistics):
+            self._referenced[plain_path(statistics.statistics_path)] = statistics.file_size_in_bytes
         for snapshot in metadata.snapshots:
             for manifest in self._list(snapshot):
                 files = self._read(manifest)
