@@ -9,6 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from consumer.domain.batch import BatchStatus
+from consumer.domain.fingerprint import Fingerprint
 
 LISTED_MAX = 100
 """How many files or windows a check lists; the rest is counted."""
@@ -179,18 +180,18 @@ class Census:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedFile:
-    """A data file that an attempt reported; ``status`` is its batch's."""
+    """A data file that an attempt reported; ``status`` is its batch's.
+
+    ``published`` is what the batch was published with, of the files of one attempt: those of earlier attempts at the
+    same batch stay recorded, and add nothing to it.
+    """
 
     path: str
     batch_id: UUID
     bytes: int
-    rows: int
+    fingerprint: Fingerprint
     status: BatchStatus
-
-    @property
-    def published(self) -> bool:
-        """Whether its batch was published."""
-        return self.status is BatchStatus.PUBLISHED
+    published: Fingerprint | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

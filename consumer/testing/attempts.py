@@ -8,6 +8,7 @@ from uuid import UUID
 from consumer.domain.audit import RecordedAttempt, RecordedFile
 from consumer.domain.batch import WrittenFile
 from consumer.domain.errors import DivergenceError
+from consumer.domain.fingerprint import Fingerprint
 from consumer.testing.batches import MemoryBatches
 
 
@@ -49,8 +50,11 @@ class MemoryAttempts:
                 path=file.path,
                 batch_id=batch_id,
                 bytes=file.bytes,
-                rows=file.fingerprint.rows,
+                fingerprint=file.fingerprint,
                 status=stored.record.status,
+                published=None
+                if stored.record.digest is None
+                else Fingerprint.parse(rows=stored.record.rows, hexadecimal=stored.record.digest),
             )
             for batch_id, _, file in self._files.values()
             if (stored := self._batches.get(batch_id)) is not None and stored.record.stream == stream

@@ -157,8 +157,9 @@ def test_the_ledger_knows_every_file_and_its_batch(
             path=step.file.path,
             batch_id=step.publication.batch.id,
             bytes=step.file.bytes,
-            rows=step.file.fingerprint.rows,
+            fingerprint=step.file.fingerprint,
             status=status,
+            published=step.file.fingerprint if status is BatchStatus.PUBLISHED else None,
         )
         for step, status in states
     ]

@@ -150,6 +150,8 @@ def judge(application: Application, stream: str, *, rows: int) -> None:
     assert found.equal, found
     assert found.cold.rows == rows
     judge_record(application, stream)
+    audit = application.auditor.audit(settings)
+    assert audit.clean, [check for check in audit.checks if not check.clean]
 
 
 def judge_record(application: Application, stream: str) -> None:

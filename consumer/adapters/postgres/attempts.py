@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.statements import statements
 from consumer.domain.audit import RecordedAttempt, RecordedFile
 from consumer.domain.batch import BatchStatus
+from consumer.domain.fingerprint import Fingerprint
 
 
 class PostgresAttempts:
@@ -30,13 +32,19 @@ class PostgresAttempts:
         """Return every data file that an attempt at a batch of the stream reported."""
         with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["files"], {"stream": stream}).fetchall()
-        return [
-            RecordedFile(
-                path=row["path"],
-                batch_id=row["batch_id"],
-                bytes=row["bytes"],
-                rows=row["rows"],
-                status=BatchStatus(row["status"]),
-            )
-            for row in rows
-        ]
+        return [_file(row) for row in rows]
+
+
+def _file(row: Mapping[str, Any]) -> RecordedFile:
+    status = BatchStatus(row["status"])
+    published = None
+    if status is BatchStatus.PUBLISHED:
+        published = Fingerprint.parse(rows=row["batch_rows"], hexadecimal=row["batch_digest"])
+    return RecordedFile(
+        path=row["path"],
+        batch_id=row["batch_id"],
+        bytes=row["bytes"],
+        fingerprint=Fingerprint.parse(rows=row["rows"], hexadecimal=row["digest"]),
+        status=status,
+        published=published,
+    )

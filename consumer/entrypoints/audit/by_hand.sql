@@ -40,7 +40,8 @@ FROM icehaul.$target.snapshots
 ORDER BY committed_at DESC
 
 -- check: registered on Postgres
-SELECT file.path, file.rows, file.bytes, batch.batch_id
+-- Those of earlier attempts at a batch stand here, too: the rows of the live ones add up to the batch's.
+SELECT file.path, file.rows, file.bytes, batch.batch_id, batch.rows AS batch_rows
 FROM offload_files AS file
 JOIN offload_batches AS batch USING (batch_id)
 WHERE file.stream = '$stream' AND batch.status = 'published'

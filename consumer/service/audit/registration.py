@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from consumer.domain.audit import (
     Check,
@@ -18,12 +19,29 @@ from consumer.domain.audit import (
     plain_path,
 )
 from consumer.domain.errors import DivergenceError
+from consumer.domain.fingerprint import EMPTY
 from consumer.domain.phrasing import counted
 from consumer.service.audit.observation import Cold, Observation
 
 _REWRITE = "replace"
 
 NO_TABLE = "there is no target table yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TornBatch:
+    """A published batch of ``rows`` rows of which ``live`` are in live files; ``absent`` files of it are not live."""
+
+    batch_id: UUID
+    rows: int
+    live: int
+    absent: Sequence[str]
+
+    def __str__(self) -> str:
+        files = f"; not live: {', '.join(self.absent)}" if self.absent else ""
+        digest = ", with another digest" if self.live == self.rows else ""
+        rows = f"{self.live:,} of the {self.rows:,} rows that it published are live"
+        return f"batch {self.batch_id}: {rows}{digest}{files}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +52,13 @@ class Registration:
         own: those that a published batch of the stream recorded.
         prior: those that were there when the stream took the table over.
         foreign: the others.
-        gone: files of published batches that are not live.
+        torn: published batches whose live files do not add up to what they were published with.
     """
 
     own: Sequence[LiveFile]
     prior: Sequence[LiveFile]
     foreign: Sequence[LiveFile]
-    gone: Sequence[RecordedFile]
+    torn: Sequence[TornBatch]
 
 
 def check_readable(cold: Cold) -> None:
@@ -65,7 +83,7 @@ def registration(seen: Observation, cold: Cold) -> Registration:
         DivergenceError: if a manifest can't be read, so that some of the live files are not known.
     """
     check_readable(cold)
-    published = {plain_path(file.path): file for file in seen.files if file.published}
+    published = {plain_path(file.path): file for file in seen.files if file.published is not None}
     live = {file.path: file for file in cold.census.live}
     own = [file for path, file in live.items() if path in published]
     first = min((file.sequence for file in own), default=None)
@@ -76,8 +94,20 @@ def registration(seen: Observation, cold: Cold) -> Registration:
             continue
         before = seen.taken_over and (first is None or file.sequence < first)
         (prior if before and _operation(cold, file) != _REWRITE else foreign).append(file)
-    gone = [file for path, file in published.items() if path not in live]
-    return Registration(own=own, prior=prior, foreign=foreign, gone=gone)
+    return Registration(own=own, prior=prior, foreign=foreign, torn=list(_torn(published, live)))
+
+
+def _torn(published: Mapping[str, RecordedFile], live: Collection[str]) -> Iterator[TornBatch]:
+    """Yield the batches that are not wholly live; files of earlier attempts at a batch are not missed."""
+    batches: dict[UUID, list[tuple[str, RecordedFile]]] = {}
+    for path, file in published.items():
+        batches.setdefault(file.batch_id, []).append((path, file))
+    for batch_id, files in batches.items():
+        expected = files[0][1].published or EMPTY
+        found = sum((file.fingerprint for path, file in files if path in live), EMPTY)
+        if found != expected:
+            absent = [path for path, _ in files if path not in live]
+            yield TornBatch(batch_id=batch_id, rows=expected.rows, live=found.rows, absent=absent)
 
 
 def check_registered(seen: Observation) -> Check:
@@ -93,19 +123,18 @@ def check_registered(seen: Observation) -> Check:
     if not rewritten:
         by_path = {plain_path(file.path): file for file in seen.files}
         problems += [f"{file.path}: live, {_recorder(by_path.get(file.path))}" for file in found.foreign]
-        problems += [f"{file.path}: published by batch {file.batch_id}, not live" for file in found.gone]
+        problems += map(str, found.torn)
     figures: Figures = {
         "live files": len(cold.census.live),
-        "published files": len(found.own) + len(found.gone),
         "live and published": len(found.own),
         "live, not published": len(found.foreign),
-        "published, not live": len(found.gone),
+        "rows published, not live": sum(batch.rows - batch.live for batch in found.torn),
         "there before the takeover": len(found.prior),
     }
     if problems:
         return failed(
             CheckName.REGISTERED,
-            f"{counted(len(problems), 'file')} not as registered",
+            f"{counted(len(problems), 'difference')} between live files and published batches",
             figures,
             listed=problems,
             remedy="find out who changed the table (its snapshots say when and by which engine), and roll it back to"
@@ -114,7 +143,7 @@ def check_registered(seen: Observation) -> Check:
     message = f"{counted(len(found.own), 'live file')}, each published by one batch"
     if rewritten:
         message += (
-            f"; another engine has rewritten {counted(len(found.gone), 'published file')} as"
+            f"; another engine has rewritten the files of {counted(len(found.torn), 'batch', 'batches')} as"
             f" {len(found.foreign):,} with as many rows"
         )
     if found.prior:
@@ -124,9 +153,10 @@ def check_registered(seen: Observation) -> Check:
 
 def _is_rewrite(seen: Observation, cold: Cold, found: Registration) -> bool:
     """Tell whether the foreign files are what another engine made of those that are gone."""
-    if not found.foreign or not found.gone:
+    if not found.foreign or not found.torn:
         return False
-    rows, former = (sum(file.rows for file in files) for files in (found.foreign, found.gone))
+    rows = sum(file.rows for file in found.foreign)
+    former = sum(batch.rows - batch.live for batch in found.torn)
     as_many = rows == former or (seen.taken_over and rows > former)
     return as_many and all(_operation(cold, file) in {None, _REWRITE} for file in found.foreign)
 
@@ -146,8 +176,8 @@ def _unlike(seen: Observation, own: Sequence[LiveFile]) -> Iterator[str]:
     recorded = {plain_path(file.path): file for file in seen.files}
     for file in own:
         known = recorded[file.path]
-        if (file.rows, file.bytes) != (known.rows, known.bytes):
+        if (file.rows, file.bytes) != (known.fingerprint.rows, known.bytes):
             yield (
                 f"{file.path}: {file.rows:,} rows in {file.bytes:,} bytes in the table,"
-                f" {known.rows:,} rows in {known.bytes:,} bytes in the ledger"
+                f" {known.fingerprint.rows:,} rows in {known.bytes:,} bytes in the ledger"
             )

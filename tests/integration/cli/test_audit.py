@@ -291,7 +291,9 @@ def test_a_flipped_digest(audit: Callable[[], Ended], local: LocalPlatform, stre
         stream,
     )
     ended = audit()
-    assert bad(ended) == {"record"}
+    assert bad(ended) == {"record", "registered"}
+    (said,) = check(ended, CheckName.REGISTERED)["listed"]
+    assert said.endswith("200 of the 200 rows that it published are live, with another digest")
     assert check(ended, CheckName.RECORD)["message"].endswith("with another digest")
 
 

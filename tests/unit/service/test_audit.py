@@ -170,7 +170,8 @@ def test_windows_have_to_end_at_the_watermark(world: Audited, span: timedelta) -
 def test_a_record_that_was_edited_does_not_add_up(world: Audited) -> None:
     world.batch(99)
     audit = world.audit()
-    assert bad(audit) == {CheckName.RECORD: Outcome.FAILED}
+    assert bad(audit) == {CheckName.RECORD: Outcome.FAILED, CheckName.REGISTERED: Outcome.FAILED}
+    assert "2 of the 99 rows" in check(audit, CheckName.REGISTERED).listed[0]
 
 
 def test_a_table_that_was_rolled_back_does_not_prove_what_the_ledger_has_recorded(world: Audited) -> None:
@@ -226,7 +227,7 @@ def test_a_published_file_that_is_not_live_is_named(world: Audited) -> None:
     audit = world.audit()
     assert bad(audit)[CheckName.REGISTERED] is Outcome.FAILED
     (one,) = check(audit, CheckName.REGISTERED).listed
-    assert one.startswith(f"{gone}: published by batch ")
+    assert one.endswith(f"rows that it published are live; not live: {gone}")
 
 
 def rewrite(world: Audited, *, rows_: int) -> None:
@@ -246,7 +247,7 @@ def test_what_another_engine_has_compacted_is_said_and_no_defect(world: Audited)
     rewrite(world, rows_=0)
     audit = world.audit()
     assert audit.clean
-    assert "another engine has rewritten 2 published files as 1" in check(audit, CheckName.REGISTERED).message
+    assert "another engine has rewritten the files of 1 batch as 1" in check(audit, CheckName.REGISTERED).message
 
 
 def test_a_rewrite_with_other_rows_is_none(world: Audited) -> None:
@@ -268,6 +269,16 @@ def test_a_live_file_has_the_rows_that_its_batch_has_recorded(world: Audited) ->
     audit = world.audit()
     assert bad(audit) == {CheckName.REGISTERED: Outcome.FAILED}
     assert "77 rows" in check(audit, CheckName.REGISTERED).listed[0]
+
+
+def test_what_an_earlier_attempt_at_a_batch_has_recorded_is_not_missed(world: Audited) -> None:
+    path = world.live()[0]
+    batch, prefix, file = world.ledger.recorded._files[path]
+    world.put(f"{prefix}/earlier")
+    world.ledger.recorded._files[f"{prefix}/earlier"] = (batch, prefix, replace(file, path=f"{prefix}/earlier"))
+    audit = world.audit()
+    assert audit.clean, bad(audit)
+    assert check(audit, CheckName.ORPHANS).figures["left behind"] == 1
 
 
 def taken_over(world: Audited) -> None:

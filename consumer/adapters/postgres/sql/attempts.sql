@@ -6,7 +6,8 @@ WHERE attempt.stream = %(stream)s
 ORDER BY attempt.created, attempt.prefix
 
 -- name: files
-SELECT file.path, file.batch_id, file.bytes, file.rows, batch.status
+SELECT file.path, file.batch_id, file.bytes, file.rows, file.digest, batch.status,
+       batch.rows AS batch_rows, batch.digest AS batch_digest
 FROM offload_files AS file
 JOIN offload_batches AS batch USING (batch_id)
 WHERE file.stream = %(stream)s
