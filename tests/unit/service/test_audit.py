@@ -24,7 +24,7 @@ from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
 from consumer.testing.catalog import MemorySnapshot
 from consumer.testing.files import MemoryFiles
-from consumer.testing.source import Row, fingerprint_of
+from consumer.testing.rows import Row, fingerprint_of
 from tests.unit.service.test_offload import NEVER, NOW, World, make_stream, rows
 
 STREAM = make_stream()
