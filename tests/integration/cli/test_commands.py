@@ -106,7 +106,7 @@ def test_status_and_resume_of_a_halted_stream(icehaul: Run, platform: Platform, 
 
     resumed = icehaul("resume", stream, "--output", "json")
     assert resumed.code == 0
-    assert resumed.data == {"stream": stream, "state": "active", "parked_events_taken_up": 1}
+    assert resumed.data == {"stream": stream, "state": "active", "parked_events_taken_up": 1, "findings_accepted": 0}
     assert icehaul("status").code == 0
 
 
