@@ -1,0 +1,42 @@
+"""The ports: what the service needs from the world, as protocols.
+
+Every method may raise the errors of :mod:`consumer.domain.errors` and no others on purpose.
+"""
+
+from consumer.ports.cold_tier import Catalog, Publication, TargetTable
+from consumer.ports.engine import BatchEngine, UnitReport
+from consumer.ports.hot_tier import Bucket, Extent, SequenceReport, Source, SourceTable, Step
+from consumer.ports.ledger import (
+    BatchRecord,
+    Claim,
+    Comparison,
+    Ledger,
+    OutboxMessage,
+    StreamRecord,
+    StreamState,
+    Trigger,
+)
+from consumer.ports.telemetry import Metrics
+
+__all__ = [
+    "BatchEngine",
+    "BatchRecord",
+    "Bucket",
+    "Catalog",
+    "Claim",
+    "Comparison",
+    "Extent",
+    "Ledger",
+    "Metrics",
+    "OutboxMessage",
+    "Publication",
+    "SequenceReport",
+    "Source",
+    "SourceTable",
+    "Step",
+    "StreamRecord",
+    "StreamState",
+    "TargetTable",
+    "Trigger",
+    "UnitReport",
+]

@@ -1,0 +1,264 @@
+"""The ledger: watermarks, leases, batches, attempts, comparisons, parked events and the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol, Self
+from uuid import UUID
+
+from consumer.domain.batch import Batch, BatchKind, BatchStatus, Progress, WrittenFile
+from consumer.domain.event import Coordinates, Event
+from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.reconcile import (
+    ComparedPartition,
+    Finding,
+    RecordedWindow,
+)
+from consumer.domain.window import BEGINNING, Window
+
+
+class StreamState(StrEnum):
+    """Whether a stream is worked on."""
+
+    ACTIVE = "active"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRecord:
+    """A stream's row in ``offload_watermarks``.
+
+    ``watermark`` is ``BEGINNING`` where nothing was read; ``last_upper`` is the upper bound of the last
+    non-empty window, ``last_batch_id`` the batch that was published last; the UUIDs are ``None`` until the first claim
+    that saw the tables.
+    """
+
+    stream: str
+    watermark: datetime
+    last_upper: datetime | None
+    generation: int
+    source_uuid: UUID | None
+    target_uuid: UUID | None
+    epoch: int
+    owner: str | None
+    lease_expires: datetime | None
+    state: StreamState
+    halt_reason: str | None
+    halt_remedy: str | None
+    updated: datetime
+    last_batch_id: UUID | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """What the target table has to prove."""
+        return Progress(last_upper=self.last_upper, generation=self.generation, last_batch_id=self.last_batch_id)
+
+    @classmethod
+    def unseen(cls, stream: str, now: datetime) -> Self:
+        """Return the record of a stream that nobody has worked on, as the first claim finds it."""
+        return cls(
+            stream=stream,
+            watermark=BEGINNING,
+            last_upper=None,
+            generation=1,
+            source_uuid=None,
+            target_uuid=None,
+            epoch=0,
+            owner=None,
+            lease_expires=None,
+            state=StreamState.ACTIVE,
+            halt_reason=None,
+            halt_remedy=None,
+            updated=now,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A lease on a stream at one epoch: the fence of everything that its owner writes."""
+
+    stream: str
+    owner: str
+    epoch: int
+    record: StreamRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """A batch's row in ``offload_batches``."""
+
+    batch_id: UUID
+    stream: str
+    kind: BatchKind
+    window: Window
+    generation: int
+    status: BatchStatus
+    rows: int
+    bytes: int
+    digest: str | None
+    snapshot_id: int | None
+    attempts: int
+    error: str | None
+    trace_id: str | None
+    started: datetime
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """The event on whose behalf a batch runs, as it is recorded in ledger and summary."""
+
+    event_id: str
+    coordinates: Coordinates | None
+    trace_id: str | None
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The outcome of comparing the hot tier with the record.
+
+    Attributes:
+        partitions: partitions as they were compared.
+        gone: ids of partitions that are not there any more.
+        hot: what the hot tier holds of windows whose rows are not the cold tier's, by lower bound.
+        findings: what an operator has to know.
+    """
+
+    partitions: Sequence[ComparedPartition] = ()
+    gone: Sequence[str] = ()
+    hot: Mapping[datetime, Fingerprint] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxMessage:
+    """An event that is published with a batch and relayed to Kafka afterwards."""
+
+    number: int
+    event: Event
+
+
+class Ledger(Protocol):
+    """Watermarks, leases, batches, attempts, parked events and the outbox: Postgres."""
+
+    def register(self, stream: str) -> StreamRecord:
+        """Create the stream's row unless it exists, and return it."""
+        ...
+
+    def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
+        """Return the records of the streams that have one."""
+        ...
+
+    def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
+        """Take the stream's lease and increment its epoch.
+
+        A lease that ``owner`` holds already is taken again with a new epoch.
+
+        Raises:
+            LeaseHeldError: if another owner's lease has not expired, or the row is locked.
+        """
+        ...
+
+    def renew(self, claim: Claim, ttl: timedelta) -> None:
+        """Extend a lease.
+
+        Raises:
+            FencedError: if the epoch has moved on.
+        """
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Give a lease back; does nothing if the epoch has moved on."""
+        ...
+
+    def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID) -> None:
+        """Record which tables the stream is between, at the first claim that sees them; under the fence."""
+        ...
+
+    def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
+        """Record that a batch is being written, and count the attempt; under the fence."""
+        ...
+
+    def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
+        """Record the attempt prefix before it is written to (no files yet), and its files once they are."""
+        ...
+
+    def advance(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:
+        """Advance the watermark over an empty window, if it still equals the window's lower; under the fence.
+
+        ``outbox`` wakes the dependants: an upstream that moved on without rows lets them move on too.
+
+        Raises:
+            FencedError: if the epoch has moved on.
+            DivergenceError: if the watermark is not the window's lower.
+            UnknownCommitError: if nobody knows whether the commit landed.
+        """
+        ...
+
+    def fail(self, claim: Claim, batch_id: UUID, error: str) -> None:
+        """Record that an attempt failed for certain."""
+        ...
+
+    def resolve(self, stream: str, batch_id: UUID) -> BatchRecord | None:
+        """Read a batch after locking the stream's row, so that a transaction still open is waited out."""
+        ...
+
+    def batches(self, stream: str, limit: int) -> Sequence[BatchRecord]:
+        """Return the stream's latest batches, newest first."""
+        ...
+
+    def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> bool:
+        """Halt a stream; with ``epoch`` only if it is still the stream's. Tell whether the stream is halted now."""
+        ...
+
+    def resume(self, stream: str) -> None:
+        """Make a halted stream active again and move its parked events to the outbox."""
+        ...
+
+    def park(self, event: Event) -> None:
+        """Keep an event of a halted stream; the same event twice is kept once."""
+        ...
+
+    def parked(self, stream: str) -> Sequence[Event]:
+        """Return the events kept for a halted stream, oldest first."""
+        ...
+
+    def partitions(self, stream: str) -> Mapping[str, ComparedPartition]:
+        """Return the partitions of the source as they were last compared with the record, by id."""
+        ...
+
+    def windows(self, stream: str, within: Window) -> Sequence[RecordedWindow]:
+        """Return the windows that are done and overlap ``within``, ascending, with what is recorded of each."""
+        ...
+
+    def lateness(self, stream: str) -> Sequence[int]:
+        """Return how many rows of all supplements were how late, by the steps of ``LATENESS_STEPS``."""
+        ...
+
+    def findings(self, stream: str) -> Sequence[Finding]:
+        """Return what was found in the hot tier, by window; what an operator has accepted, too."""
+        ...
+
+    def record_comparison(self, claim: Claim, comparison: Comparison) -> None:
+        """Record the outcome of a comparison; under the fence.
+
+        Raises:
+            FencedError: if the epoch has moved on.
+        """
+        ...
+
+    def accept(self, stream: str) -> int:
+        """Accept every finding of a stream, and forget partitions that are gone; return how many there were."""
+        ...
+
+    def outbox(self, limit: int) -> Sequence[OutboxMessage]:
+        """Return events that are not relayed yet, oldest first."""
+        ...
+
+    def relayed(self, numbers: Sequence[int]) -> None:
+        """Remove outbox messages that Kafka has acknowledged."""
+        ...
