@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.rows import compared_partition, differences, done_part, finding
@@ -44,42 +45,48 @@ def read_findings(connection: Connection, stream: str) -> Sequence[Finding]:
 
 
 def write_comparison(connection: Connection, stream: str, comparison: Comparison) -> None:
-    """Record the outcome of a comparison."""
+    """Record the outcome of a comparison; after the first offload that may be thousands of partitions."""
     sql = statements("comparison")
-    for partition in comparison.partitions:
-        content, span = partition.content, partition.span
-        connection.execute(
-            sql["compared"],
-            {
-                "stream": stream,
-                "partition_id": partition.id,
-                "rows": content.rows,
-                "min_block": content.min_block,
-                "max_block": content.max_block,
-                "data_version": content.data_version,
-                "first": span.first,
-                "last": span.last,
-                "pending": span.pending,
-                "watermark": partition.watermark,
-                "exact": partition.exact,
-            },
+    with connection.cursor() as cursor:
+        cursor.executemany(sql["compared"], [_partition_row(stream, each) for each in comparison.partitions])
+        cursor.executemany(
+            sql["differs"],
+            [
+                {"stream": stream, "lower": lower, "rows": hot.rows, "digest": hot.hex}
+                for lower, hot in comparison.hot.items()
+            ],
         )
+        cursor.executemany(sql["found"], [_finding_row(stream, each) for each in comparison.findings])
     if comparison.gone:
         connection.execute(sql["gone"], {"stream": stream, "gone": list(comparison.gone)})
-    for lower, hot in comparison.hot.items():
-        connection.execute(sql["differs"], {"stream": stream, "lower": lower, "rows": hot.rows, "digest": hot.hex})
-    for each in comparison.findings:
-        connection.execute(
-            sql["found"],
-            {
-                "stream": stream,
-                "kind": each.kind.value,
-                "lower": each.window.lower,
-                "upper": each.window.upper,
-                "rows": each.rows,
-                "detail": each.detail,
-            },
-        )
+
+
+def _partition_row(stream: str, partition: ComparedPartition) -> Mapping[str, Any]:
+    content, span = partition.content, partition.span
+    return {
+        "stream": stream,
+        "partition_id": partition.id,
+        "rows": content.rows,
+        "min_block": content.min_block,
+        "max_block": content.max_block,
+        "data_version": content.data_version,
+        "first": span.first,
+        "last": span.last,
+        "pending": span.pending,
+        "watermark": partition.watermark,
+        "exact": partition.exact,
+    }
+
+
+def _finding_row(stream: str, finding: Finding) -> Mapping[str, Any]:
+    return {
+        "stream": stream,
+        "kind": finding.kind.value,
+        "lower": finding.window.lower,
+        "upper": finding.window.upper,
+        "rows": finding.rows,
+        "detail": finding.detail,
+    }
 
 
 def accept_findings(connection: Connection, stream: str) -> int:
