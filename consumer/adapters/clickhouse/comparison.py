@@ -50,24 +50,22 @@ def _tally(
     whole = Window(lower=windows[0].lower, upper=windows[-1].upper)
     origin = to_micros(whole.lower)
     bounds = [to_micros(window.lower) - origin for window in windows]
-    parts = {
-        "time": quote_name(stream.timestamp_column),
-        "origin": f"toInt64({origin})",
-        "bounds": f"CAST({bounds} AS Array(UInt64))",
-    }
     if exact:
-        rows = connection.rows(
-            load_sql(
-                "tally_digests",
-                digest=mapping.digest_sql(),
-                rows=hot_rows(stream, mapping, whole),
-                **parts,
-            )
-        )
+        rows, digest = f"({hot_rows(stream, mapping, whole)})", mapping.digest_sql()
     else:
         condition = f"{window_condition(stream, mapping, whole)} AND {unchanged(stream, mapping)}"
-        rows = connection.rows(load_sql("tally_counts", table=quote_table(stream.source), window=condition, **parts))
-    by_bound = {int(bound): Fingerprint(rows=int(count), digest=int(digest)) for bound, count, digest in rows}
+        rows, digest = f"{quote_table(stream.source)} WHERE {condition}", "0"
+    found = connection.rows(
+        load_sql(
+            "tally",
+            time=quote_name(stream.timestamp_column),
+            origin=f"toInt64({origin})",
+            bounds=f"CAST({bounds} AS Array(UInt64))",
+            digest=digest,
+            rows=rows,
+        )
+    )
+    by_bound = {int(bound): Fingerprint(rows=int(count), digest=int(digest)) for bound, count, digest in found}
     return (by_bound.get(bound, EMPTY) for bound in bounds)
 
 

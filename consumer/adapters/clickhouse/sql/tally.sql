@@ -2,7 +2,6 @@
 SELECT
     roundDown(toUInt64(toUnixTimestamp64Micro(CAST($time AS DateTime64(6, 'UTC'))) - $origin), $bounds) AS bound,
     count() AS rows,
-    toUInt64(0) AS digest
-FROM $table
-WHERE $window
+    sum($digest) AS digest
+FROM $rows
 GROUP BY bound
