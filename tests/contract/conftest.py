@@ -1,4 +1,4 @@
-"""What the suites of both ports of the hot tier are held against."""
+"""What the suites of the hot tier and of the cold tier are held against."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from consumer.embedded.stack import EmbeddedStack
+from tests.support.cold_tier import ColdTier, MemoryColdTier, iceberg_cold_tier
 from tests.support.hot_tables import ClickHouseHotTable, ClickHouseServer, HotTable, MemoryHotTable, clickhouse_server
 
 
@@ -24,3 +25,14 @@ def hot(request: pytest.FixtureRequest, unique_name: str) -> HotTable:
     if request.param == "memory":
         return MemoryHotTable()
     return ClickHouseHotTable(request.getfixturevalue("server"), unique_name)
+
+
+@pytest.fixture(params=["memory", "iceberg"])
+def tier(request: pytest.FixtureRequest) -> Iterator[ColdTier]:
+    """A cold tier in memory, and the real one."""
+    if request.param == "memory":
+        yield MemoryColdTier()
+        return
+    stack: EmbeddedStack = request.getfixturevalue("stack")
+    with iceberg_cold_tier(stack.endpoints) as real:
+        yield real

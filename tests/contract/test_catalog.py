@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -20,19 +19,8 @@ from consumer.domain.errors import (
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import TableName
 from consumer.domain.window import PartitionBy, Window
-from consumer.embedded.stack import EmbeddedStack
 from consumer.ports import Claim
-from tests.support.cold_tier import HOUR, MAPPING, START, ColdTier, MemoryColdTier, column, iceberg_cold_tier, rows_of
-
-
-@pytest.fixture(params=["memory", "iceberg"])
-def tier(request: pytest.FixtureRequest) -> Iterator[ColdTier]:
-    if request.param == "memory":
-        yield MemoryColdTier()
-        return
-    stack: EmbeddedStack = request.getfixturevalue("stack")
-    with iceberg_cold_tier(stack.endpoints) as real:
-        yield real
+from tests.support.cold_tier import HOUR, MAPPING, START, ColdTier, column, rows_of
 
 
 @pytest.fixture

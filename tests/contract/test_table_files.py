@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -20,16 +19,6 @@ from consumer.settings.connections import CatalogSettings
 from consumer.testing.files import MemoryFiles
 from consumer.testing.ledger import MemoryLedger
 from tests.support.cold_tier import ColdTier, IcebergColdTier, MemoryColdTier, Step, iceberg_cold_tier
-
-
-@pytest.fixture(params=["memory", "iceberg"])
-def tier(request: pytest.FixtureRequest) -> Iterator[ColdTier]:
-    if request.param == "memory":
-        yield MemoryColdTier()
-        return
-    stack: EmbeddedStack = request.getfixturevalue("stack")
-    with iceberg_cold_tier(stack.endpoints) as real:
-        yield real
 
 
 @pytest.fixture
