@@ -28,6 +28,7 @@ from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.adapters.kafka.topics import Topics
 from consumer.adapters.postgres.attempts import PostgresAttempts
+from consumer.adapters.postgres.backfills import PostgresBackfills
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.drops import PostgresDropLog
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
@@ -43,6 +44,7 @@ from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import VARIABLE, Failpoints
 from consumer.service.audit.auditor import Auditor
 from consumer.service.audit.background import BackgroundAudit
+from consumer.service.backfill.requests import BackfillRequests
 from consumer.service.cut import Cuts
 from consumer.service.dropping.drops import HotDrops
 from consumer.service.dropping.review import Review
@@ -115,6 +117,18 @@ class Application:
         return PostgresLedger(self.database)
 
     @cached_property
+    def backfills(self) -> PostgresBackfills:
+        """The record of ranges that are to be backfilled."""
+        return PostgresBackfills(self.database)
+
+    @cached_property
+    def backfill_requests(self) -> BackfillRequests:
+        """Checks and records what is to be backfilled."""
+        return BackfillRequests(
+            source=self.source, ledger=self.ledger, backfills=self.backfills, failpoints=self.failpoints
+        )
+
+    @cached_property
     def catalog(self) -> IcebergCatalog:
         """The cold tier."""
         return IcebergCatalog(
@@ -139,6 +153,7 @@ class Application:
             streams=self.streams,
             source=self.source,
             ledger=self.ledger,
+            backfills=self.backfills,
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,
@@ -223,7 +238,7 @@ class Application:
     @cached_property
     def statuses(self) -> Statuses:
         """Reads where streams stand."""
-        return Statuses(source=self.source, ledger=self.ledger)
+        return Statuses(source=self.source, ledger=self.ledger, backfills=self.backfills)
 
     @cached_property
     def follower(self) -> Follower:
@@ -233,7 +248,7 @@ class Application:
     @cached_property
     def previewer(self) -> Previewer:
         """Plans without doing."""
-        return Previewer(source=self.source, ledger=self.ledger, catalog=self.catalog)
+        return Previewer(source=self.source, ledger=self.ledger, backfills=self.backfills, catalog=self.catalog)
 
     @cached_property
     def verifier(self) -> Verifier:

@@ -20,6 +20,7 @@ class BatchKind(StrEnum):
 
     WINDOW = "window"
     SUPPLEMENT = "supplement"
+    BACKFILL = "backfill"
 
 
 class BatchStatus(StrEnum):
@@ -63,7 +64,8 @@ class Batch:
     """A stream's window, planned: one Spark job, one snapshot.
 
     A supplement adds late rows to a window that is done: ``base`` is the content of that window, as it was recorded,
-    which the late rows were computed from; ``lateness`` is their histogram.
+    which the late rows were computed from; ``lateness`` is their histogram. A backfill's window lies in history, and is
+    done for the ``request`` with this id.
     """
 
     id: UUID
@@ -74,6 +76,7 @@ class Batch:
     units: tuple[Unit, ...]
     base: Fingerprint | None = None
     lateness: tuple[int, ...] | None = None
+    request: UUID | None = None
 
     @property
     def empty(self) -> bool:

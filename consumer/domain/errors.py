@@ -179,6 +179,13 @@ class StaleDifferenceError(TransientError):
     """
 
 
+class BackfillChangedError(TransientError):
+    """A backfill's request was cancelled, or somebody else has gone on with it, while a batch was written for it.
+
+    What to do: Nothing: the backfill goes on with what is asked for now.
+    """
+
+
 class StreamError(IcehaulError):
     """Base of the errors that halt one stream until an operator acts.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from consumer.domain.retention import RetentionPolicy
-from consumer.domain.window import PartitionBy
+from consumer.domain.window import BEGINNING, PartitionBy
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
 """What icehaul accepts as a name of a database, table, column, namespace or stream (ASCII only)."""
@@ -111,6 +111,7 @@ class Stream:
         late_rows_max_age: rows that are found this long after their timestamp are reported, not added; ``None``
             adds all.
         upstreams: names of streams whose watermark this one never passes, but in danger of loss.
+        start: where live windows start; ``None`` is the beginning of time. History below it is offloaded on request.
         retention: how near the source's TTL may come to rows that were not offloaded, and what happens then.
     """
 
@@ -131,9 +132,15 @@ class Stream:
     retain_snapshots: int = 100
     late_rows_max_age: timedelta | None = None
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    start: datetime | None = None
 
     def __post_init__(self) -> None:
         check_identifier("stream name", self.name)
         check_identifier("timestamp_column", self.timestamp_column)
         for column in self.sequence_columns:
             check_identifier("sequence_columns", column)
+
+    @property
+    def begins(self) -> datetime:
+        """The instant from which on rows are offloaded by live windows, as configured."""
+        return BEGINNING if self.start is None else self.start

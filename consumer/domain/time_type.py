@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from consumer.domain.clickhouse_type import ClickHouseType, parse_type
-from consumer.domain.window import BEGINNING, Window
+from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -58,6 +58,15 @@ class TimeType:
                 return _RANGE_SECONDS_32
             case _:
                 return (None, _END_OF_2299)
+
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """First instant that the type holds, and the end of what it holds, as far as windows reach."""
+        first, end = self._range
+        return (
+            BEGINNING if first is None else from_micros(first),
+            END_OF_TIME if end is None or end >= _END_OF_2299 else from_micros(end),
+        )
 
     def _literal(self, micros: int) -> str:
         match self.kind:

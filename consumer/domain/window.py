@@ -77,3 +77,7 @@ class Window:
     def contains(self, instant: datetime) -> bool:
         """Tell whether ``instant`` lies in the window."""
         return self.lower <= instant < self.upper
+
+
+EVER = Window(lower=BEGINNING, upper=END_OF_TIME)
+"""Every instant that a window may hold, but for the last second."""

@@ -26,6 +26,7 @@ from consumer.entrypoints.machine import java_home, requirements, scratch_folder
 from consumer.service.doctor.broker import GroupCheck, TopicsCheck
 from consumer.service.doctor.examination import examine
 from consumer.service.doctor.finding import Check, Finding, Severity
+from consumer.service.doctor.history import StartCheck
 from consumer.service.doctor.machine import (
     ConfigurationCheck,
     DiskCheck,
@@ -198,6 +199,11 @@ def _dependents(
             what="retention",
             needs=frozenset({_CLICKHOUSE, _POSTGRES}),
             checks=[RetentionCheck(stream=stream, source=source, ledger=ledger) for stream in streams],
+        ),
+        Dependent(
+            what="start",
+            needs=frozenset({_POSTGRES}),
+            checks=[StartCheck(stream=stream, ledger=ledger) for stream in streams],
         ),
         Dependent(
             what="targets",

@@ -26,6 +26,8 @@ class Component(StrEnum):
     EMITTER = "emitter"
     RELAY = "relay"
     DROPPER = "dropper"
+    HISTORY = "history"
+    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,8 +263,51 @@ _DROPPER = effects(
     ("quarantine.remove", SOURCE, "the quarantine table is empty", "the quarantine table is gone"),
 )
 
+_HISTORY = effects(
+    Component.HISTORY,
+    (
+        "backfill.advance",
+        LEDGER,
+        "a stretch of history without rows is planned, its request has not reached it",
+        "the stretch is recorded as done, its request is at the end of it",
+    ),
+    (
+        "backfill.skip",
+        LEDGER,
+        "the rest of a backfill was done before it was asked for, its request is open",
+        "the request is done",
+    ),
+)
+
+_OPERATOR = effects(
+    Component.OPERATOR,
+    (
+        "backfill.request",
+        LEDGER,
+        "an operator wants a range of history, the ledger does not know",
+        "the request is recorded, its hint stands in the outbox",
+    ),
+    (
+        "backfill.cancel",
+        LEDGER,
+        "a request for a range of history is open, nobody wants it any more",
+        "the request is cancelled, a batch of it may be under way",
+    ),
+)
+
 EFFECTS: Mapping[str, Effect] = {
-    effect.name: effect for effect in (*_CONSUMER, *_PREPARATION, *_TASK, *_PUBLISHER, *_EMITTER, *_RELAY, *_DROPPER)
+    effect.name: effect
+    for effect in (
+        *_CONSUMER,
+        *_PREPARATION,
+        *_TASK,
+        *_PUBLISHER,
+        *_EMITTER,
+        *_RELAY,
+        *_DROPPER,
+        *_HISTORY,
+        *_OPERATOR,
+    )
 }
 """Every side effect by its name, in the order of the protocol."""
 

@@ -132,12 +132,12 @@ class Source(Protocol):
         self,
         stream: Stream,
         mapping: TableMapping,
-        window: Window,
+        windows: Sequence[Window],
         paths: Sequence[str],
         *,
         partition: str | None = None,
     ) -> tuple[int, int]:
-        """Return how many rows of a window (and a partition) are in the table only, and in the data files only.
+        """Return how many rows of disjoint windows (and a partition) are in the table, and in the data files, only.
 
         Rows are compared by full-row hash, and counted with multiplicity, by ClickHouse.
         """

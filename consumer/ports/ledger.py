@@ -31,9 +31,10 @@ class StreamState(StrEnum):
 class StreamRecord:
     """A stream's row in ``offload_watermarks``.
 
-    ``watermark`` is ``BEGINNING`` where nothing was read; ``last_upper`` is the upper bound of the last
+    ``watermark`` is at the ``start`` where nothing was read; ``last_upper`` is the upper bound of the last
     non-empty window, ``last_batch_id`` the batch that was published last; the UUIDs are ``None`` until the first claim
-    that saw the tables.
+    that saw the tables. Live windows lead from ``start`` to the watermark; ``last_backfill_id`` is the backfill batch
+    that was done last.
     """
 
     stream: str
@@ -50,6 +51,13 @@ class StreamRecord:
     halt_remedy: str | None
     updated: datetime
     last_batch_id: UUID | None = None
+    start: datetime = BEGINNING
+    last_backfill_id: UUID | None = None
+
+    @property
+    def unread(self) -> bool:
+        """Whether no live window was read yet."""
+        return self.watermark == self.start
 
     @property
     def progress(self) -> Progress:
@@ -57,11 +65,11 @@ class StreamRecord:
         return Progress(last_upper=self.last_upper, generation=self.generation, last_batch_id=self.last_batch_id)
 
     @classmethod
-    def unseen(cls, stream: str, now: datetime) -> Self:
+    def unseen(cls, stream: str, now: datetime, start: datetime = BEGINNING) -> Self:
         """Return the record of a stream that nobody has worked on, as the first claim finds it."""
         return cls(
             stream=stream,
-            watermark=BEGINNING,
+            watermark=start,
             last_upper=None,
             generation=1,
             source_uuid=None,
@@ -73,6 +81,7 @@ class StreamRecord:
             halt_reason=None,
             halt_remedy=None,
             updated=now,
+            start=start,
         )
 
 
@@ -145,8 +154,11 @@ class OutboxMessage:
 class Ledger(Protocol):
     """Watermarks, leases, batches, attempts, parked events and the outbox: Postgres."""
 
-    def register(self, stream: str) -> StreamRecord:
-        """Create the stream's row unless it exists, and return it."""
+    def register(self, stream: str, start: datetime = BEGINNING) -> StreamRecord:
+        """Create the stream's row unless it exists, and return it.
+
+        ``start`` is where its windows begin; it counts until somebody has claimed the stream, and never again.
+        """
         ...
 
     def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:

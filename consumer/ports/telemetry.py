@@ -33,6 +33,10 @@ class Metrics(Protocol):
         """Record a stream's time to loss: infinite where nothing can be lost, not a number where it is unknown."""
         ...
 
+    def backfill(self, stream: str, remaining: timedelta) -> None:
+        """Record how much time of a stream's history is still to be backfilled."""
+        ...
+
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit by what the read-back found (landed, not_landed)."""
         ...

@@ -120,7 +120,7 @@ class BatchRunner:
         if batch.kind is BatchKind.WINDOW:
             return self._advance(context, claim, replace(batch, units=()))
         with self._failpoints.around("batch.fail"):
-            self._ledger.fail(claim, batch.id, "the late rows had gone from the source before they were read")
+            self._ledger.fail(claim, batch.id, "the rows had gone from the source before they were read")
         return claim
 
     def _advance(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:

@@ -120,7 +120,7 @@ class Cuts:
 
 
 def _check(stream: Stream, stand: Stand, at: datetime | None) -> None:
-    if stand.watermark == BEGINNING:
+    if stand.record is None or stand.record.unread:
         raise ConfigurationError(
             f"stream {stream.name} was never read, so no cut reaches it",
             remedy="name the streams of the cut, without it; or wait for its first batch",

@@ -9,7 +9,6 @@ import structlog
 
 from consumer.domain.errors import IcehaulError
 from consumer.domain.stream import Stream
-from consumer.domain.window import BEGINNING
 from consumer.ports import Ledger, Metrics, Source
 from consumer.service.retention import look_ahead
 from consumer.service.threads import Signal
@@ -40,7 +39,7 @@ class LossWatch:
         now, records = self._source.now(), self._ledger.read(list(self._streams))
         dangers = {}
         for name, stream in self._streams.items():
-            lowest = records[name].watermark if name in records else BEGINNING
+            lowest = records[name].watermark if name in records else stream.begins
             try:
                 outlook = look_ahead(self._source, stream, self._source.describe(stream.source), lowest, now)
             except IcehaulError as error:

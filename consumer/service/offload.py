@@ -2,7 +2,7 @@
 
 Steps of a batch, numbered as in ``docs/explanation/protocol.md``: 1 receive (the runtime), 2 claim, 3 plan,
 4 write, 5 check, 6 publish, 7 acknowledge (the runtime, once :meth:`Offload.handle` has returned). Before the last one
-what arrived below the watermark is looked for.
+what arrived below the watermark is looked for, and one batch is done of what is to be backfilled.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from consumer.domain.event import Event
 from consumer.domain.stream import Stream
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord, StreamState
+from consumer.service.backfill.backfiller import Backfiller, is_hint
+from consumer.service.backfill.ports import Backfills
 from consumer.service.batch_run import BatchContext, BatchRunner
 from consumer.service.lease import LeaseKeeper
 from consumer.service.prepare import Preparation, Work
@@ -52,6 +54,7 @@ class Offload:
         streams: Mapping[str, Stream],
         source: Source,
         ledger: Ledger,
+        backfills: Backfills,
         catalog: Catalog,
         engine: BatchEngine,
         metrics: Metrics,
@@ -85,6 +88,14 @@ class Offload:
             metrics=metrics,
             failpoints=failpoints,
         )
+        self._backfiller = Backfiller(
+            source=source,
+            ledger=ledger,
+            backfills=backfills,
+            runner=self._runner,
+            metrics=metrics,
+            failpoints=failpoints,
+        )
 
     def handle(self, event: Event, abandoned: Signal) -> None:
         """Offload what the event hints at; returning means that its offset may be committed.
@@ -111,7 +122,8 @@ class Offload:
         try:
             claim = self._claim(stream)
         except LeaseHeldError:
-            if record.watermark < event.cutoff:
+            # Nobody but the stream's next owner goes on with a backfill.
+            if record.watermark < event.cutoff or is_hint(event):
                 raise
             self._metrics.event_handled(stream.name, event.type, "covered")
             return
@@ -164,7 +176,7 @@ class Offload:
 
     def _register(self, stream: Stream) -> StreamRecord:
         with self._failpoints.around("stream.register"):
-            return self._ledger.register(stream.name)
+            return self._ledger.register(stream.name, stream.begins)
 
     def _claim(self, stream: Stream) -> Claim:
         with step(self._metrics, stream.name, "claim"), self._failpoints.around("lease.claim"):
@@ -200,6 +212,7 @@ class Offload:
             )
             latest = self._run_batches(context, claim)
             self._reconcile(context, latest, event, seen)
+            retrying(stream, abandoned, partial(self._backfiller.step, context, latest, event))
         offloaded = any(not batch.empty for batch in work.batches)
         self._metrics.event_handled(stream.name, event.type, "offloaded" if offloaded else "idle")
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchKind, SequenceRange, Unit, batch_id
 from consumer.domain.planning import Cutoff, CutoffReason, Slice, by_partition, exceeds, find_cutoff, pack
 from consumer.domain.stream import Stream
-from consumer.domain.window import BEGINNING, END_OF_TIME, PartitionBy, Window
+from consumer.domain.window import BEGINNING, END_OF_TIME, MICROSECOND, PartitionBy, Window
 from consumer.ports import Ledger, Source, SourceTable, Step, StreamRecord
 from consumer.service.retention import leave_upstreams, look_ahead
 
@@ -86,6 +86,29 @@ class Planner:
             lower = following
         if not groups:
             yield self._batch(stream, identity, whole, ())
+
+    def backfill(self, stream: Stream, identity: Identity, stretch: Window, request: UUID) -> Batch:
+        """Return the first batch of a stretch of history, within the stream's bounds; it begins where that begins.
+
+        No more of the source is looked at than one batch may span, unless there is no row in so much of it: then the
+        batch is empty, and ends before the next row.
+        """
+        ahead = stream.partition_by.ceil(stretch.lower + stream.bounds.window - MICROSECOND)
+        if stream.partition_by is PartitionBy.NONE:
+            ahead = stretch.lower + stream.bounds.window
+        near = Window(lower=stretch.lower, upper=min(ahead, stretch.upper))
+        groups = list(islice(self._groups(stream, near), 2))
+        if groups:
+            window = replace(near, upper=groups[1][0].window.lower if len(groups) > 1 else near.upper)
+            batch = self._batch(stream, identity, window, self._units(stream, window, groups[0]), BatchKind.BACKFILL)
+        else:
+            first = self._source.extent(stream, stretch).first
+            if first is not None and first < near.upper:
+                return self.backfill(stream, identity, stretch, request)  # it has just arrived
+            upper = stretch.upper if first is None else max(near.upper, stream.partition_by.floor(first))
+            window = Window(lower=stretch.lower, upper=min(upper, stretch.upper))
+            batch = self._batch(stream, identity, window, (), BatchKind.BACKFILL)
+        return replace(batch, request=request)
 
     def _groups(self, stream: Stream, whole: Window) -> Iterator[list[Slice]]:
         extent = self._source.extent(stream, whole)
@@ -169,18 +192,25 @@ class Planner:
         for lower, upper in pairwise(bounds):
             yield SequenceRange(lower=lower, upper=upper) if cuts else None
 
-    def _batch(self, stream: Stream, identity: Identity, window: Window, units: tuple[Unit, ...]) -> Batch:
+    def _batch(
+        self,
+        stream: Stream,
+        identity: Identity,
+        window: Window,
+        units: tuple[Unit, ...],
+        kind: BatchKind = BatchKind.WINDOW,
+    ) -> Batch:
         identifier = batch_id(
             source_uuid=identity.source_uuid,
             target_uuid=identity.target_uuid,
-            kind=BatchKind.WINDOW,
+            kind=kind,
             window=window,
             generation=identity.generation,
         )
         return Batch(
             id=identifier,
             stream=stream.name,
-            kind=BatchKind.WINDOW,
+            kind=kind,
             window=window,
             generation=identity.generation,
             units=units,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from consumer.domain.backfill import BackfillRequest
 from consumer.domain.batch import Batch, BatchStatus
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import StreamError
@@ -14,6 +15,7 @@ from consumer.domain.planning import Cutoff
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import unit_query
 from consumer.ports import BatchRecord, Catalog, Ledger, Source, StreamRecord, StreamState
+from consumer.service.backfill.ports import Backfills
 from consumer.service.prepare import Preparation
 
 _NO_TABLE = UUID(int=0)
@@ -29,7 +31,8 @@ class Preview:
 
     ``queries`` are the reading queries, one for each unit of the first non-empty batch; ``obstacle`` is why a
     run would halt, or ``None``; ``rate`` is how many rows per second the stream's latest batches wrote, ``None``
-    where none was published yet.
+    where none was published yet. ``start`` is where the stream's windows start, whatever is configured now;
+    ``backfills`` are the open requests for history below it.
     """
 
     stream: Stream
@@ -41,6 +44,8 @@ class Preview:
     obstacle: StreamError | None
     halted: bool
     rate: float | None
+    start: datetime
+    backfills: Sequence[BackfillRequest]
 
     def seconds(self, batch: Batch) -> float | None:
         """Return how long a batch should take, by the stream's own latest batches; ``None`` where unknown."""
@@ -50,7 +55,8 @@ class Preview:
 class Previewer:
     """Plans without a claim."""
 
-    def __init__(self, *, source: Source, ledger: Ledger, catalog: Catalog) -> None:
+    def __init__(self, *, source: Source, ledger: Ledger, backfills: Backfills, catalog: Catalog) -> None:
+        self._backfills = backfills
         self._source = source
         self._ledger = ledger
         self._catalog = catalog
@@ -63,7 +69,7 @@ class Previewer:
             StreamError, TransientError: as the source raises them.
         """
         known = self._ledger.read([stream.name]).get(stream.name)
-        record = known if known is not None else StreamRecord.unseen(stream.name, self._source.now())
+        record = known if known is not None else StreamRecord.unseen(stream.name, self._source.now(), stream.begins)
         described, mapping = self._preparation.read_source(stream, known)
         target = self._catalog.inspect(stream.target)
         obstacle: StreamError | None = None
@@ -89,8 +95,15 @@ class Previewer:
             creates_target=target is None,
             obstacle=obstacle or cutoff.obstacle,
             halted=record.state is StreamState.HALTED,
-            rate=_rate(self._ledger.batches(stream.name, _LATEST)) if known is not None else None,
+            rate=latest_rate(self._ledger, stream.name) if known is not None else None,
+            start=record.start,
+            backfills=self._backfills.open(stream.name),
         )
+
+
+def latest_rate(ledger: Ledger, stream: str) -> float | None:
+    """Return how many rows per second a stream's latest batches wrote; ``None`` where none was published yet."""
+    return _rate(ledger.batches(stream, _LATEST))
 
 
 def _rate(batches: Sequence[BatchRecord]) -> float | None:

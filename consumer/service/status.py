@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from consumer.domain.backfill import BackfillRequest
 from consumer.domain.batch import BatchStatus
 from consumer.domain.errors import StreamError
 from consumer.domain.lateness import NO_LATENESS
 from consumer.domain.reconcile import Finding
 from consumer.domain.retention import Outlook
 from consumer.domain.stream import Stream
-from consumer.domain.window import BEGINNING
 from consumer.ports import BatchRecord, Ledger, Source, StreamRecord
+from consumer.service.backfill.ports import Backfills
 from consumer.service.retention import look_ahead
 
 
@@ -38,7 +39,7 @@ class StreamStatus:
     ``record`` is ``None`` for a stream that no consumer has seen yet; ``lag`` is the source server's time
     less the watermark, ``None`` where nothing was read. ``findings`` are those that nobody has accepted; ``lateness``
     counts the late rows by :data:`~consumer.domain.lateness.LATENESS_STEPS`. ``outlook`` tells the time to loss,
-    ``None`` where the source can't be described.
+    ``None`` where the source can't be described. ``backfills`` are the open requests for history.
     """
 
     stream: Stream
@@ -50,12 +51,19 @@ class StreamStatus:
     activity: Activity | None = None
     findings: Sequence[Finding] = ()
     lateness: Sequence[int] = NO_LATENESS
+    backfills: Sequence[BackfillRequest] = ()
+
+    @property
+    def other_start(self) -> bool:
+        """Whether the stream starts elsewhere than is configured now."""
+        return self.record is not None and self.record.epoch > 0 and self.record.start != self.stream.begins
 
 
 class Statuses:
     """Reads the status of streams from the ledger, and the time from the source."""
 
-    def __init__(self, *, source: Source, ledger: Ledger) -> None:
+    def __init__(self, *, source: Source, ledger: Ledger, backfills: Backfills) -> None:
+        self._backfills = backfills
         self._source = source
         self._ledger = ledger
 
@@ -70,7 +78,7 @@ class Statuses:
         return now, [self._status(stream, records.get(name), now, batches) for name, stream in streams.items()]
 
     def _status(self, stream: Stream, record: StreamRecord | None, now: datetime, batches: int) -> StreamStatus:
-        read = record is not None and record.watermark > BEGINNING
+        read = record is not None and not record.unread
         latest = self._ledger.batches(stream.name, batches) if record is not None else ()
         return StreamStatus(
             stream=stream,
@@ -82,10 +90,11 @@ class Statuses:
             activity=find_activity(record, latest, now),
             findings=[each for each in self._ledger.findings(stream.name) if not each.accepted],
             lateness=self._ledger.lateness(stream.name),
+            backfills=self._backfills.open(stream.name),
         )
 
     def _outlook(self, stream: Stream, record: StreamRecord | None, now: datetime) -> Outlook | None:
-        lowest = record.watermark if record is not None else BEGINNING
+        lowest = record.watermark if record is not None else stream.begins
         try:
             return look_ahead(self._source, stream, self._source.describe(stream.source), lowest, now)
         except StreamError:

@@ -96,7 +96,7 @@ class Takeovers:
         hot = self._source.fingerprint(stream, mapping, window)
         cold = self._source.fingerprint_files(mapping, paths) if paths else EMPTY
         if hot != cold:
-            missing, surplus = self._source.difference(stream, mapping, window, paths)
+            missing, surplus = self._source.difference(stream, mapping, [window], paths)
             raise DivergenceError(
                 f"stream {stream.name}: the watermark {watermark.isoformat()} can't be taken over: below it the source"
                 f" {stream.source} holds {hot.rows} rows (digest {hot.hex}), the target {stream.target} holds"

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from consumer.domain.backfill import stretches
 from consumer.domain.errors import TargetMissingError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.stream import Stream
-from consumer.domain.window import BEGINNING, Window
+from consumer.domain.window import BEGINNING, EVER, Window
 from consumer.ports import Catalog, Ledger, SequenceReport, Source, StreamRecord
 from consumer.service.prepare import Preparation
 
@@ -20,8 +21,8 @@ class Verification:
 
     ``missing`` rows stand in the hot tier only, ``surplus`` rows in the cold tier only, both counted with
     multiplicity by full-row hash; rows that `icehaul drop-hot` has ``dropped`` count as if they were still in the hot
-    tier, by the fingerprints that the ledger keeps of them. ``sequence`` reports on the hot rows, and does not enter
-    the verdict.
+    tier, by the fingerprints that the ledger keeps of them. ``sequence`` reports on the hot rows of the last stretch
+    without a gap, and does not enter the verdict.
     """
 
     stream: str
@@ -69,21 +70,32 @@ class Verifier:
                 f"stream {stream.name}: target {stream.target} does not exist, but the ledger knows it",
                 remedy="restore the table in the catalog; see `icehaul status` for what the ledger has recorded",
             )
+        done = [] if record is None else [one.window for one in self._ledger.windows(stream.name, EVER)]
         paths: Sequence[str] = ()
-        if target is not None and record is not None and record.watermark > BEGINNING:
+        if target is not None and done:
             paths = self._catalog.data_files(stream.target, stream.partition_by, None)
-        return self.compare(stream, record, paths, snapshot_id=target.snapshot_id if target is not None else None)
+        snapshot_id = target.snapshot_id if target is not None else None
+        return self.compare(stream, record, done, paths, snapshot_id=snapshot_id)
 
     def compare(
-        self, stream: Stream, record: StreamRecord | None, paths: Sequence[str], *, snapshot_id: int | None
+        self,
+        stream: Stream,
+        record: StreamRecord | None,
+        done: Sequence[Window],
+        paths: Sequence[str],
+        *,
+        snapshot_id: int | None,
     ) -> Verification:
-        """Compare every row below the record's watermark with those in data files, the live ones of a snapshot.
+        """Compare every row in the windows that are ``done`` with those in data files, the live ones of a snapshot.
+
+        These windows lead from the start to the watermark; below the start they are what was backfilled.
 
         Raises:
             StreamError, TransientError: as the source raises them.
         """
-        watermark = record.watermark if record is not None else BEGINNING
-        if watermark == BEGINNING:
+        watermark = BEGINNING if record is None or record.unread else record.watermark
+        covered = stretches(done)
+        if not covered:
             return Verification(
                 stream=stream.name,
                 watermark=watermark,
@@ -96,13 +108,12 @@ class Verifier:
                 sequence=SequenceReport(repeated=0, gaps=None),
             )
         _, mapping = self._preparation.read_source(stream, record)
-        window = Window(lower=BEGINNING, upper=watermark)
-        hot = self._source.fingerprint(stream, mapping, window)
+        hot = sum((self._source.fingerprint(stream, mapping, stretch) for stretch in covered), EMPTY)
         cold = self._source.fingerprint_files(mapping, paths) if paths else EMPTY
         missing = surplus = 0
         dropped = self._dropped(stream.name)
         if hot + dropped != cold:
-            missing, surplus = self._source.difference(stream, mapping, window, paths)
+            missing, surplus = self._source.difference(stream, mapping, covered, paths)
             surplus = max(surplus - dropped.rows, 0)
         return Verification(
             stream=stream.name,
@@ -113,5 +124,5 @@ class Verifier:
             missing=missing,
             surplus=surplus,
             snapshot_id=snapshot_id,
-            sequence=self._source.sequence_report(stream, window),
+            sequence=self._source.sequence_report(stream, covered[-1]),
         )

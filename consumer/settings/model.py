@@ -22,7 +22,7 @@ from consumer.settings.connections import (
     StoreSettings,
     TelemetrySettings,
 )
-from consumer.settings.scalars import Duration, PositiveDuration, Size
+from consumer.settings.scalars import Duration, Instant, PositiveDuration, Size
 
 
 def _identifier(value: str) -> str:
@@ -92,6 +92,9 @@ class StreamSettings(Section):
     """Columns that order rows of one instant; an oversized instant is split by them."""
     layer: Layer = Layer.BRONZE
     """Layer of the lake: bronze, silver or gold."""
+    start: Instant | None = None
+    """Where the stream starts: rows before this instant are offloaded by `icehaul backfill` only. It counts when the
+    stream is first claimed; later changes are reported, and change nothing."""
     settle_lag: Duration = timedelta(minutes=5)
     """How long a row may arrive after its timestamp; younger rows are not read yet."""
     row_span: Duration = timedelta(0)
@@ -148,6 +151,7 @@ class StreamSettings(Section):
             create_target=self.create_target,
             retain_snapshots=self.retain_snapshots,
             late_rows_max_age=self.late_rows.max_age,
+            start=self.start,
             retention=RetentionPolicy(margin=self.retention.margin, on_danger=self.retention.on_danger),
         )
 

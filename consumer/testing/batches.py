@@ -121,10 +121,11 @@ class MemoryBatches:
             return record
         for stored in self._stored.values():
             before = stored.record
-            if (before.stream, before.generation, before.status) == (
+            if (before.stream, before.generation, before.status, before.kind) == (
                 batch.stream,
                 batch.generation,
                 BatchStatus.EMPTY,
+                BatchKind.WINDOW,
             ) and before.window.upper == batch.window.lower:
                 del self._stored[before.batch_id]
                 window = replace(batch.window, lower=before.window.lower)
@@ -136,7 +137,7 @@ def _overlaps(other: StoredBatch, batch: Batch) -> bool:
     record = other.record
     return (
         (record.stream, record.generation) == (batch.stream, batch.generation)
-        and record.kind is BatchKind.WINDOW
+        and record.kind in {BatchKind.WINDOW, BatchKind.BACKFILL}
         and record.status in DONE
         and record.window.upper > batch.window.lower
         and record.window.lower < batch.window.upper

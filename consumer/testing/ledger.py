@@ -20,7 +20,7 @@ from consumer.domain.fence import (
     missing_row,
 )
 from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow, content_of, recorded_windows
-from consumer.domain.window import Window
+from consumer.domain.window import BEGINNING, Window
 from consumer.ports import (
     BatchRecord,
     Claim,
@@ -32,6 +32,7 @@ from consumer.ports import (
     Trigger,
 )
 from consumer.testing.attempts import MemoryAttempts
+from consumer.testing.backfills import MemoryBackfills
 from consumer.testing.batches import DONE, MemoryBatches
 from consumer.testing.comparisons import MemoryComparisons
 from consumer.testing.database import MemoryDatabase
@@ -68,11 +69,16 @@ class MemoryLedger:
         self._parked: dict[tuple[str, str], Event] = {}
         self._outbox = MemoryOutbox(now, relay_claim)
         self._comparisons = MemoryComparisons()
+        self.backfills = MemoryBackfills(self, self._batches, self._outbox, now)
 
-    def register(self, stream: str) -> StreamRecord:
-        """Create the stream's record unless it exists, and return it."""
+    def register(self, stream: str, start: datetime = BEGINNING) -> StreamRecord:
+        """Create the stream's record unless it exists, and return it; ``start`` counts until it is first claimed."""
         with self.database.mutex:
-            return self._streams.setdefault(stream, StreamRecord.unseen(stream, self._now()))
+            known = self._streams.setdefault(stream, StreamRecord.unseen(stream, self._now(), start))
+            if known.epoch or known.start == start:
+                return known
+        with self.row(stream):
+            return self.put(replace(self.known(stream), watermark=start, start=start))
 
     def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
         """Return the records of the streams that have one."""
@@ -86,29 +92,29 @@ class MemoryLedger:
                 self.database.wait_for(stream)
             except LedgerUnavailableError as error:
                 raise _held(stream, "its row is locked by a transaction under way") from error
-            known = self._known(stream)
+            known = self.known(stream)
             free = known.lease_expires is None or known.lease_expires <= self._now()
             if not free and known.owner != owner:
                 raise _held(stream, f"{known.owner} holds it until {known.lease_expires}")
-            record = self._put(replace(known, owner=owner, lease_expires=self._now() + ttl, epoch=known.epoch + 1))
+            record = self.put(replace(known, owner=owner, lease_expires=self._now() + ttl, epoch=known.epoch + 1))
             return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record)
 
     def renew(self, claim: Claim, ttl: timedelta) -> None:
         """Extend a lease."""
-        with self._row(claim.stream):
-            self._put(replace(self._fenced(claim), lease_expires=self._now() + ttl))
+        with self.row(claim.stream):
+            self.put(replace(self.fenced(claim), lease_expires=self._now() + ttl))
 
     def release(self, claim: Claim) -> None:
         """Give a lease back; does nothing if the epoch has moved on."""
-        with self._row(claim.stream):
+        with self.row(claim.stream):
             known = self._streams.get(claim.stream)
             if known is not None and (known.epoch, known.owner) == (claim.epoch, claim.owner):
-                self._put(replace(known, owner=None, lease_expires=None))
+                self.put(replace(known, owner=None, lease_expires=None))
 
     def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID) -> None:
         """Record which tables the stream is between; under the fence."""
-        with self._row(claim.stream):
-            known = self._fenced(claim)
+        with self.row(claim.stream):
+            known = self.fenced(claim)
             check_binding(
                 stream=claim.stream,
                 source_uuid=source_uuid,
@@ -116,12 +122,12 @@ class MemoryLedger:
                 current_source=known.source_uuid,
                 current_target=known.target_uuid,
             )
-            self._put(replace(known, source_uuid=source_uuid, target_uuid=target_uuid))
+            self.put(replace(known, source_uuid=source_uuid, target_uuid=target_uuid))
 
     def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
         """Record that a batch is being written, and count the attempt; under the fence."""
-        with self._row(claim.stream):
-            known = self._fenced(claim)
+        with self.row(claim.stream):
+            known = self.fenced(claim)
             stored = self._batches.get(batch.id)
             if stored is not None and stored.record.status in DONE:
                 self._check_continues(known, batch)
@@ -131,8 +137,8 @@ class MemoryLedger:
 
     def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
         """Record the attempt prefix before it is written to, and its files once they are."""
-        with self._row(claim.stream):
-            self._fenced(claim)
+        with self.row(claim.stream):
+            self.fenced(claim)
             if self._batches.get(batch_id) is None:
                 raise DivergenceError(
                     f"stream {claim.stream}: batch {batch_id} was never begun", remedy="begin it before staging"
@@ -141,16 +147,16 @@ class MemoryLedger:
 
     def advance(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:
         """Advance the watermark over an empty window; under the fence."""
-        with self._row(claim.stream):
-            known = self._fenced(claim)
+        with self.row(claim.stream):
+            known = self.fenced(claim)
             self._check_continues(known, batch)
             self._batches.put(batch, self._batches.empty(batch, trigger), claim.epoch)
-            self._put(replace(known, watermark=batch.window.upper))
+            self.put(replace(known, watermark=batch.window.upper))
             self._outbox.send(outbox)
 
     def fail(self, claim: Claim, batch_id: UUID, error: str) -> None:
         """Record that an attempt failed for certain; does nothing where a newer owner attempts the batch."""
-        with self._row(claim.stream):
+        with self.row(claim.stream):
             stored = self._batches.get(batch_id)
             if stored is None or stored.epoch != claim.epoch or stored.record.status is not BatchStatus.WRITING:
                 return
@@ -158,8 +164,8 @@ class MemoryLedger:
 
     def resolve(self, stream: str, batch_id: UUID) -> BatchRecord | None:
         """Read a batch; there is no open transaction to be waited out."""
-        with self._row(stream, patience=_PATIENCE):
-            self._known(stream)
+        with self.row(stream, patience=_PATIENCE):
+            self.known(stream)
             stored = self._batches.get(batch_id)
             return None if stored is None or stored.record.stream != stream else stored.record
 
@@ -170,11 +176,11 @@ class MemoryLedger:
 
     def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> bool:
         """Halt a stream; with ``epoch`` only if it is still the stream's. Tell whether the stream is halted now."""
-        with self._row(stream):
+        with self.row(stream):
             known = self._streams.get(stream)
             if epoch is not None and (known is None or known.epoch != epoch):
                 return False
-            self._put(
+            self.put(
                 replace(
                     known or StreamRecord.unseen(stream, self._now()),
                     state=StreamState.HALTED,
@@ -186,15 +192,15 @@ class MemoryLedger:
 
     def resume(self, stream: str) -> None:
         """Make a halted stream active again and move its parked events to the outbox."""
-        with self._row(stream):
-            known = self._known(stream)
-            self._put(replace(known, state=StreamState.ACTIVE, halt_reason=None, halt_remedy=None))
+        with self.row(stream):
+            known = self.known(stream)
+            self.put(replace(known, state=StreamState.ACTIVE, halt_reason=None, halt_remedy=None))
             self._outbox.send([self._parked.pop(key) for key in list(self._parked) if key[0] == stream])
 
     def park(self, event: Event) -> None:
         """Keep an event of a halted stream; where it was resumed in the meantime, put it into the outbox."""
-        with self._row(event.stream):
-            if self._known(event.stream).state is StreamState.HALTED:
+        with self.row(event.stream):
+            if self.known(event.stream).state is StreamState.HALTED:
                 self._parked.setdefault((event.stream, event.id), event)
             else:
                 self._outbox.send([event])
@@ -226,14 +232,14 @@ class MemoryLedger:
 
     def record_comparison(self, claim: Claim, comparison: Comparison) -> None:
         """Record the outcome of a comparison; under the fence."""
-        with self._row(claim.stream):
-            self._fenced(claim)
+        with self.row(claim.stream):
+            self.fenced(claim)
             self._comparisons.record(claim.stream, comparison)
 
     def accept(self, stream: str) -> int:
         """Accept every finding of a stream; return how many there were."""
-        with self._row(stream):
-            self._known(stream)
+        with self.row(stream):
+            self.known(stream)
             return self._comparisons.accept(stream)
 
     def outbox(self, limit: int) -> Sequence[OutboxMessage]:
@@ -265,11 +271,13 @@ class MemoryLedger:
         batch = publication.batch
         with self.database.transaction(batch.stream, str(publication.stream.target)) as transaction:
             with self.database.mutex:
-                known = self._fenced(publication.claim)
+                known = self.fenced(publication.claim)
                 if batch.kind is BatchKind.SUPPLEMENT:
                     done = self._batches.done(batch.stream, batch.window)
                     recorded = content_of(done, batch.window)
                     check_supplement(batch, self._batches.status(batch.id), recorded, known.generation)
+                elif batch.kind is BatchKind.BACKFILL:
+                    self.backfills.check(batch, known)
                 else:
                     self._check_continues(known, batch)
                 swapped = swap(known)
@@ -292,26 +300,32 @@ class MemoryLedger:
             snapshot_id=snapshot_id,
         )
         self._batches.put(batch, record, claim.epoch)
-        known = self._known(batch.stream)
+        known = self.known(batch.stream)
         if batch.kind is BatchKind.WINDOW:
             known = replace(known, watermark=batch.window.upper, last_upper=batch.window.upper)
-        self._put(replace(known, last_batch_id=batch.id))
+        elif batch.kind is BatchKind.BACKFILL:
+            self.backfills.move(batch, rows=record.rows, size=record.bytes)
+            known = replace(known, last_backfill_id=batch.id)
+        self.put(replace(known, last_batch_id=batch.id))
         self._outbox.send(publication.outbox)
 
     @contextmanager
-    def _row(self, stream: str, *, patience: timedelta | None = None) -> Iterator[None]:
+    def row(self, stream: str, *, patience: timedelta | None = None) -> Iterator[None]:
+        """Hold a stream's row for one short transaction."""
         with self.database.mutex:
             self.database.wait_for(stream, patience=patience)
             yield
 
-    def _known(self, stream: str) -> StreamRecord:
+    def known(self, stream: str) -> StreamRecord:
+        """Return the record of a stream; raises where there is none."""
         record = self._streams.get(stream)
         if record is None:
             raise missing_row(stream)
         return record
 
-    def _fenced(self, claim: Claim) -> StreamRecord:
-        known = self._known(claim.stream)
+    def fenced(self, claim: Claim) -> StreamRecord:
+        """Return the record of a stream whose lease is still the claim's; raises where it is not."""
+        known = self.known(claim.stream)
         check_fence(
             stream=claim.stream,
             epoch=claim.epoch,
@@ -332,7 +346,8 @@ class MemoryLedger:
             ),
         )
 
-    def _put(self, record: StreamRecord) -> StreamRecord:
+    def put(self, record: StreamRecord) -> StreamRecord:
+        """Store a record, and return it as it is stored."""
         record = replace(record, updated=self._now())
         self._streams[record.stream] = record
         return record

@@ -118,13 +118,14 @@ class MemorySource(MemoryTables):
         self,
         stream: Stream,
         mapping: TableMapping,
-        window: Window,
+        windows: Sequence[Window],
         paths: Sequence[str],
         *,
         partition: str | None = None,
     ) -> tuple[int, int]:
         """Return how many rows are in the table only, and in the files only."""
-        hot = Counter(row for row in self.rows(stream, window, mapping) if _within(row, partition))
+        rows = (row for window in windows for row in self.rows(stream, window, mapping))
+        hot = Counter(row for row in rows if _within(row, partition))
         cold = Counter(row for path in paths for row in self._file(path))
         return (hot - cold).total(), (cold - hot).total()
 

@@ -79,6 +79,10 @@ class MemoryMetrics:
         """Record a stream's time to loss."""
         self._set(seconds, "time_to_loss", stream)
 
+    def backfill(self, stream: str, remaining: timedelta) -> None:
+        """Record how much time of a stream's history is still to be backfilled."""
+        self._set(remaining.total_seconds(), "backfill", stream)
+
     def audit_check(self, stream: str, check: str, *, failed: bool) -> None:
         """Record how a check ended that could be made."""
         self._set(failed, "audit", stream, check)

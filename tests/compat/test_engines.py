@@ -104,7 +104,7 @@ def assert_file_equals_source(table: Typed) -> pa.Table:
 
     assert source.fingerprint(table.stream, table.mapping, ALWAYS) == read
     assert source.fingerprint_files(table.mapping, [path]) == read
-    assert source.difference(table.stream, table.mapping, ALWAYS, [path]) == (0, 0)
+    assert source.difference(table.stream, table.mapping, [ALWAYS], [path]) == (0, 0)
     return arrow.sort_by("ts")
 
 
@@ -336,9 +336,9 @@ def test_difference_says_what_the_files_lack(engine: Engine, trades: TableMappin
     arrow, _ = engine.read(unit_query(TRADES_STREAM, trades, Unit(index=0, window=half, rows=0)), trades)
     path = engine.write(arrow, "half")
 
-    assert engine.source.difference(TRADES_STREAM, trades, WHOLE, [path]) == (16, 0)
-    assert engine.source.difference(TRADES_STREAM, trades, WHOLE, [path, path]) == (16, 5)
-    assert engine.source.difference(TRADES_STREAM, trades, Window(lower=START, upper=WHOLE.upper), [path]) == (16, 5)
+    assert engine.source.difference(TRADES_STREAM, trades, [WHOLE], [path]) == (16, 0)
+    assert engine.source.difference(TRADES_STREAM, trades, [WHOLE], [path, path]) == (16, 5)
+    assert engine.source.difference(TRADES_STREAM, trades, [Window(lower=START, upper=WHOLE.upper)], [path]) == (16, 5)
 
 
 def test_a_file_that_lacks_a_column_fails_the_check(engine: Engine, trades: TableMapping) -> None:

@@ -35,7 +35,7 @@ READS: dict[str, Read] = {
     "sequence_bounds": lambda source, stream, _: source.sequence_bounds(stream, ALWAYS, 1),
     "sequence_report": lambda source, stream, _: source.sequence_report(stream, ALWAYS),
     "fingerprint": lambda source, stream, mapping: source.fingerprint(stream, mapping, ALWAYS),
-    "difference": lambda source, stream, mapping: source.difference(stream, mapping, ALWAYS, []),
+    "difference": lambda source, stream, mapping: source.difference(stream, mapping, [ALWAYS], []),
 }
 QUESTIONS: dict[str, Read] = {
     **READS,
@@ -196,12 +196,12 @@ def test_a_difference_counts_with_multiplicity_on_either_side(hot: HotTable) -> 
     mapping = hot.mapping()
     hot.insert(rows_at(NOON, 1, 1, 2, 3))
     paths = [hot.write_file(mapping, ALWAYS)]
-    assert hot.source.difference(hot.stream, mapping, ALWAYS, paths) == (0, 0)
+    assert hot.source.difference(hot.stream, mapping, [ALWAYS], paths) == (0, 0)
     hot.delete(3)
     hot.insert(rows_at(NOON, 1, 4))
-    assert hot.source.difference(hot.stream, mapping, ALWAYS, paths) == (2, 1)
-    assert hot.source.difference(hot.stream, mapping, ALWAYS, []) == (5, 0)
-    assert hot.source.difference(hot.stream, mapping, EARLY, paths) == (0, 4)
+    assert hot.source.difference(hot.stream, mapping, [ALWAYS], paths) == (2, 1)
+    assert hot.source.difference(hot.stream, mapping, [ALWAYS], []) == (5, 0)
+    assert hot.source.difference(hot.stream, mapping, [EARLY], paths) == (0, 4)
 
 
 def test_a_file_that_is_not_on_the_store_fails_the_check(hot: HotTable) -> None:
@@ -211,7 +211,7 @@ def test_a_file_that_is_not_on_the_store_fails_the_check(hot: HotTable) -> None:
     with pytest.raises(CheckFailedError):
         hot.source.fingerprint_files(mapping, [gone])
     with pytest.raises(CheckFailedError):
-        hot.source.difference(hot.stream, mapping, ALWAYS, [gone])
+        hot.source.difference(hot.stream, mapping, [ALWAYS], [gone])
 
 
 # ---------------------------------------------------------------------------------------------- a source that changes

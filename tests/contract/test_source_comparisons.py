@@ -77,8 +77,8 @@ def test_a_partition_alone_can_be_compared(hot: HotTable) -> None:
     hot.insert(rows_at(NOON, 1, 2) + rows_at(NOON + DAY, 3))
     paths = [hot.write_file(mapping, WINDOWS[1])]
     assert hot.source.fingerprint(hot.stream, mapping, ALWAYS, partition="20240305").rows == 2
-    assert hot.source.difference(hot.stream, mapping, ALWAYS, paths, partition="20240305") == (0, 0)
-    assert hot.source.difference(hot.stream, mapping, ALWAYS, paths, partition="20240306") == (1, 2)
+    assert hot.source.difference(hot.stream, mapping, [ALWAYS], paths, partition="20240305") == (0, 0)
+    assert hot.source.difference(hot.stream, mapping, [ALWAYS], paths, partition="20240306") == (1, 2)
 
 
 def test_neither_another_table_nor_a_missing_file_is_compared(hot: HotTable) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from consumer.failpoints.effect import Component, Point
 from consumer.failpoints.effects import POINTS
-from tests.matrix.cases import Case, Story, matrix
+from tests.matrix.cases import ELSEWHERE, Case, Story, matrix
 from tests.matrix.judge import judge
 from tests.matrix.play import Outcome, create_target, keep_few_metadata_files, mend, play_all
 from tests.matrix.stage import House, Stage
@@ -31,7 +31,7 @@ CHOSEN = (
     "publish.before-commit=stop(6)",
 )
 LANES = 4
-OTHERS = {Component.EMITTER, Component.DROPPER}
+OTHERS = {Component.EMITTER, *ELSEWHERE}
 """What a consumer does not do."""
 
 
@@ -56,7 +56,7 @@ def test_nothing_is_lost_or_doubled(name: str, outcomes: Mapping[str, Outcome]) 
 
 
 def test_every_component_has_a_case_here() -> None:
-    assert {case.point.effect.component for case in chosen().values()} == set(Component) - {Component.DROPPER}
+    assert {case.point.effect.component for case in chosen().values()} == set(Component) - ELSEWHERE.keys()
 
 
 def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House) -> None:
@@ -91,7 +91,7 @@ def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House)
         wait_for(stage.settled, 60, "everything to settle")
         stage.end()
         verdict = judge(stage)
-    reached = {name for name, point in POINTS.items() if point.effect.component is not Component.DROPPER}
+    reached = {name for name, point in POINTS.items() if point.effect.component not in ELSEWHERE}
     assert set(re.findall(r"failpoint ([a-z]+\.[a-z-]+)=", said)) == reached
     assert verdict.problems == ("1 dead letters",)
     assert verdict.found == verdict.expected > 0

@@ -22,6 +22,7 @@ RUN_BY = {
     "CONTRIBUTING.md": "tests/e2e/test_readme.py",
     "README.md": "tests/e2e/test_readme.py",
     "docs/how-to/audit.md": "tests/integration/cli/test_audit.py",
+    "docs/how-to/backfill.md": "tests/integration/cli/test_backfill.py",
     "docs/how-to/check-a-setup.md": "tests/integration/cli/test_own_tables_pages.py",
     "docs/how-to/drop-from-the-hot-tier.md": "tests/integration/cli/test_drop_hot.py",
     "docs/how-to/move-from-a-spark-submit-script.md": "tests/integration/cli/test_offload_command.py",

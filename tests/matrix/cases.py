@@ -145,10 +145,19 @@ def matrix() -> Iterator[Case | LeftOut]:
                 yield LeftOut(point=point, mode=mode, reason=reason)
 
 
+ELSEWHERE: Mapping[Component, str] = MappingProxyType(
+    {
+        Component.DROPPER: "no consumer or emitter gets there, but `icehaul drop-hot`: see"
+        " tests/faults/test_drop_hot_failures.py",
+        Component.HISTORY: "history is offloaded on request only: see tests/faults/test_backfill_failures.py",
+        Component.OPERATOR: "an operator's command gets there: see tests/faults/test_backfill_failures.py",
+    }
+)
+"""Components whose points are played by tests of their own, and which."""
+
+
 def _elsewhere(point: Point) -> str | None:
-    if point.effect.component is Component.DROPPER:
-        return "no consumer or emitter gets there, but `icehaul drop-hot`: see tests/faults/test_drop_hot_failures.py"
-    return None
+    return ELSEWHERE.get(point.effect.component)
 
 
 def _repetition(point: Point, mode: Mode) -> str | None:

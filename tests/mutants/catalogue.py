@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.mutants import event_bugs, late_bugs, ledger_bugs, publish_bugs, read_bugs, retention_bugs, tier_bugs
+from tests.mutants import (
+    event_bugs,
+    history_bugs,
+    late_bugs,
+    ledger_bugs,
+    publish_bugs,
+    read_bugs,
+    retention_bugs,
+    tier_bugs,
+)
 from tests.mutants.bug import Bug
 
 BUGS: tuple[Bug, ...] = (
@@ -13,4 +22,5 @@ BUGS: tuple[Bug, ...] = (
     *late_bugs.BUGS,
     *retention_bugs.BUGS,
     *tier_bugs.BUGS,
+    *history_bugs.BUGS,
 )

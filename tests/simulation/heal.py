@@ -99,6 +99,7 @@ def _behind(world: World, target: dict[str, datetime]) -> list[str]:
     ]
     behind += [f"{name} is halted" for name, record in records.items() if record.state is StreamState.HALTED]
     behind += [f"{name} has parked events" for name in records if servers.ledger.parked(name)]
+    behind += [f"{request} is left" for name in records for request in servers.ledger.backfills.open(name)]
     late = {name: world.invariants.missing(name, known).total() for name, known in servers.truth.streams.items()}
     behind += [f"{name} misses {rows} late rows" for name, rows in late.items() if rows]
     return behind

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from consumer.domain.backfill import BackfillState, uncovered
 from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.domain.reconcile import FindingKind
-from consumer.domain.window import BEGINNING
+from consumer.domain.window import BEGINNING, EVER
 from consumer.ports import StreamState
 from consumer.testing.rows import Row
 from tests.simulation.servers import Servers
@@ -36,12 +37,14 @@ class Invariants:
             raise Violation(f"{thread.name} died of {thread.error!r}") from thread.error
         watermarks = self._servers.ledger.watermarks()
         for name, known in truth.streams.items():
-            if watermarks.get(name, BEGINNING) != known.watermark:
+            # One that was halted before anybody claimed it does not know yet where it starts.
+            unclaimed = known.epoch == 0 and watermarks.get(name) == BEGINNING
+            if not unclaimed and watermarks.get(name, known.stream.begins) != known.watermark:
                 raise Violation(
                     f"{name}: the watermark is {watermarks.get(name)}, but what has landed ends at {known.watermark}"
                 )
             table = self._servers.catalog.tables.get(known.stream.target)
-            readings = sum(len(landed.readings) for landed in known.windows)
+            readings = sum(len(landed.readings) for landed in known.done)
             seen = (table.version if table is not None else 0, readings, known.rolled_back)
             if self._seen.get(name) != seen:
                 self._seen[name] = seen
@@ -72,7 +75,7 @@ class Invariants:
             held.row
             for held in known.rows
             if held.went is None
-            and held.row.ts < known.watermark
+            and known.covers(held.row.ts)
             and not any(window.contains(held.row.ts) for window in told)
         )
         return hot - self._servers.cold(name)
@@ -94,11 +97,12 @@ class Invariants:
             for record in records
             if record.kind is BatchKind.WINDOW and record.status in {BatchStatus.PUBLISHED, BatchStatus.EMPTY}
         )
-        reached = BEGINNING
+        reached = known.stream.begins
         for window in done:
             if window.lower != reached:
                 raise Violation(f"{name}: the ledger's windows are not contiguous at {reached}: {window}")
             reached = window.upper
+        self._check_history(name, known)
         record = self._servers.ledger.read([name])[name]
         if (record.watermark, record.state) != (reached, StreamState.ACTIVE):
             raise Violation(f"{name}: the ledger's windows end at {reached}, its record is {record}")
@@ -110,6 +114,18 @@ class Invariants:
         ]
         if unknown:
             raise Violation(f"{name}: {unknown} stand under no prefix that the ledger knows")
+
+    def _check_history(self, name: str, known: StreamTruth) -> None:
+        """Check that what was asked for is done, and the ledger knows of each window that is."""
+        done = sorted(landed.window for landed in known.backfilled)
+        recorded = [one.window for one in self._servers.ledger.windows(name, EVER)]
+        if recorded[: len(done)] != done:
+            raise Violation(f"{name}: {done} were backfilled, the ledger has {recorded[: len(done)]}")
+        for request in self._servers.ledger.backfills.all([name]):
+            if request.state is BackfillState.DONE and list(uncovered(request.window, recorded)):
+                raise Violation(f"{name}: {request} is done, but {recorded} do not cover it")
+            if request.state is BackfillState.OPEN:
+                raise Violation(f"{name}: {request} is left")
 
 
 def _shown(rows: Counter[Row]) -> str:

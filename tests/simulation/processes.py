@@ -15,6 +15,7 @@ from consumer.domain.event import Event
 from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Ledger
+from consumer.service.backfill.requests import BackfillRequests
 from consumer.service.offload import Offload
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.threads import Signal
@@ -69,6 +70,7 @@ class Simulated(Process):
             streams=servers.streams,
             source=wire("source", servers.source),
             ledger=wire("ledger", servers.ledger),
+            backfills=wire("backfills", servers.ledger.backfills),
             catalog=wire("catalog", servers.catalog),
             engine=wire("engine", servers.engine()),
             metrics=servers.metrics,
@@ -76,6 +78,17 @@ class Simulated(Process):
             lease=LEASE,
             failpoints=self.failpoints,
             threads=self.threads,
+        )
+
+    def backfills(self) -> BackfillRequests:
+        """Return what checks and records requests for history, for this process."""
+        servers, wire = self.servers, self.servers.network.wire
+        return BackfillRequests(
+            source=wire("source", servers.source),
+            ledger=wire("ledger", servers.ledger),
+            backfills=wire("backfills", servers.ledger.backfills),
+            failpoints=self.failpoints,
+            new_id=servers.uuid,
         )
 
 

@@ -30,6 +30,7 @@ PROGRESS: Mapping[str, Rule] = {
     "insert": Rule(3, weight=3),
     "tick": Rule(2, weight=2),
     "start": Rule(weight=2, when=lambda world: len(world.of(ConsumerProcess)) < CONSUMERS),
+    "backfill": Rule(3, weight=2),
     "thaw": Rule(1, weight=2, when=lambda world: any(each.frozen for each in world.processes.values())),
     "restore": Rule(1, weight=4, when=lambda world: bool(world.servers.network.down)),
     "put_back": Rule(1, weight=2, when=lambda world: bool(world.servers.truth.rolled_back)),
@@ -58,6 +59,7 @@ TROUBLE: Mapping[str, Rule] = {
     "foreign": Rule(2, weight=2, when=lambda world: bool(world.servers.catalog.tables)),
     "roll_back": Rule(2, when=lambda world: bool(world.servers.catalog.tables)),
     "operate": Rule(2),
+    "call_off": Rule(1, when=lambda world: bool(world.servers.ledger.backfills.all(["bars", "quotes"]))),
 }
 """Rules of which each run has some only: what always happens hides what it hides."""
 

@@ -53,8 +53,20 @@ STREAMS: Mapping[str, Stream] = {
     stream.name: stream
     for stream in (
         _stream("trades"),
-        _stream("bars", upstreams=("trades",), row_span=timedelta(minutes=1), partition_by=PartitionBy.HOUR),
-        _stream("quotes", sequence_columns=(), partition_by=PartitionBy.NONE, settle_lag=timedelta(0)),
+        _stream(
+            "bars",
+            upstreams=("trades",),
+            row_span=timedelta(minutes=1),
+            partition_by=PartitionBy.HOUR,
+            start=BASE - timedelta(hours=2),
+        ),
+        _stream(
+            "quotes",
+            sequence_columns=(),
+            partition_by=PartitionBy.NONE,
+            settle_lag=timedelta(0),
+            start=BASE - timedelta(seconds=10),
+        ),
     )
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from consumer.domain.event_factory import tick
@@ -150,6 +151,16 @@ def resuming(stream: str) -> Callable[[CommandProcess], object]:
         process.ledger.resume(stream)
 
     return resume
+
+
+def backfilling(stream: str, lower: datetime, upper: datetime) -> Callable[[CommandProcess], object]:
+    """Return the command ``icehaul backfill``."""
+    return lambda process: process.backfills().request(process.servers.streams[stream], lower, upper)
+
+
+def calling_off(stream: str) -> Callable[[CommandProcess], object]:
+    """Return the command ``icehaul backfill --cancel``."""
+    return lambda process: process.backfills().cancel(process.servers.streams[stream])
 
 
 def offloading(stream: str) -> Callable[[CommandProcess], object]:

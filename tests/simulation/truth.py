@@ -64,6 +64,7 @@ class StreamTruth:
     stream: Stream
     rows: list[Held] = field(default_factory=list)
     windows: list[Landed] = field(default_factory=list)
+    backfilled: list[Landed] = field(default_factory=list)
     epoch: int = 0
     holder: str | None = None
     rolled_back: bool = False
@@ -72,13 +73,24 @@ class StreamTruth:
     @property
     def watermark(self) -> datetime:
         """The end of the last window that is done."""
-        return self.windows[-1].window.upper if self.windows else BEGINNING
+        return self.windows[-1].window.upper if self.windows else self.stream.begins
+
+    @property
+    def done(self) -> list[Landed]:
+        """All windows that are done, backfilled ones too."""
+        return [*self.backfilled, *self.windows]
+
+    def covers(self, instant: datetime) -> bool:
+        """Tell whether rows of an instant belong into the cold tier by now."""
+        if self.stream.begins <= instant < self.watermark or (self.stream.start is None and instant < self.watermark):
+            return True
+        return any(landed.window.contains(instant) for landed in self.backfilled)
 
     def bounds(self) -> tuple[Counter[Row], Counter[Row]]:
         """Return the rows that must be in the cold tier, and those that may be."""
         must: Counter[Row] = Counter()
         may: Counter[Row] = Counter()
-        for landed in self.windows:
+        for landed in self.done:
             inside = [held for held in self.rows if landed.window.contains(held.row.ts)]
             for first, last in landed.readings:
                 seen = [(held.row, *held.during(first, last)) for held in inside]
@@ -196,8 +208,15 @@ class Truth:
         span = min(reading.planned for reading in readings), max(reading.last for reading in readings)
         if batch.kind is BatchKind.SUPPLEMENT:
             self._supplemented(batch, span)
+        elif batch.kind is BatchKind.BACKFILL:
+            self._backfilled(batch, span, watermarks)
         else:
             self._done(batch, span, watermarks)
+
+    def passed_over(self, thread: str, claim: Claim, batch: Batch, watermarks: Mapping[str, datetime]) -> None:
+        """A backfill's window without rows is done."""
+        self._check_fence(claim, batch)
+        self._backfilled(batch, self._looks.get((thread, batch.stream), (self.step, self.step)), watermarks)
 
     def advanced(self, thread: str, claim: Claim, batch: Batch, watermarks: Mapping[str, datetime]) -> None:
         """An advance over a window without rows has landed."""
@@ -219,10 +238,20 @@ class Truth:
         known = self.streams[batch.stream]
         if batch.window.upper > known.watermark:
             self.violated(f"{batch.stream}: a supplement to {batch.window}, which is not done, has landed")
-        for landed in known.windows:
+        for landed in known.done:
             # Windows without rows are one in the ledger.
             if landed.window.lower < batch.window.upper and batch.window.lower < landed.window.upper:
                 landed.readings.append(span)
+
+    def _backfilled(self, batch: Batch, span: tuple[int, int], watermarks: Mapping[str, datetime]) -> None:
+        known, window = self.streams[batch.stream], batch.window
+        if window.upper > known.stream.begins:
+            self.violated(f"{batch.stream}: {window} is backfilled, but live windows start at {known.stream.begins}")
+        for landed in known.backfilled:
+            if landed.window.lower < window.upper and window.lower < landed.window.upper:
+                self.violated(f"{batch.stream}: {window} is backfilled over {landed.window}, which is done")
+        self._check_finality(known, window, watermarks)
+        known.backfilled.append(Landed(window, [span]))
 
     def _done(self, batch: Batch, span: tuple[int, int], watermarks: Mapping[str, datetime]) -> None:
         known = self.streams[batch.stream]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 from consumer.domain.batch import Batch, WrittenFile
@@ -11,6 +12,7 @@ from consumer.domain.errors import IcehaulError
 from consumer.domain.event import Event
 from consumer.ports import Claim, Publication, Trigger
 from consumer.service.runtime.ports import Partition
+from consumer.testing.backfills import MemoryBackfills
 from consumer.testing.broker import BrokerMessage, MemoryBroker, MemoryMember
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.ledger import MemoryLedger
@@ -21,6 +23,16 @@ from tests.simulation.truth import Truth
 
 _HALTS = ("still failing after", "halted by the operator", "went before they were offloaded")
 """Parts of the reasons that a stream of the simulation may be halted for, while nobody rolls its table back."""
+
+
+class WatchedBackfills(MemoryBackfills):
+    """Backfills that tell what lands."""
+
+    def pass_over(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:
+        ledger = cast("WatchedLedger", self._ledger)
+        before = ledger.watermarks()
+        super().pass_over(claim, batch, trigger, outbox)
+        ledger.passed_over(claim, batch, before)
 
 
 class WatchedLedger(MemoryLedger):
@@ -35,9 +47,15 @@ class WatchedLedger(MemoryLedger):
         database: MemoryDatabase,
     ) -> None:
         super().__init__(now=now, database=database)
+        self.backfills = WatchedBackfills(self, self._batches, self._outbox, now)
         self._truth = truth
         self._deliveries = deliveries
         self._kernel = kernel
+
+    def passed_over(self, claim: Claim, batch: Batch, before: Mapping[str, datetime]) -> None:
+        """Tell that a stretch of history without rows is done."""
+        thread = self._kernel.current
+        self._truth.passed_over(thread.name if thread else "", claim, batch, before)
 
     def watermarks(self) -> dict[str, datetime]:
         """Return every stream's watermark."""

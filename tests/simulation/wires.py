@@ -33,6 +33,7 @@ _SERVERS = {
     "source": ("source",),
     "ledger": ("ledger",),
     "emissions": ("ledger",),
+    "backfills": ("ledger",),
     "catalog": ("ledger", "store"),
     "sink": ("broker",),
     "letters": ("broker",),
@@ -45,6 +46,7 @@ _COVERED: Mapping[str, frozenset[str]] = {
         {"register", "claim", "renew", "release", "bind", "begin", "stage", "advance", "fail", "halt", "park"}
         | {"outbox", "relayed", "record_comparison"}
     ),
+    "backfills": frozenset({"request", "cancel", "skip", "pass_over"}),
     "emissions": frozenset({"acquire", "renew", "release", "record_tick", "record_emissions"}),
     "sink": frozenset({"send"}),
     "letters": frozenset({"send"}),
@@ -70,7 +72,7 @@ def faults(point: str) -> tuple[str, ...]:
     if known is not None:
         return tuple(mode for mode in (Mode.RAISE, Mode.APPLY_THEN_RAISE) if refusal(known, mode) is None)
     port = point.partition(".")[0]
-    return ("unavailable",) if port in {"source", "catalog", "ledger", "emissions"} else ()
+    return ("unavailable",) if port in {"source", "catalog", "ledger", "emissions", "backfills"} else ()
 
 
 _READS = (
@@ -86,7 +88,14 @@ _READS = (
 
 _DELICATE = ("publish.before-commit", "publish.after-commit", "batch.before-advance", "batch.after-advance")
 
-AIMS = (*(point for point in POINTS if point not in NOT_SIMULATED), *_READS, *_DELICATE * 4)
+_BROKEN_DISKS = ("task.before-close", "catalog.check")
+
+AIMS = (
+    *(point for point in POINTS if point not in NOT_SIMULATED),
+    *_READS,
+    *_DELICATE * 4,
+    *_BROKEN_DISKS * 4,
+)
 """Points that a rule may aim at: what seldom happens by chance happens often, and around commits most often."""
 
 

@@ -8,7 +8,15 @@ from consumer.domain.event_factory import tick
 from consumer.testing.rows import Row
 from tests.simulation.kernel import Thread, Trap
 from tests.simulation.processes import CommandProcess, ConsumerProcess, EmitterProcess
-from tests.simulation.setting import SESSION, Setting, halting, offloading, resuming
+from tests.simulation.setting import (
+    SESSION,
+    Setting,
+    backfilling,
+    calling_off,
+    halting,
+    offloading,
+    resuming,
+)
 from tests.simulation.wires import AIMS, UNAVAILABLE, faults
 
 CONSUMERS = 3
@@ -25,6 +33,8 @@ SETTLED = 31.0
 """Seconds after which rows of all streams but those with a row span are final."""
 BACKS = (0, 0, 0, 1, 20, 40, 300, 3600, 90_000, 260_000)
 """How many seconds before now a row's time may lie."""
+HISTORY = (0, 0, 20, 300, 3600, 40_000, 260_000, 300_000)
+"""Seconds of history: how long a range is that is backfilled, and how far before the start it ends."""
 DOWN = tuple(UNAVAILABLE)
 
 
@@ -251,6 +261,23 @@ class World(Setting):
         commands = (halting, resuming, resuming, offloading, offloading)
         if len(self.of(CommandProcess)) < COMMANDS:
             self.command(commands[what % len(commands)](self.stream(stream)))
+
+    def backfill(self, stream: int, back: int, length: int) -> None:
+        """An operator asks for a range of history with rows; some ranges make no sense, some are known already."""
+        # Only these have history below their start.
+        name = ("bars", "quotes")[stream % 2]
+        if len(self.of(CommandProcess)) < COMMANDS:
+            upper = self.servers.streams[name].begins - timedelta(seconds=HISTORY[back % len(HISTORY)])
+            lower = upper - timedelta(seconds=HISTORY[length % len(HISTORY)])
+            self._rows += 1
+            step = (upper - lower) / 3
+            self.insert_rows(name, [Row(ts=lower + n * step, seq=self._rows, value=n) for n in range(back % 4)])
+            self.command(backfilling(name, lower, upper))
+
+    def call_off(self, stream: int) -> None:
+        """An operator cancels what is being backfilled."""
+        if len(self.of(CommandProcess)) < COMMANDS:
+            self.command(calling_off(("bars", "quotes")[stream % 2]))
 
     # ------------------------------------------------------------------------------ what traps do
 

@@ -155,6 +155,7 @@ class Lake:
             streams=self.streams,
             source=self.source,
             ledger=self.ledger,
+            backfills=self.ledger.backfills,
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from consumer.domain.backfill import BackfillRequest, BackfillState
 from consumer.domain.batch import Batch, BatchKind, Unit, WrittenFile, batch_id
 from consumer.domain.event import Coordinates, Event, EventType
 from consumer.domain.fingerprint import Fingerprint
@@ -56,6 +57,30 @@ def supplement(base: Fingerprint, span: Window | None = None, *, lateness: tuple
         units=(Unit(index=0, window=span, rows=10, late=(LateRow(hash=1, rows=10, instant=T0),)),),
         base=base,
         lateness=lateness,
+    )
+
+
+def backfill_request(span: Window) -> BackfillRequest:
+    return BackfillRequest(
+        id=uuid4(),
+        stream=STREAM,
+        window=span,
+        position=span.lower,
+        state=BackfillState.OPEN,
+        requested_by="me@here",
+        requested=T0,
+    )
+
+
+def backfill(request_id: UUID, span: Window, *, rows: int = 10) -> Batch:
+    return Batch(
+        id=batch_id(source_uuid=SOURCE, target_uuid=TARGET, kind=BatchKind.BACKFILL, window=span, generation=1),
+        stream=STREAM,
+        kind=BatchKind.BACKFILL,
+        window=span,
+        generation=1,
+        units=(Unit(index=0, window=span, rows=rows),) if rows else (),
+        request=request_id,
     )
 
 

@@ -26,7 +26,6 @@ from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.mapping import TableMapping
-from consumer.domain.window import BEGINNING
 from consumer.embedded.endpoints import Endpoints
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchRecord, StreamState
@@ -163,7 +162,7 @@ def judge_record(application: Application, stream: str) -> None:
         if one.status in {BatchStatus.PUBLISHED, BatchStatus.EMPTY}
     ]
     windows = sorted(one.window for one in done if one.kind is BatchKind.WINDOW)
-    assert windows[0].lower == BEGINNING
+    assert windows[0].lower == record.start
     assert all(one.upper == other.lower for one, other in pairwise(windows))
     assert windows[-1].upper == record.watermark
     batches = published(application, stream)

@@ -159,18 +159,18 @@ class ClickHouseSource:
         self,
         stream: Stream,
         mapping: TableMapping,
-        window: Window,
+        windows: Sequence[Window],
         paths: Sequence[str],
         *,
         partition: str | None = None,
     ) -> tuple[int, int]:
-        """Return how many rows of a window are in the table only, and in the data files only.
+        """Return how many rows of disjoint windows are in the table only, and in the data files only.
 
         Where a partition is named, its rows alone. Unlike a fingerprint this needs memory for every distinct row hash
         on the server.
         """
         structure = file_structure(mapping)
-        sides = [(hot_rows(stream, mapping, window, partition), 1)]
+        sides = [(hot_rows(stream, mapping, window, partition), 1) for window in windows]
         sides += [(file_rows(mapping, self._files.source(path, structure)), -1) for path in paths]
         every = " UNION ALL ".join(hashes(stream, mapping, rows, sign) for rows, sign in sides)
         ((missing, surplus),) = self._file_rows(load_sql("difference", hashes=every), COMPARISON_SETTINGS)

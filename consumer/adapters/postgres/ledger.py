@@ -6,7 +6,7 @@ All but ``advance`` may be repeated after an unknown outcome, so only that one r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from consumer.domain.errors import DivergenceError, LeaseHeldError
 from consumer.domain.event import Event
 from consumer.domain.fence import check_binding, missing_row
 from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow
-from consumer.domain.window import Window
+from consumer.domain.window import BEGINNING, Window
 from consumer.ports import BatchRecord, Claim, Comparison, OutboxMessage, StreamRecord, StreamState, Trigger
 
 _RELAY_CLAIM = timedelta(seconds=10)
@@ -51,10 +51,11 @@ class PostgresLedger:
         self._relay_claim = relay_claim
         self._sql = statements("ledger")
 
-    def register(self, stream: str) -> StreamRecord:
-        """Create the stream's row unless it exists, and return it."""
+    def register(self, stream: str, start: datetime = BEGINNING) -> StreamRecord:
+        """Create the stream's row unless it exists, and return it; ``start`` counts until it is first claimed."""
         with self._database.transaction(repeatable=True) as connection:
-            connection.execute(self._sql["register"], {"stream": stream})
+            for name in ("register", "start"):
+                connection.execute(self._sql[name], {"stream": stream, "start": start})
             row = connection.execute(self._sql["read"], {"streams": [stream]}).fetchone()
         if row is None:
             raise missing_row(stream)

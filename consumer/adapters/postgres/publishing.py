@@ -6,18 +6,30 @@ connection, then calls :func:`record`; the end of the block commits all of it, o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.events import event_to_row
 from consumer.adapters.postgres.rows import batch_parameters, done_part, stream_record
 from consumer.adapters.postgres.statements import statements
+from consumer.domain.backfill import BackfillPlace, check_backfill, request_changed
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.errors import DivergenceError
 from consumer.domain.event import Event
 from consumer.domain.fence import Position, check_fence, check_supplement, check_window, missing_row
 from consumer.domain.reconcile import content_of
 from consumer.ports import Claim, Publication, StreamRecord
+
+# What is noted of a stream with a batch of a kind: only a window moves the watermark.
+_NOTES: Mapping[BatchKind, tuple[str, str]] = MappingProxyType(
+    {
+        BatchKind.WINDOW: ("publish", "advance_over_rows"),
+        BatchKind.SUPPLEMENT: ("publish", "note_supplement"),
+        BatchKind.BACKFILL: ("backfill", "note_rows"),
+    }
+)
 
 
 def lock_stream(connection: Connection, claim: Claim) -> StreamRecord:
@@ -48,27 +60,53 @@ def check_continues(connection: Connection, batch: Batch, record: StreamRecord) 
         UnknownCommitError: if the batch is done already, and has to be read back.
         DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
     """
-    window = batch.window
+    status, overlapped = _standing(connection, batch)
+    check_window(
+        batch,
+        Position(watermark=record.watermark, generation=record.generation, status=status, overlapped=overlapped),
+    )
+
+
+def _standing(connection: Connection, batch: Batch) -> tuple[BatchStatus | None, bool]:
+    """Return the batch's status, and whether a window that is done overlaps it."""
     row = connection.execute(
         statements("publish")["position"],
         {
             "batch_id": batch.id,
             "stream": batch.stream,
             "generation": batch.generation,
-            "lower": window.lower,
-            "upper": window.upper,
+            "lower": batch.window.lower,
+            "upper": batch.window.upper,
         },
     ).fetchone()
     found = row or {"status": None, "overlapped": False}
-    check_window(
-        batch,
-        Position(
-            watermark=record.watermark,
-            generation=record.generation,
-            status=None if found["status"] is None else BatchStatus(found["status"]),
-            overlapped=found["overlapped"],
-        ),
+    return None if found["status"] is None else BatchStatus(found["status"]), bool(found["overlapped"])
+
+
+def backfill_place(connection: Connection, batch: Batch, record: StreamRecord) -> BackfillPlace:
+    """Return where the ledger has a backfill batch, under the lock of its stream's row."""
+    status, overlapped = _standing(connection, batch)
+    request = connection.execute(
+        statements("backfill")["position"], {"stream": batch.stream, "request_id": batch.request}
+    ).fetchone()
+    return BackfillPlace(
+        status=status,
+        overlapped=overlapped,
+        position=None if request is None else request["position"],
+        start=record.start,
+        generation=record.generation,
     )
+
+
+def move_backfill(connection: Connection, batch: Batch, parameters: Mapping[str, Any], *, rows: int, size: int) -> None:
+    """Move the request of a backfill batch to the end of its window, and add up what was done.
+
+    Raises:
+        BackfillChangedError: if it is not open any more, or further on.
+    """
+    counted = {**parameters, "request_id": batch.request, "rows": rows, "bytes": size}
+    if connection.execute(statements("backfill")["move"], counted).rowcount != 1:
+        raise request_changed(batch.stream, batch.request)
 
 
 def fence(connection: Connection, publication: Publication) -> StreamRecord:
@@ -78,11 +116,14 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
         FencedError: if the lease has moved on.
         UnknownCommitError: if the batch is done already, and has to be read back.
         StaleDifferenceError: if a supplement's window has got another content.
+        BackfillChangedError: if a backfill's request is not open any more, or further on.
         DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
     """
     record = lock_stream(connection, publication.claim)
     if publication.batch.kind is BatchKind.SUPPLEMENT:
         _check_supplements(connection, publication.batch, record)
+    elif publication.batch.kind is BatchKind.BACKFILL:
+        check_backfill(publication.batch, backfill_place(connection, publication.batch, record))
     else:
         check_continues(connection, publication.batch, record)
     return record
@@ -120,10 +161,10 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
         "digest": fingerprint.hex,
         "snapshot_id": snapshot_id,
     }
-    # A supplement leaves the watermark where it is.
-    note = "note_supplement" if batch.kind is BatchKind.SUPPLEMENT else "advance_over_rows"
-    for name in ("publish_batch", note):
-        if connection.execute(statements("publish")[name], parameters).rowcount != 1:
+    if batch.kind is BatchKind.BACKFILL:
+        move_backfill(connection, batch, parameters, rows=fingerprint.rows, size=parameters["bytes"])
+    for file, name in (("publish", "publish_batch"), _NOTES[batch.kind]):
+        if connection.execute(statements(file)[name], parameters).rowcount != 1:
             raise DivergenceError(
                 f"stream {batch.stream}: {name} of batch {batch.id} {batch.window} touched no row",
                 remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"

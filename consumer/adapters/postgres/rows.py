@@ -33,6 +33,8 @@ def stream_record(row: Row) -> StreamRecord:
         halt_remedy=row["halt_remedy"],
         updated=_utc(row["updated"]),
         last_batch_id=row["last_batch_id"],
+        start=_utc(row["start"]),
+        last_backfill_id=row["last_backfill_id"],
     )
 
 

@@ -55,6 +55,9 @@ class PrometheusMetrics:
             "Until the source's TTL may delete rows that were not offloaded; +Inf: never, NaN: unknown.",
             "stream",
         )
+        self._backfill = self._gauge(
+            "backfill_remaining_seconds", "Time of the stream's history that is still to be backfilled.", "stream"
+        )
         self._success = self._gauge(
             "last_success_timestamp_seconds", "When the stream's last batch was published.", "stream"
         )
@@ -117,6 +120,10 @@ class PrometheusMetrics:
     def time_to_loss(self, stream: str, seconds: float) -> None:
         """Record a stream's time to loss."""
         self._loss.labels(stream).set(seconds)
+
+    def backfill(self, stream: str, remaining: timedelta) -> None:
+        """Record how much time of a stream's history is still to be backfilled."""
+        self._backfill.labels(stream).set(remaining.total_seconds())
 
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit by what the read-back found."""

@@ -5,14 +5,18 @@ $hot
 SELECT count(*) FROM icehaul.$target
 
 -- check: windows on Postgres
--- Rows that this returns are gaps and overlaps; the last window ends at the watermark.
+-- Rows that this returns are gaps and overlaps; the last window ends at the watermark. Only what was backfilled, below
+-- the start, may have gaps.
 SELECT lower, upper, previous
 FROM (
-    SELECT lower, upper, lag(upper, 1, '1900-01-01 00:00:00+00') OVER (ORDER BY lower, upper) AS previous
-    FROM offload_batches
-    WHERE stream = '$stream' AND kind = 'window' AND status IN ('published', 'empty')
+    SELECT batch.lower, batch.upper, known.start,
+           lag(batch.upper, 1, CASE WHEN batch.lower < known.start THEN batch.lower ELSE known.start END)
+               OVER (ORDER BY batch.lower, batch.upper) AS previous
+    FROM offload_batches AS batch
+    JOIN offload_watermarks AS known USING (stream)
+    WHERE stream = '$stream' AND batch.kind IN ('window', 'backfill') AND batch.status IN ('published', 'empty')
 ) AS windows
-WHERE lower <> previous
+WHERE lower < previous OR (lower > previous AND lower > start)
 
 -- check: record on Postgres
 -- Digests are added modulo 2^64.
@@ -26,7 +30,7 @@ FROM (
             18446744073709551616
         ) AS digest
     FROM offload_batches
-    WHERE stream = '$stream' AND kind IN ('window', 'supplement') AND status = 'published'
+    WHERE stream = '$stream' AND kind IN ('window', 'supplement', 'backfill') AND status = 'published'
 ) AS recorded
 
 -- check: evidence on Postgres

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from consumer.domain.phrasing import counted
 from consumer.domain.window import BEGINNING
+from consumer.entrypoints.cli.history_view import other_start, request_data, request_line
 from consumer.entrypoints.cli.output import human, instant, size, span
 from consumer.entrypoints.cli.records import Column, Records
 from consumer.service.preview import Preview
@@ -23,6 +24,11 @@ def plan_text(preview: Preview) -> RenderableType:
         Text(f"watermark  {instant(_watermark(preview)) if _watermark(preview) else 'nothing has been read yet'}"),
         Text(f"cutoff     {instant(preview.cutoff.instant)} ({preview.cutoff.reason}: {preview.cutoff.detail})"),
     ]
+    if preview.start != BEGINNING:
+        parts.append(Text(f"start      {instant(preview.start)}: rows before it come by `icehaul backfill` only"))
+    if preview.stream.begins != preview.start:
+        parts.append(Text(other_start(preview.stream, preview.start), style="yellow"))
+    parts += [Text(f"backfill   {request_line(one)}, one batch after each event") for one in preview.backfills]
     if preview.creates_target:
         parts.append(Text(f"target     {stream.target} does not exist yet: the first batch makes it"))
     if preview.halted:
@@ -81,7 +87,7 @@ def _total_seconds(preview: Preview) -> float | None:
 
 
 def _watermark(preview: Preview) -> Any:  # noqa: ANN401 - an instant, or nothing
-    return None if preview.watermark == BEGINNING else preview.watermark
+    return None if preview.watermark == preview.start else preview.watermark
 
 
 def plan_data(preview: Preview) -> dict[str, Any]:
@@ -91,6 +97,8 @@ def plan_data(preview: Preview) -> dict[str, Any]:
         "source": str(preview.stream.source),
         "target": str(preview.stream.target),
         "watermark": _watermark(preview),
+        "start": None if preview.start == BEGINNING else preview.start,
+        "backfills": [request_data(one) for one in preview.backfills],
         "cutoff": preview.cutoff.instant,
         "cutoff_reason": preview.cutoff.reason,
         "cutoff_detail": preview.cutoff.detail,

@@ -14,6 +14,7 @@ from consumer.domain.lateness import LATENESS_STEPS
 from consumer.domain.phrasing import counted
 from consumer.domain.reconcile import Finding
 from consumer.domain.window import BEGINNING
+from consumer.entrypoints.cli.history_view import history_lines, request_data
 from consumer.entrypoints.cli.output import human, instant, size, span
 from consumer.entrypoints.cli.records import Column, Records
 from consumer.ports import BatchRecord, StreamState
@@ -28,6 +29,7 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
             parts.append(Text(f"\n{one.stream.name} is halted: {one.record.halt_reason}", style="red"))
             parts.append(Text(f"  remedy: {one.record.halt_remedy}"))
         parts += [_finding(one.stream.name, each) for each in one.findings]
+        parts += history_lines(one)
         if detailed and any(one.lateness):
             parts.append(_lateness(one.lateness))
         if one.activity is not None:
@@ -143,7 +145,7 @@ def _brief(batch: BatchRecord) -> str:
 
 
 def _watermark(one: StreamStatus) -> datetime | None:
-    if one.record is None or one.record.watermark == BEGINNING:
+    if one.record is None or one.record.unread:
         return None
     return one.record.watermark
 
@@ -170,6 +172,8 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "halt_reason": record.halt_reason if record is not None else None,
         "halt_remedy": record.halt_remedy if record is not None else None,
         "parked_events": one.parked,
+        "start": None if one.record is None or one.record.start == BEGINNING else one.record.start,
+        "backfills": [request_data(each) for each in one.backfills],
         "findings": [_finding_data(each) for each in one.findings],
         "late_rows": dict(zip(lateness_names(), one.lateness, strict=True)),
         "now": _activity_data(one.activity) if one.activity is not None else None,

@@ -12,7 +12,6 @@ from consumer.domain.errors import IcehaulError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import fingerprint_query, window_condition, wire_rows
-from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Catalog, Ledger, Source
 from consumer.service.audit.content import check_record, check_tiers
 from consumer.service.audit.observation import Cold, Observation, Observer
@@ -59,7 +58,7 @@ class Auditor:
             seen = self._observer.observe(stream)
         except IcehaulError as error:
             return _audit(stream, None, [_unchecked(name, error) for name in CheckName])
-        if seen is None or (seen.record.watermark == BEGINNING and seen.cold is None):
+        if seen is None or (seen.record.unread and seen.cold is None):
             return _audit(stream, seen, [_nothing_read(name) for name in CheckName])
         checks = []
         for name, check in self._steps(seen):
@@ -74,14 +73,14 @@ class Auditor:
 
     def _hot_query(self, seen: Observation) -> str | None:
         """Return the statement of count and digest of the hot rows; ``None`` where the source can't be described."""
-        stream, watermark = seen.stream, seen.record.watermark
-        if watermark == BEGINNING:
+        stream, covered = seen.stream, seen.covered
+        if not covered:
             return None
         try:
             _, mapping = self._preparation.read_source(stream, seen.record)
         except IcehaulError:
             return None
-        where = window_condition(stream, mapping, Window(lower=BEGINNING, upper=watermark))
+        where = " OR ".join(window_condition(stream, mapping, stretch) for stretch in covered)
         return fingerprint_query(mapping, wire_rows(mapping, f"{quote_table(stream.source)} WHERE {where}"))
 
     def _steps(self, seen: Observation) -> Iterator[_Step]:
@@ -143,14 +142,15 @@ class _Reading:
     def _compare(self) -> Verification:
         seen, cold = self._seen, self._seen.table()
         if cold is None:
-            return self._verifier.compare(seen.stream, seen.record, (), snapshot_id=None)
+            return self._verifier.compare(seen.stream, seen.record, seen.covered, (), snapshot_id=None)
         if isinstance(cold.paths, IcehaulError):
             raise cold.paths
-        return self._verifier.compare(seen.stream, seen.record, cold.paths, snapshot_id=cold.target.snapshot_id)
+        snapshot_id = cold.target.snapshot_id
+        return self._verifier.compare(seen.stream, seen.record, seen.covered, cold.paths, snapshot_id=snapshot_id)
 
 
 def _audit(stream: Stream, seen: Observation | None, checks: list[Check]) -> StreamAudit:
-    watermark = None if seen is None or seen.record.watermark == BEGINNING else seen.record.watermark
+    watermark = None if seen is None or seen.record.unread else seen.record.watermark
     cold = seen.cold if seen is not None else None
     return StreamAudit(
         stream=stream.name,

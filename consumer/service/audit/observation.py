@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumer.domain.audit import Census, RecordedAttempt, RecordedFile, StoredFile, plain_path
+from consumer.domain.backfill import stretches
 from consumer.domain.errors import IcehaulError, LedgerUnavailableError
 from consumer.domain.reconcile import Finding, RecordedWindow
 from consumer.domain.stream import Stream
-from consumer.domain.window import BEGINNING, END_OF_TIME, Window
+from consumer.domain.window import EVER, Window
 from consumer.ports import Catalog, Ledger, StreamRecord, TargetTable
 from consumer.service.audit.ports import AttemptRecords, TableFiles
 
 _LOOKS = 10
-_EVER = Window(lower=BEGINNING, upper=END_OF_TIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +57,15 @@ class Observation:
         return self.cold
 
     @property
+    def covered(self) -> Sequence[Window]:
+        """The stretches of time that are done, as far as windows lead without a gap."""
+        return stretches(one.window for one in self.windows)
+
+    @property
     def taken_over(self) -> bool:
-        """Whether the rows of the first window may have been there before icehaul: it has read none of them itself."""
-        return bool(self.windows) and self.windows[0].cold.rows == 0
+        """Whether the first live window's rows may have been there before icehaul: it has read none of them itself."""
+        first = next((one for one in self.windows if one.window.lower >= self.record.start), None)
+        return first is not None and first.cold.rows == 0
 
 
 class Observer:
@@ -89,7 +95,7 @@ class Observer:
             seen = Observation(
                 stream=stream,
                 record=before,
-                windows=self._ledger.windows(name, _EVER),
+                windows=self._ledger.windows(name, EVER),
                 files=self._attempts.files(name),
                 attempts=self._attempts.attempts(name),
                 findings=self._ledger.findings(name),
@@ -129,7 +135,16 @@ class Observer:
 
 
 def _position(record: StreamRecord | None) -> object:
-    return None if record is None else (record.watermark, record.progress, record.target_uuid)
+    return (
+        None
+        if record is None
+        else (
+            record.watermark,
+            record.progress,
+            record.target_uuid,
+            record.last_backfill_id,
+        )
+    )
 
 
 def _whole(cold: Cold | IcehaulError | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 
 from consumer.domain.audit import Check, CheckName, Figures, failed, not_applicable, passed
 from consumer.domain.divergence import check_divergence
@@ -16,12 +17,20 @@ _EDITED = "find out who changed the ledger (edited, restored from a backup), and
 
 
 def check_windows(seen: Observation) -> Check:
-    """Check that the windows that are done lead from the beginning to the watermark, each to the next."""
-    watermark = seen.record.watermark
+    """Check that the windows that are done lead from the start to the watermark, each to the next.
+
+    Below the start are those that were backfilled: they may leave gaps, and overlap nothing.
+    """
+    watermark, start = seen.record.watermark, seen.record.start
     bounds = [one.window for one in seen.windows]
-    breaks = []
-    reached = BEGINNING
-    for window in bounds:
+    history = [window for window in bounds if window.lower < start]
+    breaks = [
+        f"overlap from {_instant(window.lower)} to {_instant(min(before.upper, window.upper))}"
+        for before, window in pairwise(history)
+        if window.lower < before.upper
+    ]
+    reached = max([start, *(window.upper for window in history)])
+    for window in bounds[len(history) :]:
         if window.lower > reached:
             breaks.append(f"gap from {_instant(reached)} to {_instant(window.lower)}")
         elif window.lower < reached:
@@ -33,6 +42,8 @@ def check_windows(seen: Observation) -> Check:
         breaks.append(f"windows up to {_instant(reached)} are done, the watermark is {_instant(watermark)}")
     figures: Figures = {
         "windows": len(bounds),
+        "backfilled windows": len(history),
+        "start": _instant(start),
         "last window ends": _instant(reached),
         "watermark": _instant(watermark),
     }

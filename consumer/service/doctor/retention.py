@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from consumer.domain.duration import format_duration
 from consumer.domain.phrasing import instant_text
 from consumer.domain.stream import Stream
-from consumer.domain.window import BEGINNING
 from consumer.ports import Ledger, Source
 from consumer.service.doctor.finding import Statement, error, ok, warning
 from consumer.service.retention import look_ahead
@@ -31,7 +30,7 @@ class RetentionCheck:
     def run(self) -> Iterator[Statement]:
         """Look ahead from the watermark, as a consumer does."""
         record = self.ledger.read([self.stream.name]).get(self.stream.name)
-        lowest = record.watermark if record is not None else BEGINNING
+        lowest = record.watermark if record is not None else self.stream.begins
         table = self.source.describe(self.stream.source)
         found = look_ahead(self.source, self.stream, table, lowest, self.source.now())
         for clause in found.unknown:

@@ -6,8 +6,6 @@ Every step is recorded before or after it happens, and what stands in a quaranti
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +22,7 @@ from consumer.ports import Claim, Ledger
 from consumer.service.dropping.ports import DropLog, Partitions
 from consumer.service.dropping.review import Examined, Place, Report, Review, without
 from consumer.service.lease import LeaseKeeper
+from consumer.service.operator import operator
 
 _log = structlog.get_logger(__name__)
 
@@ -78,7 +77,7 @@ class HotDrops:
             claim = self._ledger.claim(stream.name, self._owner, self._lease)
         with LeaseKeeper(self._ledger, claim, self._lease, on_lost=lambda: None, failpoints=self._failpoints) as keeper:
             unproven = self._review.check(stream, claim.record)
-            run = _Run(stream=stream, claim=claim, still_ours=keeper.check, requested_by=_operator())
+            run = _Run(stream=stream, claim=claim, still_ours=keeper.check, requested_by=operator())
             found, finished, empty = self._settle(run)
             dropped = [one.partition.id for one in finished if one.state is DropState.DROPPED]
             rest = without(selection, [*dropped, *(one.partition.id for one in found)])
@@ -207,12 +206,3 @@ class HotDrops:
             )
         with self._failpoints.around("quarantine.remove"):
             self._partitions.remove(quarantine)
-
-
-def _operator() -> str:
-    """Return who runs this, for the record: user and machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"

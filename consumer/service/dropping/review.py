@@ -93,7 +93,7 @@ class Review:
         """
         record = self._ledger.read([stream.name]).get(stream.name)
         unproven = self.check(stream, record)
-        watermark = record.watermark if record is not None else BEGINNING
+        watermark = record.watermark if record is not None else stream.begins
         found, empty = [], []
         for quarantine in self._partitions.quarantines(stream):
             left = self._partitions.partitions(stream, quarantine)
@@ -121,7 +121,7 @@ class Review:
             AccessDeniedError: naming the missing grants.
             StreamError: if the stream is halted, or source, ledger and target don't fit together.
         """
-        if record is None or record.watermark == BEGINNING or record.target_uuid is None:
+        if record is None or record.unread or record.target_uuid is None:
             raise DropRefusedError(
                 f"stream {stream.name} was never offloaded: the cold tier holds none of its rows",
                 remedy=f"offload it first; see: icehaul plan {stream.name}",
@@ -187,7 +187,7 @@ class Review:
         if not paths:
             missing = hot.rows
         elif hot != cold:
-            missing, _ = self._source.difference(there, mapping, partition.window, paths, partition=partition.id)
+            missing, _ = self._source.difference(there, mapping, [partition.window], paths, partition=partition.id)
         # What lies outside of the window that was compared would be dropped as well.
         uncompared = abs(self._partitions.count(table, partition.id) - hot.rows)
         return Comparison(

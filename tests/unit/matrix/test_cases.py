@@ -7,9 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from consumer.failpoints.acting import Failpoints, Mode
-from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import EFFECTS, POINTS
-from tests.matrix.cases import PLOTS, Case, LeftOut, matrix
+from tests.matrix.cases import ELSEWHERE, PLOTS, Case, LeftOut, matrix
 
 ALL = list(matrix())
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,7 +20,7 @@ def test_every_point_in_every_mode_is_there_once() -> None:
 
 
 def test_every_effect_has_a_plot_that_leads_to_it() -> None:
-    assert set(PLOTS) == {name for name, effect in EFFECTS.items() if effect.component is not Component.DROPPER}
+    assert set(PLOTS) == {name for name, effect in EFFECTS.items() if effect.component not in ELSEWHERE}
 
 
 def test_every_case_can_be_armed_and_logs_what_it_is_looked_for_by() -> None:
@@ -32,14 +31,16 @@ def test_every_case_can_be_armed_and_logs_what_it_is_looked_for_by() -> None:
 
 
 def test_what_only_an_operators_command_reaches_has_a_test_of_its_own() -> None:
-    dropper = [one for one in ALL if one.point.effect.component is Component.DROPPER]
-    assert all(isinstance(one, LeftOut) for one in dropper)
-    (file,) = {found for one in dropper for found in re.findall(r"tests/\S+\.py", getattr(one, "reason", ""))}
-    assert (ROOT / file).is_file()
+    for component in ELSEWHERE:
+        points = [one for one in ALL if one.point.effect.component is component]
+        assert points
+        assert all(isinstance(one, LeftOut) for one in points)
+        (file,) = {found for one in points for found in re.findall(r"tests/\S+\.py", getattr(one, "reason", ""))}
+        assert (ROOT / file).is_file()
 
 
 def test_only_answers_that_look_like_failures_or_do_not_exist_are_left_out() -> None:
-    left_out = [one for one in ALL if isinstance(one, LeftOut) and one.point.effect.component is not Component.DROPPER]
+    left_out = [one for one in ALL if isinstance(one, LeftOut) and one.point.effect.component not in ELSEWHERE]
     assert all(one.reason for one in left_out)
     assert {one.mode for one in left_out} == {Mode.APPLY_THEN_RAISE}
     played = {one.point.name for one in ALL if isinstance(one, Case) and one.mode is Mode.APPLY_THEN_RAISE}

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from consumer.domain.audit import Census, Check, CheckName, Outcome, StreamAudit, plain_path
-from consumer.domain.batch import BatchStatus, WrittenFile
+from consumer.domain.batch import BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import IcehaulError, SourceUnavailableError, StoreUnavailableError
 from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import EMPTY, Fingerprint
@@ -19,6 +19,7 @@ from consumer.domain.reconcile import Finding, FindingKind
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Comparison
 from consumer.service.audit.auditor import Auditor
+from consumer.service.backfill.requests import BackfillRequests
 from consumer.service.prepare import Preparation
 from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
@@ -163,7 +164,7 @@ def test_windows_that_overlap_are_named(world: Audited) -> None:
 @pytest.mark.parametrize("span", [timedelta(hours=-1), timedelta(hours=1)])
 def test_windows_have_to_end_at_the_watermark(world: Audited, span: timedelta) -> None:
     record = world.ledger.read(["trades"])["trades"]
-    world.ledger._put(replace(record, watermark=record.watermark + span))
+    world.ledger.put(replace(record, watermark=record.watermark + span))
     assert bad(world.audit())[CheckName.WINDOWS] is Outcome.FAILED
 
 
@@ -452,7 +453,44 @@ def test_what_is_published_during_a_look_makes_no_false_alarm(world: Audited, mo
 def test_a_stream_that_never_stands_still_is_unchecked(world: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
     def move() -> None:
         record = world.ledger.read(["trades"])["trades"]
-        world.ledger._put(replace(record, watermark=record.watermark + timedelta(seconds=1)))
+        world.ledger.put(replace(record, watermark=record.watermark + timedelta(seconds=1)))
 
     during_the_census(world, monkeypatch, 1_000, move)
     assert {one.outcome for one in world.audit().checks} == {Outcome.UNCHECKED}
+
+
+def start_late() -> Audited:
+    """A stream that starts two days ago, with history of which one day in the middle was backfilled."""
+    start = NOW - timedelta(days=2)
+    fresh = Audited({"trades": make_stream(start=start)})
+    fresh.source.insert(STREAM.source, [Row(ts=start + n * timedelta(hours=6), seq=n) for n in range(-20, 6)])
+    fresh.handle()
+    requests = BackfillRequests(
+        source=fresh.source, ledger=fresh.ledger, backfills=fresh.ledger.backfills, failpoints=fresh.failpoints
+    )
+    requests.request(fresh.streams["trades"], start - timedelta(days=3), start - timedelta(days=2))
+    for _ in range(5):
+        fresh.handle()
+    return fresh
+
+
+def test_a_stream_that_starts_late_and_was_backfilled_in_part_is_clean() -> None:
+    fresh = start_late()
+    audit = fresh.audit()
+    assert audit.clean, bad(audit)
+    assert check(audit, CheckName.TIERS).figures["cold rows"] == 6 + 4
+    assert check(audit, CheckName.WINDOWS).figures["backfilled windows"] == 1
+    assert " OR " in str(audit.hot_query)
+
+
+def test_backfilled_windows_that_overlap_are_named() -> None:
+    fresh = start_late()
+    stored = next(one for one in fresh.ledger._batches._stored.values() if one.record.kind is BatchKind.BACKFILL)
+    window = stored.record.window
+    twin = replace(
+        stored.record,
+        batch_id=uuid4(),
+        window=Window(lower=window.lower - timedelta(hours=1), upper=window.lower + timedelta(hours=1)),
+    )
+    fresh.ledger._batches._stored[twin.batch_id] = replace(stored, record=twin)
+    assert [one.split()[0] for one in check(fresh.audit(), CheckName.WINDOWS).listed] == ["overlap"]

@@ -79,6 +79,7 @@ class World:
             streams=self.streams,
             source=self.source,
             ledger=self.ledger,
+            backfills=self.ledger.backfills,
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,

@@ -69,6 +69,7 @@ class World:
             streams=self.streams,
             source=self.source,
             ledger=self.ledger,
+            backfills=self.ledger.backfills,
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,
@@ -82,7 +83,7 @@ class World:
         return records[stream].watermark if stream in records else BEGINNING
 
     def preview(self) -> Previewer:
-        return Previewer(source=self.source, ledger=self.ledger, catalog=self.catalog)
+        return Previewer(source=self.source, ledger=self.ledger, backfills=self.ledger.backfills, catalog=self.catalog)
 
     def watch(self) -> LossWatch:
         return LossWatch(streams=self.streams, source=self.source, ledger=self.ledger, metrics=self.metrics)
@@ -185,7 +186,9 @@ def test_a_stream_that_can_not_be_looked_at_is_unknown_and_stops_no_other() -> N
     world.watch().look()
     assert math.isnan(world.metrics.values["time_to_loss trades"])
     assert world.metrics.values["time_to_loss bars"] == (4 * HOUR).total_seconds()
-    _, statuses = Statuses(source=world.source, ledger=world.ledger).read(world.streams, batches=1)
+    _, statuses = Statuses(source=world.source, ledger=world.ledger, backfills=world.ledger.backfills).read(
+        world.streams, batches=1
+    )
     assert [one.outlook is None for one in statuses] == [True, False]
 
 
@@ -223,7 +226,9 @@ def test_an_empty_table_has_nothing_to_lose_even_if_nothing_was_read() -> None:
 
 def test_status_tells_the_time_to_loss() -> None:
     world = World()
-    now, found = Statuses(source=world.source, ledger=world.ledger).read(world.streams, batches=1)
+    now, found = Statuses(source=world.source, ledger=world.ledger, backfills=world.ledger.backfills).read(
+        world.streams, batches=1
+    )
     assert status_data(now, found)["streams"][0]["time_to_loss"] == {
         "seconds": 4 * 3600,
         "at": NOW + 4 * HOUR,

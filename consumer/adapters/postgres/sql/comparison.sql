@@ -9,7 +9,7 @@ WHERE stream = %(stream)s
 WITH windows AS (
     SELECT kind, lower, upper, rows, digest
     FROM offload_batches
-    WHERE stream = %(stream)s AND status IN ('published', 'empty') AND kind = 'window'
+    WHERE stream = %(stream)s AND status IN ('published', 'empty') AND kind IN ('window', 'backfill')
       AND lower < %(upper)s AND upper > %(lower)s
 )
 SELECT kind, lower, upper, rows, digest FROM windows

@@ -1,15 +1,22 @@
 -- name: register
-INSERT INTO offload_watermarks (stream) VALUES (%(stream)s) ON CONFLICT (stream) DO NOTHING
+INSERT INTO offload_watermarks (stream, watermark, start) VALUES (%(stream)s, %(start)s, %(start)s)
+ON CONFLICT (stream) DO NOTHING
+
+-- name: start
+-- A stream that nobody has claimed yet, but that was halted: it starts where it is configured to.
+UPDATE offload_watermarks
+SET watermark = %(start)s, start = %(start)s
+WHERE stream = %(stream)s AND epoch = 0 AND start <> %(start)s
 
 -- name: read
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-       halt_reason, halt_remedy, updated, last_batch_id
+       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id
 FROM offload_watermarks
 WHERE stream = ANY (%(streams)s)
 
 -- name: lock
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-       halt_reason, halt_remedy, updated, last_batch_id
+       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id
 FROM offload_watermarks
 WHERE stream = %(stream)s
 FOR UPDATE
@@ -23,7 +30,7 @@ SET owner = %(owner)s,
 WHERE stream = %(stream)s
   AND (owner IS NULL OR owner = %(owner)s OR lease_expires <= clock_timestamp())
 RETURNING stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-          halt_reason, halt_remedy, updated, last_batch_id
+          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id
 
 -- name: renew
 UPDATE offload_watermarks

@@ -39,13 +39,13 @@ SET last_batch_id = %(batch_id)s, updated = clock_timestamp()
 WHERE stream = %(stream)s AND epoch = %(epoch)s
 
 -- name: position
--- Windows that are done end at the watermark at most, so the second part finds nothing, and finds it by index.
+-- Windows that are done end at the watermark at most, so for a window the second part finds nothing, by index.
 SELECT
     (SELECT status FROM offload_batches WHERE batch_id = %(batch_id)s) AS status,
     EXISTS (
         SELECT FROM offload_batches
         WHERE stream = %(stream)s AND generation = %(generation)s
-          AND kind = 'window' AND status IN ('published', 'empty')
+          AND kind IN ('window', 'backfill') AND status IN ('published', 'empty')
           AND upper > %(lower)s AND lower < %(upper)s
     ) AS overlapped
 
