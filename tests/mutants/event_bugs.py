@@ -140,7 +140,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_OFFLOAD_PY,
-                before="            if record.watermark < event.cutoff:\n                raise\n",
+                before=("            if record.watermark < event.cutoff or is_hint(event):\n                raise\n"),
                 after="",
             ),
         ),

@@ -33,8 +33,10 @@ SETTLED = 31.0
 """Seconds after which rows of all streams but those with a row span are final."""
 BACKS = (0, 0, 0, 1, 20, 40, 300, 3600, 90_000, 260_000)
 """How many seconds before now a row's time may lie."""
-HISTORY = (0, 0, 20, 300, 3600, 40_000, 260_000, 300_000)
-"""Seconds of history: how long a range is that is backfilled, and how far before the start it ends."""
+HISTORY = (0, 20, 300, 3600, 40_000, 260_000, 300_000)
+"""Seconds of history that are backfilled at once."""
+BEFORE_START = (0, 0, 0, 0, 20, 3600)
+"""How many seconds before the start a range ends: mostly none, so that a longer one ends in what was done before."""
 DOWN = tuple(UNAVAILABLE)
 
 
@@ -267,7 +269,7 @@ class World(Setting):
         # Only these have history below their start.
         name = ("bars", "quotes")[stream % 2]
         if len(self.of(CommandProcess)) < COMMANDS:
-            upper = self.servers.streams[name].begins - timedelta(seconds=HISTORY[back % len(HISTORY)])
+            upper = self.servers.streams[name].begins - timedelta(seconds=BEFORE_START[back % len(BEFORE_START)])
             lower = upper - timedelta(seconds=HISTORY[length % len(HISTORY)])
             self._rows += 1
             step = (upper - lower) / 3
