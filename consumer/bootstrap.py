@@ -42,6 +42,7 @@ from consumer.domain.errors import EngineFailedError
 from consumer.domain.stream import Stream
 from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import VARIABLE, Failpoints
+from consumer.service.adoption.adoptions import Adoptions
 from consumer.service.audit.auditor import Auditor
 from consumer.service.audit.background import BackgroundAudit
 from consumer.service.backfill.requests import BackfillRequests
@@ -296,8 +297,18 @@ class Application:
     @cached_property
     def takeovers(self) -> Takeovers:
         """Takes over watermarks of former writers."""
-        return Takeovers(
-            source=self.source, ledger=self.ledger, catalog=self.catalog, owner=self.owner, lease=self.lease
+        return Takeovers(ledger=self.ledger, adoptions=self.adoptions)
+
+    @cached_property
+    def adoptions(self) -> Adoptions:
+        """Adopts tables that other tools have filled."""
+        return Adoptions(
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
         )
 
     @cached_property

@@ -30,5 +30,14 @@ def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str
 
 def hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int) -> str:
     """Return the query of ``hash``, ``sign`` and ``micros`` (the instant, since the epoch) of rows of wire values."""
-    instant = f"toUnixTimestamp64Micro(CAST({quote_name(stream.timestamp_column)} AS DateTime64(6, 'UTC')))"
+    instant = _micros(stream)
     return f"SELECT {mapping.digest_sql()} AS hash, toInt64({sign}) AS sign, {instant} AS micros FROM ({rows})"
+
+
+def file_instants(stream: Stream, mapping: TableMapping, source: str) -> str:
+    """Return the query of a file's instants, ``micros`` since the epoch; ``source`` is a table function."""
+    return f"SELECT {_micros(stream)} AS micros FROM ({file_rows(mapping, source)})"
+
+
+def _micros(stream: Stream) -> str:
+    return f"toUnixTimestamp64Micro(CAST({quote_name(stream.timestamp_column)} AS DateTime64(6, 'UTC')))"

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pyiceberg.schema import Schema
 
+from consumer.domain.adoption import Adoption
 from consumer.domain.batch import Batch, Evidence, WrittenFile
 from consumer.domain.event import Event
 from consumer.domain.fingerprint import Fingerprint
@@ -32,7 +33,7 @@ class TargetTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """Everything that one publish makes true at once."""
+    """Everything that one publish makes true at once; an ``adoption`` publishes no files, but what is there already."""
 
     claim: Claim
     stream: Stream
@@ -40,10 +41,13 @@ class Publication:
     trigger: Trigger
     files: Sequence[WrittenFile]
     outbox: Sequence[Event]
+    adoption: Adoption | None = None
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Fingerprint of the whole batch: the sum over its files."""
+        """Fingerprint of the whole batch: the sum over its files, or what was adopted of its window."""
+        if self.adoption is not None:
+            return self.adoption.windows[-1].fingerprint
         return sum((file.fingerprint for file in self.files), Fingerprint(rows=0, digest=0))
 
 

@@ -34,7 +34,7 @@ class StreamRecord:
     ``watermark`` is at the ``start`` where nothing was read; ``last_upper`` is the upper bound of the last
     non-empty window, ``last_batch_id`` the batch that was published last; the UUIDs are ``None`` until the first claim
     that saw the tables. Live windows lead from ``start`` to the watermark; ``last_backfill_id`` is the backfill batch
-    that was done last.
+    that was done last; rows below ``adopted`` were in the target before icehaul.
     """
 
     stream: str
@@ -53,6 +53,7 @@ class StreamRecord:
     last_batch_id: UUID | None = None
     start: datetime = BEGINNING
     last_backfill_id: UUID | None = None
+    adopted: datetime | None = None
 
     @property
     def unread(self) -> bool:

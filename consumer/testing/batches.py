@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from consumer.domain.adoption import Adoption
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.lateness import NO_LATENESS, add_lateness
@@ -90,6 +91,13 @@ class MemoryBatches:
     def put(self, batch: Batch, record: BatchRecord, epoch: int) -> None:
         """Store a batch under an epoch."""
         self._stored[batch.id] = StoredBatch(record=record, epoch=epoch, lateness=batch.lateness or NO_LATENESS)
+
+    def adopt(self, adoption: Adoption, batch: Batch, record: BatchRecord, epoch: int) -> None:
+        """Store the windows of an adoption like its last one."""
+        for one in adoption.windows[:-1]:
+            fingerprint = one.fingerprint
+            stored = replace(record, batch_id=one.id, window=one.window, rows=fingerprint.rows, digest=fingerprint.hex)
+            self.put(replace(batch, id=one.id, window=one.window), stored, epoch)
 
     def record(self, batch: Batch, trigger: Trigger, *, status: BatchStatus) -> BatchRecord:
         """Return the record of a batch that takes on a status now."""

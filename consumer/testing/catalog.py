@@ -147,6 +147,9 @@ class MemoryCatalog:
             expected = publication.claim.record.target_uuid
             if table is None or (expected is not None and table.uuid != expected):
                 raise _replaced(stream, table)
+            adoption = publication.adoption
+            if adoption is not None and adoption.snapshot_id != table.current:
+                raise BaseMovedError(f"the table {stream.target} was not compared as it is", remedy="compare it again")
             base = table.version
             evidence, batch_ids = table.evidence(), {s.evidence.batch_id for s in table.ancestry() if s.evidence}
             snapshot_id = next(self._ids)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from consumer.domain.adoption import check_adoption
 from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import DivergenceError, LeaseHeldError, LedgerUnavailableError
 from consumer.domain.event import Event
@@ -272,7 +273,10 @@ class MemoryLedger:
         with self.database.transaction(batch.stream, str(publication.stream.target)) as transaction:
             with self.database.mutex:
                 known = self.fenced(publication.claim)
-                if batch.kind is BatchKind.SUPPLEMENT:
+                if publication.adoption is not None:
+                    status = self._batches.status(batch.id)
+                    check_adoption(batch, publication.adoption, status, known.start, unread=known.unread)
+                elif batch.kind is BatchKind.SUPPLEMENT:
                     done = self._batches.done(batch.stream, batch.window)
                     recorded = content_of(done, batch.window)
                     check_supplement(batch, self._batches.status(batch.id), recorded, known.generation)
@@ -301,6 +305,9 @@ class MemoryLedger:
         )
         self._batches.put(batch, record, claim.epoch)
         known = self.known(batch.stream)
+        if publication.adoption is not None:
+            self._batches.adopt(publication.adoption, batch, record, claim.epoch)
+            known = replace(known, adopted=batch.window.upper)
         if batch.kind is BatchKind.WINDOW:
             known = replace(known, watermark=batch.window.upper, last_upper=batch.window.upper)
         elif batch.kind is BatchKind.BACKFILL:

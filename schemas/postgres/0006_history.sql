@@ -1,4 +1,5 @@
--- History: where a stream starts, and ranges below that which are backfilled beside its live windows.
+-- History: where a stream starts, ranges below that which are backfilled beside its live windows, and rows that were in
+-- the target before.
 
 -- Windows lead from here to the watermark without a gap; what lies below is offloaded on request only.
 ALTER TABLE offload_watermarks ADD COLUMN start timestamptz NOT NULL DEFAULT '1900-01-01 00:00:00+00'
@@ -6,6 +7,9 @@ ALTER TABLE offload_watermarks ADD COLUMN start timestamptz NOT NULL DEFAULT '19
 ALTER TABLE offload_watermarks ADD CONSTRAINT the_watermark_is_not_below_the_start CHECK (watermark >= start);
 -- The backfill batch that was done last: a hint that names another one is an old one.
 ALTER TABLE offload_watermarks ADD COLUMN last_backfill_id uuid;
+
+-- Rows below this instant were in the target before icehaul, and were adopted.
+ALTER TABLE offload_watermarks ADD COLUMN adopted timestamptz;
 
 -- One row for each range that somebody wanted; rows are never removed.
 CREATE TABLE offload_backfills (

@@ -21,6 +21,7 @@ GENERATED = {"cli.md", "configuration.md", "errors.md"}
 RUN_BY = {
     "CONTRIBUTING.md": "tests/e2e/test_readme.py",
     "README.md": "tests/e2e/test_readme.py",
+    "docs/how-to/adopt-a-table.md": "tests/integration/cli/test_adopt.py",
     "docs/how-to/audit.md": "tests/integration/cli/test_audit.py",
     "docs/how-to/backfill.md": "tests/integration/cli/test_backfill.py",
     "docs/how-to/check-a-setup.md": "tests/integration/cli/test_own_tables_pages.py",

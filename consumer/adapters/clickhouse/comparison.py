@@ -7,16 +7,17 @@ from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
-from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
+from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
 from consumer.domain.clickhouse_sql import quote_name, quote_table
 from consumer.domain.fingerprint import EMPTY, Fingerprint
-from consumer.domain.late_query import cold_rows, hashes, hot_rows
+from consumer.domain.late_query import cold_rows, file_instants, hashes, hot_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, LateRow
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, to_micros
 from consumer.domain.unit_query import file_structure, unchanged, window_condition
 from consumer.domain.window import BEGINNING, Window
+from consumer.ports import Extent
 
 _WINDOWS_AT_ONCE = 2_000
 
@@ -55,16 +56,21 @@ def _tally(
     else:
         condition = f"{window_condition(stream, mapping, whole)} AND {unchanged(stream, mapping)}"
         rows, digest = f"{quote_table(stream.source)} WHERE {condition}", "0"
-    found = connection.rows(
-        load_sql(
-            "tally",
-            time=quote_name(stream.timestamp_column),
-            origin=f"toInt64({origin})",
-            bounds=f"CAST({bounds} AS Array(UInt64))",
-            digest=digest,
-            rows=rows,
-        )
+    return _by_window(connection.rows(_tally_query(stream, origin, bounds, rows, digest)), bounds)
+
+
+def _tally_query(stream: Stream, origin: int, bounds: Sequence[int], rows: str, digest: str) -> str:
+    return load_sql(
+        "tally",
+        time=quote_name(stream.timestamp_column),
+        origin=f"toInt64({origin})",
+        bounds=f"CAST({list(bounds)} AS Array(UInt64))",
+        digest=digest,
+        rows=rows,
     )
+
+
+def _by_window(found: Sequence[Row], bounds: Sequence[int]) -> Iterator[Fingerprint]:
     by_bound = {int(bound): Fingerprint(rows=int(count), digest=int(digest)) for bound, count, digest in found}
     return (by_bound.get(bound, EMPTY) for bound in bounds)
 
@@ -118,6 +124,42 @@ class FileComparison:
             surplus=int(surplus),
             hot=sum(present, EMPTY),
         )
+
+    def extent(self, stream: Stream, mapping: TableMapping, paths: Sequence[str]) -> Extent:
+        """Count the rows of data files, with the first and last instant."""
+        structure = file_structure(mapping)
+        rows, first, last = 0, None, None
+        for chunk in chunked([file_instants(stream, mapping, self._files.source(path, structure)) for path in paths]):
+            ((count, lowest, greatest),) = self._ask(load_sql("files_extent", rows=chunk))
+            if int(count):
+                lower, upper = from_micros(int(lowest)), from_micros(int(greatest))
+                first = lower if first is None else min(first, lower)
+                last = upper if last is None else max(last, upper)
+                rows += int(count)
+        return Extent(rows=rows, bytes=0, first=first, last=last)
+
+    def tally(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
+    ) -> Sequence[Fingerprint]:
+        """Return count and digest of the files' rows in windows that are contiguous and ascending."""
+        found: list[Fingerprint] = []
+        for start in range(0, len(windows), _WINDOWS_AT_ONCE):
+            found += self._tally(stream, mapping, windows[start : start + _WINDOWS_AT_ONCE], paths)
+        return found
+
+    def _tally(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
+    ) -> list[Fingerprint]:
+        structure = file_structure(mapping)
+        whole = Window(lower=windows[0].lower, upper=windows[-1].upper)
+        origin = to_micros(whole.lower)
+        bounds = [to_micros(window.lower) - origin for window in windows]
+        queries = [cold_rows(stream, mapping, whole, self._files.source(path, structure)) for path in paths]
+        total = [EMPTY] * len(windows)
+        for chunk in chunked(queries):
+            found = self._ask(_tally_query(stream, origin, bounds, f"({chunk})", mapping.digest_sql()))
+            total = [one + other for one, other in zip(total, _by_window(found, bounds), strict=True)]
+        return total
 
     def _buckets(self, mapping: TableMapping, queries: Sequence[str]) -> list[Fingerprint]:
         if not queries:

@@ -202,6 +202,16 @@ class ClickHouseSource:
         """Return the multiset difference of a window's rows; see :class:`consumer.ports.Source`."""
         return self._comparison.difference(stream, mapping, window, paths, not_before=not_before)
 
+    def extent_files(self, stream: Stream, mapping: TableMapping, paths: Sequence[str]) -> Extent:
+        """Count the rows of data files, with the first and last instant."""
+        return self._comparison.extent(stream, mapping, paths)
+
+    def tally_files(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
+    ) -> Sequence[Fingerprint]:
+        """Return count and digest of the files' rows in contiguous windows."""
+        return self._comparison.tally(stream, mapping, windows, paths)
+
     def _file_rows(self, query: str, settings: Mapping[str, str | int] = FILE_SETTINGS) -> Sequence[Row]:
         return self._connection.rows(query, settings=settings, secrets=self._files.secrets, meaning=file_error)
 

@@ -28,7 +28,7 @@ from consumer.adapters.postgres import publishing
 from consumer.adapters.postgres.database import Database
 from consumer.domain.batch import Evidence
 from consumer.domain.divergence import check_divergence
-from consumer.domain.errors import DivergenceError, IcehaulError, StoreUnavailableError
+from consumer.domain.errors import BaseMovedError, DivergenceError, IcehaulError, StoreUnavailableError
 from consumer.failpoints.acting import Failpoints
 from consumer.failpoints.effects import EFFECTS
 from consumer.ports import Publication, StreamRecord
@@ -106,6 +106,12 @@ class Publisher:
         base = self._bases.load(target)
         if base is None or (expected is not None and base.metadata.table_uuid != expected):
             raise replaced(publication.stream.name, target, base)
+        adoption = publication.adoption
+        if adoption is not None and adoption.snapshot_id != base.metadata.current_snapshot_id:
+            raise BaseMovedError(
+                f"the table {target} has another snapshot than the one that was compared",
+                remedy="compare it again",
+            )
         return base
 
     def _stage(self, base: Base, publication: Publication, attempt: AttemptFiles) -> tuple[Base, int]:

@@ -14,6 +14,7 @@ from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.events import event_to_row
 from consumer.adapters.postgres.rows import batch_parameters, done_part, stream_record
 from consumer.adapters.postgres.statements import statements
+from consumer.domain.adoption import Adoption, check_adoption
 from consumer.domain.backfill import BackfillPlace, check_backfill, request_changed
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.errors import DivergenceError
@@ -120,7 +121,10 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
         DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
     """
     record = lock_stream(connection, publication.claim)
-    if publication.batch.kind is BatchKind.SUPPLEMENT:
+    if publication.adoption is not None:
+        status, _ = _standing(connection, publication.batch)
+        check_adoption(publication.batch, publication.adoption, status, record.start, unread=record.unread)
+    elif publication.batch.kind is BatchKind.SUPPLEMENT:
         _check_supplements(connection, publication.batch, record)
     elif publication.batch.kind is BatchKind.BACKFILL:
         check_backfill(publication.batch, backfill_place(connection, publication.batch, record))
@@ -163,7 +167,11 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
     }
     if batch.kind is BatchKind.BACKFILL:
         move_backfill(connection, batch, parameters, rows=fingerprint.rows, size=parameters["bytes"])
-    for file, name in (("publish", "publish_batch"), _NOTES[batch.kind]):
+    note = _NOTES[batch.kind]
+    if publication.adoption is not None:
+        _record_adopted(connection, publication.adoption, parameters)
+        note = ("publish", "advance_over_adopted")
+    for file, name in (("publish", "publish_batch"), note):
         if connection.execute(statements(file)[name], parameters).rowcount != 1:
             raise DivergenceError(
                 f"stream {batch.stream}: {name} of batch {batch.id} {batch.window} touched no row",
@@ -171,6 +179,23 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
                 f" `icehaul resume {batch.stream}`",
             )
     send(connection, publication.outbox)
+
+
+def _record_adopted(connection: Connection, adoption: Adoption, parameters: Mapping[str, Any]) -> None:
+    """Record the windows of an adoption, but for the last one, which is recorded as the publish's own batch."""
+    rows = [
+        {
+            **parameters,
+            "batch_id": one.id,
+            "lower": one.window.lower,
+            "upper": one.window.upper,
+            "rows": one.fingerprint.rows,
+            "digest": one.fingerprint.hex,
+        }
+        for one in adoption.windows[:-1]
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(statements("publish")["publish_batch"], rows)
 
 
 def send(connection: Connection, events: Sequence[Event]) -> None:

@@ -35,6 +35,7 @@ def stream_record(row: Row) -> StreamRecord:
         last_batch_id=row["last_batch_id"],
         start=_utc(row["start"]),
         last_backfill_id=row["last_backfill_id"],
+        adopted=_utc_or_none(row["adopted"]),
     )
 
 

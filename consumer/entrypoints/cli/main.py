@@ -11,6 +11,7 @@ import typer
 from consumer import __version__
 from consumer.domain.errors import IcehaulError, Reaction
 from consumer.entrypoints.cli import (
+    adopt,
     backfill,
     config,
     cut,
@@ -60,6 +61,7 @@ app.command("streams")(config.streams)
 app.command("status")(inspect.status)
 app.command("plan")(inspect.plan)
 app.command("verify")(inspect.verify)
+app.command("adopt")(adopt.adopt)
 app.command("backfill")(backfill.backfill)
 app.command("drop-hot")(drop_hot.drop_hot)
 app.command("cut")(cut.cut)

@@ -172,7 +172,7 @@ def _run(application: Application, stream: Stream, until: datetime | None, forme
         messages().print(f"making the tables of the ledger in Postgres: {names}", markup=False, highlight=False)
         application.migrate()
     taken_over = application.takeovers.take_over(stream, former) if former is not None else None
-    before = application.ledger.register(stream.name).watermark
+    before = application.ledger.register(stream.name, stream.begins).watermark
     boundary = application.source.now() if until is None else until
     try:
         application.offload.run(tick(stream=stream.name, boundary=boundary), threading.Event())

@@ -107,7 +107,8 @@ class Auditor:
     def _own(self, seen: Observation, cold: Cold, reading: _Reading) -> Fingerprint:
         """Return the fingerprint of the live files, without those that were there before a takeover."""
         found = registration(seen, cold)
-        if not found.prior:
+        # Of an adopted table the ledger has recorded what was there before, too.
+        if not found.prior or seen.record.adopted is not None:
             return reading.verification().cold
         paths = [file.path for file in (*found.own, *found.foreign)]
         if not paths:

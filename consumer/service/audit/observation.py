@@ -64,6 +64,8 @@ class Observation:
     @property
     def taken_over(self) -> bool:
         """Whether the first live window's rows may have been there before icehaul: it has read none of them itself."""
+        if self.record.adopted is not None:
+            return True
         first = next((one for one in self.windows if one.window.lower >= self.record.start), None)
         return first is not None and first.cold.rows == 0
 

@@ -254,7 +254,7 @@ def test_a_watermark_is_taken_over_where_both_tiers_hold_the_same_rows(
     ("rows", "note", "watermark", "parts"),
     [
         (19, "", "2024-01-03", ("holds 20 rows", "holds 19 rows", "1 stand in the source only, 0 in the target")),
-        (20, "", "2024-01-02T00:09:00", ("holds 19 rows", "holds 20 rows", "0 stand in the source only, 1 in")),
+        (20, "", "2024-01-02T00:09:00", ("holds rows up to 2024-01-02 00:09:00", "at or above the watermark")),
         (20, "other", "2024-01-03", ("holds 20 rows", "1 stand in the source only, 1 in the target only")),
     ],
 )

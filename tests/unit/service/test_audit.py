@@ -18,6 +18,7 @@ from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.reconcile import Finding, FindingKind
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Comparison
+from consumer.service.adoption.adoptions import Adoptions
 from consumer.service.audit.auditor import Auditor
 from consumer.service.backfill.requests import BackfillRequests
 from consumer.service.prepare import Preparation
@@ -297,9 +298,15 @@ def taken_over(world: Audited) -> None:
     table = world.catalog.tables[STREAM.target]
     world.catalog._commit(table, MemorySnapshot(id=0, parent=None, files=((former, window),)))
     world.ledger.register("trades")
-    takeovers = Takeovers(
-        source=world.source, ledger=world.ledger, catalog=world.catalog, owner="me", lease=timedelta(seconds=30)
+    adoptions = Adoptions(
+        source=world.source,
+        ledger=world.ledger,
+        catalog=world.catalog,
+        owner="me",
+        lease=timedelta(seconds=30),
+        failpoints=world.failpoints,
     )
+    takeovers = Takeovers(ledger=world.ledger, adoptions=adoptions)
     assert takeovers.take_over(STREAM, window.upper) is not None
 
 
@@ -312,7 +319,7 @@ def test_what_was_there_before_a_takeover_is_told_apart_from_what_was_read() -> 
     audit = fresh.audit()
     assert audit.clean, bad(audit)
     assert check(audit, CheckName.REGISTERED).figures["there before the takeover"] == 1
-    assert check(audit, CheckName.RECORD).figures["recorded rows"] == 10
+    assert check(audit, CheckName.RECORD).figures["recorded rows"] == 13
     assert check(audit, CheckName.TIERS).figures["cold rows"] == 13
 
 

@@ -10,13 +10,13 @@ WHERE stream = %(stream)s AND epoch = 0 AND start <> %(start)s
 
 -- name: read
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id
+       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted
 FROM offload_watermarks
 WHERE stream = ANY (%(streams)s)
 
 -- name: lock
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id
+       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted
 FROM offload_watermarks
 WHERE stream = %(stream)s
 FOR UPDATE
@@ -30,7 +30,7 @@ SET owner = %(owner)s,
 WHERE stream = %(stream)s
   AND (owner IS NULL OR owner = %(owner)s OR lease_expires <= clock_timestamp())
 RETURNING stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id
+          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted
 
 -- name: renew
 UPDATE offload_watermarks

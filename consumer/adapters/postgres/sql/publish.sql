@@ -33,6 +33,12 @@ UPDATE offload_watermarks
 SET watermark = %(upper)s, last_upper = %(upper)s, last_batch_id = %(batch_id)s, updated = clock_timestamp()
 WHERE stream = %(stream)s AND epoch = %(epoch)s AND watermark = %(lower)s
 
+-- name: advance_over_adopted
+UPDATE offload_watermarks
+SET watermark = %(upper)s, last_upper = %(upper)s, last_batch_id = %(batch_id)s, adopted = %(upper)s,
+    updated = clock_timestamp()
+WHERE stream = %(stream)s AND epoch = %(epoch)s AND watermark = start
+
 -- name: note_supplement
 UPDATE offload_watermarks
 SET last_batch_id = %(batch_id)s, updated = clock_timestamp()

@@ -1,0 +1,1 @@
+"""Adopting an Iceberg table that another tool has filled, once it is proved which rows it holds."""
