@@ -21,6 +21,7 @@ from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.iceberg.census import IcebergFiles
+from consumer.adapters.iceberg.register import IcebergRegister
 from consumer.adapters.kafka.codec import decode_message
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
 from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
@@ -53,6 +54,7 @@ from consumer.service.follow import Follower
 from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
+from consumer.service.registry.changes import StreamChanges
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.status import Statuses
 from consumer.service.takeover import Takeovers
@@ -342,6 +344,25 @@ class Application:
             ledger=self.ledger,
             log=self.drop_log,
             partitions=self.partitions,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def register(self) -> IcebergRegister:
+        """The streams of the ledger, with their tables."""
+        settings = self.configuration
+        return IcebergRegister(database=self.database, catalog=settings.catalog, store=settings.store)
+
+    @cached_property
+    def stream_changes(self) -> StreamChanges:
+        """Renames, removes and moves streams."""
+        return StreamChanges(
+            streams=self.streams,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            register=self.register,
             owner=self.owner,
             lease=self.lease,
             failpoints=self.failpoints,

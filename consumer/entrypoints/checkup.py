@@ -35,6 +35,7 @@ from consumer.service.doctor.machine import (
     PackagesCheck,
     SparkCheck,
 )
+from consumer.service.doctor.register import RegisterCheck
 from consumer.service.doctor.retention import RetentionCheck
 from consumer.service.doctor.servers import ClickHouseCheck, ClockCheck, PostgresCheck
 from consumer.service.doctor.sources import SourceCheck
@@ -203,7 +204,10 @@ def _dependents(
         Dependent(
             what="start",
             needs=frozenset({_POSTGRES}),
-            checks=[StartCheck(stream=stream, ledger=ledger) for stream in streams],
+            checks=[
+                *(StartCheck(stream=stream, ledger=ledger) for stream in streams),
+                RegisterCheck(configured=application.streams, register=application.register),
+            ],
         ),
         Dependent(
             what="targets",

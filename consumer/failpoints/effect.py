@@ -28,6 +28,7 @@ class Component(StrEnum):
     DROPPER = "dropper"
     HISTORY = "history"
     OPERATOR = "operator"
+    REGISTER = "register"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -295,6 +295,28 @@ _OPERATOR = effects(
     ),
 )
 
+_REGISTER = effects(
+    Component.REGISTER,
+    (
+        "stream.rename",
+        LEDGER,
+        "a stream has its old name in ledger and table",
+        "the stream has its new name in ledger and table, the configuration may have the old one",
+    ),
+    (
+        "stream.remove",
+        LEDGER,
+        "an operator wants a stream away, the ledger has it",
+        "the ledger has the stream no more, or its remains under another name",
+    ),
+    (
+        "stream.move",
+        LEDGER,
+        "a stream's table has its old name in the catalog",
+        "the table has its new name, the configuration may have the old one",
+    ),
+)
+
 EFFECTS: Mapping[str, Effect] = {
     effect.name: effect
     for effect in (
@@ -307,6 +329,7 @@ EFFECTS: Mapping[str, Effect] = {
         *_DROPPER,
         *_HISTORY,
         *_OPERATOR,
+        *_REGISTER,
     )
 }
 """Every side effect by its name, in the order of the protocol."""

@@ -49,3 +49,27 @@ DROP INDEX offload_batches_one_window_per_upper;
 CREATE INDEX offload_batches_done ON offload_batches (stream, lower, upper)
     WHERE status IN ('published', 'empty') AND kind IN ('window', 'supplement', 'backfill');
 DROP INDEX offload_batches_content;
+
+-- A stream that was removed keeps its rows under another name, for an audit.
+ALTER TABLE offload_watermarks ADD COLUMN removed timestamptz;
+
+-- A stream's name may change: what refers to it follows in the same statement.
+ALTER TABLE offload_batches DROP CONSTRAINT offload_batches_stream_fkey, ADD CONSTRAINT offload_batches_stream_fkey
+    FOREIGN KEY (stream) REFERENCES offload_watermarks (stream) ON UPDATE CASCADE;
+ALTER TABLE offload_attempts DROP CONSTRAINT offload_attempts_stream_fkey, ADD CONSTRAINT offload_attempts_stream_fkey
+    FOREIGN KEY (stream) REFERENCES offload_watermarks (stream) ON UPDATE CASCADE;
+ALTER TABLE offload_files DROP CONSTRAINT offload_files_stream_fkey, ADD CONSTRAINT offload_files_stream_fkey
+    FOREIGN KEY (stream) REFERENCES offload_watermarks (stream) ON UPDATE CASCADE;
+ALTER TABLE offload_parked DROP CONSTRAINT offload_parked_stream_fkey, ADD CONSTRAINT offload_parked_stream_fkey
+    FOREIGN KEY (stream) REFERENCES offload_watermarks (stream) ON UPDATE CASCADE;
+ALTER TABLE offload_partitions DROP CONSTRAINT offload_partitions_stream_fkey,
+    ADD CONSTRAINT offload_partitions_stream_fkey
+    FOREIGN KEY (stream) REFERENCES offload_watermarks (stream) ON UPDATE CASCADE;
+ALTER TABLE offload_differences DROP CONSTRAINT offload_differences_stream_fkey,
+    ADD CONSTRAINT offload_differences_stream_fkey
+    FOREIGN KEY (stream) REFERENCES offload_watermarks (stream) ON UPDATE CASCADE;
+ALTER TABLE offload_findings DROP CONSTRAINT offload_findings_stream_fkey,
+    ADD CONSTRAINT offload_findings_stream_fkey
+    FOREIGN KEY (stream) REFERENCES offload_watermarks (stream) ON UPDATE CASCADE;
+ALTER TABLE offload_drops DROP CONSTRAINT offload_drops_stream_fkey, ADD CONSTRAINT offload_drops_stream_fkey
+    FOREIGN KEY (stream) REFERENCES offload_watermarks (stream) ON UPDATE CASCADE;

@@ -150,6 +150,7 @@ ELSEWHERE: Mapping[Component, str] = MappingProxyType(
         Component.DROPPER: "no consumer or emitter gets there, but `icehaul drop-hot`: see"
         " tests/faults/test_drop_hot_failures.py",
         Component.HISTORY: "history is offloaded on request only: see tests/faults/test_backfill_failures.py",
+        Component.REGISTER: "`icehaul stream` gets there: see tests/faults/test_stream_changes.py",
         Component.OPERATOR: "an operator's command gets there: see tests/faults/test_backfill_failures.py",
     }
 )

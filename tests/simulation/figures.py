@@ -67,6 +67,11 @@ NOT_SIMULATED: Mapping[str, str] = {
         for name, point in POINTS.items()
         if point.effect.component is Component.DROPPER
     },
+    **{
+        name: "streams keep their names"
+        for name, point in POINTS.items()
+        if point.effect.component is Component.REGISTER
+    },
 }
 """Failpoints that no process of the simulation passes, with the reason; other tests have them."""
 

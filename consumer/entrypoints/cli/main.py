@@ -26,6 +26,7 @@ from consumer.entrypoints.cli import (
     repair,
     run,
     stack,
+    stream,
     topics,
     view,
 )
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(stack.app, name="stack")
 app.add_typer(config.app, name="config")
+app.add_typer(stream.app, name="stream")
 app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)

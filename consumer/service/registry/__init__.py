@@ -1,0 +1,1 @@
+"""The register of streams: renaming, removing and moving them, each in one transaction."""
