@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pyiceberg.schema import Schema
 
-from consumer.domain.batch import Batch, Evidence, WrittenFile
+from consumer.domain.batch import Batch, Evidence, WrittenFile, content_of_files
 from consumer.domain.event import Event
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
@@ -43,8 +43,8 @@ class Publication:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Fingerprint of the whole batch: the sum over its files."""
-        return sum((file.fingerprint for file in self.files), Fingerprint(rows=0, digest=0))
+        """Fingerprint of the batch's own rows: the sum over its files."""
+        return content_of_files(self.files)
 
 
 class Catalog(Protocol):
@@ -78,6 +78,7 @@ class Catalog(Protocol):
         """Publish a batch in one transaction, and return the snapshot id.
 
         Raises:
+            StaleDifferenceError: if a window has got another content, or a file that is to go is not live any more.
             FencedError, BaseMovedError, DivergenceError, UnknownCommitError, LedgerUnavailableError,
             StoreUnavailableError
         """

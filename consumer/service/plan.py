@@ -87,6 +87,11 @@ class Planner:
         if not groups:
             yield self._batch(stream, identity, whole, ())
 
+    def units(self, stream: Stream, window: Window) -> tuple[Unit, ...]:
+        """Return the units that cover a window's rows as they are now, however many these are; none without rows."""
+        slices = [piece for group in self._groups(stream, window) for piece in group]
+        return self._units(stream, window, slices)
+
     def _groups(self, stream: Stream, whole: Window) -> Iterator[list[Slice]]:
         extent = self._source.extent(stream, whole)
         if extent.first is None or extent.last is None:

@@ -14,8 +14,8 @@ from consumer.domain.event import Event
 from consumer.domain.fence import (
     Position,
     check_binding,
+    check_content,
     check_fence,
-    check_supplement,
     check_window,
     missing_row,
 )
@@ -266,12 +266,12 @@ class MemoryLedger:
         with self.database.transaction(batch.stream, str(publication.stream.target)) as transaction:
             with self.database.mutex:
                 known = self._fenced(publication.claim)
-                if batch.kind is BatchKind.SUPPLEMENT:
+                if batch.kind is BatchKind.WINDOW:
+                    self._check_continues(known, batch)
+                else:
                     done = self._batches.done(batch.stream, batch.window)
                     recorded = content_of(done, batch.window)
-                    check_supplement(batch, self._batches.status(batch.id), recorded, known.generation)
-                else:
-                    self._check_continues(known, batch)
+                    check_content(batch, self._batches.status(batch.id), recorded, known.generation)
                 swapped = swap(known)
 
             def effect() -> None:
@@ -295,6 +295,8 @@ class MemoryLedger:
         known = self._known(batch.stream)
         if batch.kind is BatchKind.WINDOW:
             known = replace(known, watermark=batch.window.upper, last_upper=batch.window.upper)
+        if batch.kind is BatchKind.REPLACE:
+            self._comparisons.forget(batch.stream, batch.window)
         self._put(replace(known, last_batch_id=batch.id))
         self._outbox.send(publication.outbox)
 

@@ -15,11 +15,13 @@ import pyarrow as pa
 from psycopg import sql
 from pyarrow import parquet
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.io.pyarrow import _dataframe_to_data_files, schema_to_pyarrow
 from pyiceberg.table import Table
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
+from pyiceberg.table.update.snapshot import _OverwriteFiles
+from pyiceberg.typedef import EMPTY_DICT
 from pyiceberg.types import IcebergType, ListType, LongType, StringType, TimestamptzType
 
 from consumer.adapters.iceberg.catalog import IcebergCatalog
@@ -118,6 +120,14 @@ class Step:
         """Its only file."""
         (file,) = self.publication.files
         return file
+
+
+class _Rewrite(_OverwriteFiles):
+    """A snapshot of other files with the same rows; PyIceberg has no public operation for it."""
+
+    def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
+        summary = super()._summary(snapshot_properties)
+        return Summary(Operation.REPLACE, **summary.additional_properties)
 
 
 class ColdTier(ABC):
@@ -372,6 +382,21 @@ class IcebergColdTier(ColdTier):
             ),
         )
         return snapshot.snapshot_id
+
+    def merge_files(self) -> int:
+        """Put the rows of all files of a table without partitions into one, as a compaction does; return how many."""
+        table = self.table()
+        old = [task.file for task in table.scan().plan_files()]
+        rows = table.scan().to_arrow()
+        with table.transaction() as transaction:
+            producer = _Rewrite(operation=Operation.OVERWRITE, transaction=transaction, io=table.io)
+            new = list(_dataframe_to_data_files(table_metadata=table.metadata, df=rows, io=table.io))
+            for file in old:
+                producer.delete_data_file(file)
+            for file in new:
+                producer.append_data_file(file)
+            producer.commit()
+        return len(new)
 
     def execute(self, statement: str, *values: object) -> None:
         """Edit the database by hand."""

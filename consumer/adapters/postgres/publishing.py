@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from consumer.adapters.postgres.comparisons import forget_window
 from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.events import event_to_row
 from consumer.adapters.postgres.rows import batch_parameters, done_part, stream_record
@@ -15,7 +16,7 @@ from consumer.adapters.postgres.statements import statements
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.errors import DivergenceError
 from consumer.domain.event import Event
-from consumer.domain.fence import Position, check_fence, check_supplement, check_window, missing_row
+from consumer.domain.fence import Position, check_content, check_fence, check_window, missing_row
 from consumer.domain.reconcile import content_of
 from consumer.ports import Claim, Publication, StreamRecord
 
@@ -77,25 +78,25 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
     Raises:
         FencedError: if the lease has moved on.
         UnknownCommitError: if the batch is done already, and has to be read back.
-        StaleDifferenceError: if a supplement's window has got another content.
+        StaleDifferenceError: if the window of a supplement or replacement has got another content.
         DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
     """
     record = lock_stream(connection, publication.claim)
-    if publication.batch.kind is BatchKind.SUPPLEMENT:
-        _check_supplements(connection, publication.batch, record)
-    else:
+    if publication.batch.kind is BatchKind.WINDOW:
         check_continues(connection, publication.batch, record)
+    else:
+        _check_content(connection, publication.batch, record)
     return record
 
 
-def _check_supplements(connection: Connection, batch: Batch, record: StreamRecord) -> None:
-    """Check the predicate of a supplement against the locked record."""
+def _check_content(connection: Connection, batch: Batch, record: StreamRecord) -> None:
+    """Check the predicate of a supplement or replacement against the locked record."""
     row = connection.execute(statements("publish")["status"], {"batch_id": batch.id}).fetchone()
     done = connection.execute(
         statements("comparison")["done"],
         {"stream": batch.stream, "lower": batch.window.lower, "upper": batch.window.upper},
     ).fetchall()
-    check_supplement(
+    check_content(
         batch,
         None if row is None else BatchStatus(row["status"]),
         content_of(map(done_part, done), batch.window),
@@ -120,8 +121,8 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
         "digest": fingerprint.hex,
         "snapshot_id": snapshot_id,
     }
-    # A supplement leaves the watermark where it is.
-    note = "note_supplement" if batch.kind is BatchKind.SUPPLEMENT else "advance_over_rows"
+    # Supplements and replacements leave the watermark where it is.
+    note = "advance_over_rows" if batch.kind is BatchKind.WINDOW else "note_batch"
     for name in ("publish_batch", note):
         if connection.execute(statements("publish")[name], parameters).rowcount != 1:
             raise DivergenceError(
@@ -129,6 +130,8 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
                 remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
                 f" `icehaul resume {batch.stream}`",
             )
+    if batch.kind is BatchKind.REPLACE:
+        forget_window(connection, batch.stream, batch.window)
     send(connection, publication.outbox)
 
 

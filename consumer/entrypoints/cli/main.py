@@ -22,6 +22,7 @@ from consumer.entrypoints.cli import (
     migrate,
     offload,
     repair,
+    replace,
     run,
     stack,
     topics,
@@ -62,6 +63,7 @@ app.command("verify")(inspect.verify)
 app.command("drop-hot")(drop_hot.drop_hot)
 app.command("cut")(cut.cut)
 app.command("view")(view.view)
+app.command("replace")(replace.replace)
 app.command("resume")(repair.resume)
 app.command("failpoints")(failpoints.failpoints)
 
