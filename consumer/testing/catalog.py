@@ -279,7 +279,8 @@ def _check_live(table: MemoryTable, batch: Batch) -> None:
     for path in () if batch.replacement is None else batch.replacement.files:
         if path not in live:
             raise StaleDifferenceError(
-                f"stream {batch.stream}: {path} is not live any more", remedy="the window is looked at again"
+                f"stream {batch.stream}: {path}, which holds rows of the window {batch.window}, is not live any more",
+                remedy="the window is looked at again",
             )
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from typer.testing import CliRunner
 
 from consumer.bootstrap import Application
 from consumer.domain.batch import BatchKind
 from consumer.domain.errors import FencedError
 from consumer.domain.window import Window
-from consumer.entrypoints.cli.main import app
 from consumer.service.replacing.review import Choice, Verdict
 from tests.faults.test_late_rows import CUTOFF, late, make
 from tests.support.interruptions import Interrupt
@@ -132,37 +129,3 @@ def test_a_replacement_that_breaks_off_anywhere_is_there_once_after_the_next_run
     consumer.replacements.replace(consumer.streams[stream], EVER)
     judge(consumer, stream, rows=100)
     assert replacements(consumer, stream) == 1
-
-
-def test_the_command_shows_first_and_replaces_when_told(
-    local: LocalPlatform, changed: tuple[Application, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    consumer, stream = changed
-    monkeypatch.setattr("consumer.entrypoints.cli.replace.Application", lambda configuration: _Same(consumer))
-    span = ["--from", "2024-01-01", "--to", "2024-01-04"]
-    command = ["replace", stream, *span, "--config", str(local.write()), "--output", "json"]
-    runner = CliRunner()
-    shown = runner.invoke(app, command, catch_exceptions=False)
-    assert shown.exit_code == 0, shown.output
-    found = json.loads(shown.stdout)
-    assert found["dry_run"]
-    assert [one["verdict"] for one in found["windows"]].count("replaceable") == 1
-    assert replacements(consumer, stream) == 0
-    done = runner.invoke(app, [*command, "--yes"], catch_exceptions=False)
-    assert [one["verdict"] for one in json.loads(done.stdout)["windows"]].count("replaced") == 1
-    judge(consumer, stream, rows=100)
-    mutate(local, "DELETE WHERE seq = 1")
-    refused = runner.invoke(app, [*command, "--yes"], catch_exceptions=False)
-    assert refused.exit_code == 1
-
-
-class _Same:
-    """An application that outlives the command."""
-
-    def __init__(self, application: Application) -> None:
-        self._application = application
-
-    def __enter__(self) -> Application:
-        return self._application
-
-    def __exit__(self, *_: object) -> None: ...

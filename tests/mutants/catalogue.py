@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.mutants import event_bugs, late_bugs, ledger_bugs, publish_bugs, read_bugs, retention_bugs, tier_bugs
+from tests.mutants import (
+    event_bugs,
+    late_bugs,
+    ledger_bugs,
+    publish_bugs,
+    read_bugs,
+    replace_bugs,
+    retention_bugs,
+    tier_bugs,
+)
 from tests.mutants.bug import Bug
 
 BUGS: tuple[Bug, ...] = (
@@ -11,6 +20,7 @@ BUGS: tuple[Bug, ...] = (
     *read_bugs.BUGS,
     *event_bugs.BUGS,
     *late_bugs.BUGS,
+    *replace_bugs.BUGS,
     *retention_bugs.BUGS,
     *tier_bugs.BUGS,
 )

@@ -42,6 +42,8 @@ _SUMS: Mapping[str, Sequence[str]] = {
     "rows alike": ("rows alike",),
     "rows that came late": ("rows late",),
     "rows published by supplements": ("metric rows * supplement published",),
+    "rows changed at the source": ("rows changed",),
+    "windows replaced": ("metric batch * replace-window published",),
     "rows removed at the source": ("rows removed",),
     "windows of several units": ("windows of several units",),
     "ticks and closes sent": ("point ticks.after-send", "point closes.after-send"),

@@ -16,6 +16,8 @@ from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Ledger
 from consumer.service.offload import Offload
+from consumer.service.replacing.replacing import Replacements
+from consumer.service.replacing.review import Review
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings, EmitterSettings
@@ -70,6 +72,27 @@ class Simulated(Process):
             source=wire("source", servers.source),
             ledger=wire("ledger", servers.ledger),
             catalog=wire("catalog", servers.catalog),
+            engine=wire("engine", servers.engine()),
+            metrics=servers.metrics,
+            owner=self.name,
+            lease=LEASE,
+            failpoints=self.failpoints,
+            threads=self.threads,
+        )
+
+    def replacements(self) -> Replacements:
+        """Return what replaces rows for this process."""
+        servers, wire = self.servers, self.servers.network.wire
+        source, ledger, catalog = (
+            wire(name, each)
+            for name, each in (("source", servers.source), ("ledger", servers.ledger), ("catalog", servers.catalog))
+        )
+        return Replacements(
+            streams=servers.streams,
+            review=Review(source=source, ledger=ledger, catalog=catalog, dropped=lambda stream: ()),
+            source=source,
+            ledger=ledger,
+            catalog=catalog,
             engine=wire("engine", servers.engine()),
             metrics=servers.metrics,
             owner=self.name,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from consumer.domain.event_factory import tick
+from consumer.domain.window import BEGINNING, Window
+from consumer.service.replacing.review import Choice
 from consumer.testing.broker import BrokerMessage, MemoryMember
 from consumer.testing.rows import Row
 from tests.simulation.foreign import Foreign
@@ -150,6 +152,19 @@ def resuming(stream: str) -> Callable[[CommandProcess], object]:
         process.ledger.resume(stream)
 
     return resume
+
+
+def replacing(stream: str) -> Callable[[CommandProcess], object]:
+    """Replace every window of a stream that differs from the source, whatever goes by that."""
+
+    def replace(process: CommandProcess) -> None:
+        record = process.ledger.read([stream]).get(stream)
+        if record is not None and record.watermark > BEGINNING:
+            ever = Window(lower=BEGINNING, upper=record.watermark)
+            chosen = process.servers.streams[stream]
+            process.replacements().replace(chosen, Choice(within=ever, remove_rows=True))
+
+    return replace
 
 
 def offloading(stream: str) -> Callable[[CommandProcess], object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from consumer.adapters.iceberg.store import StoreFileIO
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.ledger import PostgresLedger
 from consumer.adapters.postgres.migrations import migrate
-from consumer.domain.batch import Batch, BatchKind, Unit, WrittenFile, batch_id
+from consumer.domain.batch import Batch, BatchKind, Replacement, Unit, WrittenFile, batch_id
 from consumer.domain.event import Coordinates
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import ColumnMapping, TableMapping
@@ -230,6 +230,44 @@ class ColdTier(ABC):
         self.put(path, content)
         self.know(file)
         return file
+
+    def replace(self, claim: Claim, former: Step, *, rows: int, removed: Sequence[str]) -> Step:
+        """Write other rows, or none, in the place of those of a published batch, up to the publish."""
+        window, target = former.publication.batch.window, self.target()
+        base = Fingerprint(rows=former.file.fingerprint.rows, digest=former.file.fingerprint.digest)
+        batch = Batch(
+            id=batch_id(
+                source_uuid=SOURCE,
+                target_uuid=target.uuid,
+                kind=BatchKind.REPLACE,
+                window=window,
+                generation=1,
+                base=base,
+                revision=1,
+            ),
+            stream=self.stream.name,
+            kind=BatchKind.REPLACE,
+            window=window,
+            generation=1,
+            units=(Unit(index=0, window=window, rows=rows),) if rows else (),
+            base=base,
+            revision=1,
+            replacement=Replacement(content=Fingerprint(rows=rows, digest=rows), files=tuple(removed)),
+        )
+        self.ledger.begin(claim, batch, TRIGGER)
+        files = [self.put_rows(target, batch, rows_of(window, rows))] if rows else []
+        self.ledger.stage(claim, batch.id, f"{target.location}/data/{batch.id}", files)
+        record = self.ledger.read([claim.stream])[claim.stream]
+        return Step(
+            publication=Publication(
+                claim=replace(claim, record=record),
+                stream=self.stream,
+                batch=batch,
+                trigger=TRIGGER,
+                files=files,
+                outbox=[],
+            )
+        )
 
     def publish(self, claim: Claim, *, rows: int = 3) -> int:
         """Write and publish the next batch."""

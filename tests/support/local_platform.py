@@ -182,8 +182,8 @@ def judge_record(application: Application, stream: str) -> None:
                 assert table.io.new_input(entry.data_file.file_path).exists()
         summary = snapshot.summary
         # A compaction may carry the evidence of the batch below it.
-        ours = summary is not None and summary.operation in {Operation.APPEND, Operation.OVERWRITE, Operation.DELETE}
-        said = summary.additional_properties if ours else {}
+        rewrite = summary is None or summary.operation is Operation.REPLACE
+        said = {} if summary is None or rewrite else summary.additional_properties
         if "icehaul.batch-id" in said:
             summaries[said["icehaul.batch-id"]] += 1
     assert summaries == {str(one.batch_id): 1 for one in batches}

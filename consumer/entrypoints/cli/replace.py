@@ -54,7 +54,7 @@ def replace(
     with Application(load(config)) as application:
         chosen = find_stream(application, stream)
         if not yes:
-            windows = application.replacement_review.review(chosen, choice)
+            windows: Sequence[Examined] = application.replacement_review.review(chosen, choice)
         else:
             tracing = application.observe("replace")
             with tracing.tracer.start_as_current_span("offload.replace"):

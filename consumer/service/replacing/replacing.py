@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from consumer.domain.batch import Batch, BatchKind, KeptRows, Replacement, Unit, batch_id
+from consumer.domain.errors import StaleDifferenceError
 from consumer.domain.event_factory import tick
+from consumer.domain.reconcile import RecordedWindow
 from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
@@ -22,6 +23,7 @@ from consumer.service.prepare import Preparation
 from consumer.service.replacing.review import Choice, Examined, Review, Verdict
 from consumer.service.retrying import retrying
 from consumer.service.steps import trigger_of
+from consumer.service.threads import SYSTEM_THREADS, Threads
 
 
 class Replacements:
@@ -40,6 +42,7 @@ class Replacements:
         owner: str,
         lease: timedelta,
         failpoints: Failpoints,
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
         self._streams = streams
         self._review = review
@@ -51,6 +54,7 @@ class Replacements:
         self._owner = owner
         self._lease = lease
         self._failpoints = failpoints
+        self._threads = threads
         self._planner = Planner(source, ledger)
         self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog, failpoints=failpoints)
 
@@ -70,7 +74,7 @@ class Replacements:
             claim = self._ledger.claim(stream.name, self._owner, self._lease)
         running = RunningBatch(self._engine)
         with LeaseKeeper(
-            self._ledger, claim, self._lease, on_lost=running.cancel, failpoints=self._failpoints
+            self._ledger, claim, self._lease, running.cancel, self._threads, failpoints=self._failpoints
         ) as keeper:
             check_active(claim.record)
             event = tick(stream=stream.name, boundary=claim.record.watermark)
@@ -80,7 +84,7 @@ class Replacements:
                 work=work,
                 trigger=trigger_of(event),
                 dependants=[name for name, other in self._streams.items() if stream.name in other.upstreams],
-                abandoned=threading.Event(),
+                abandoned=self._threads.signal(),
                 still_ours=keeper.check,
                 started=running.start,
             )
@@ -95,7 +99,7 @@ class Replacements:
     def _replace(self, run: _Run, window: Window) -> Examined:
         context, stream = run.context, run.context.stream
         context.still_ours()
-        recorded = next(one for one in self._ledger.windows(stream.name, window) if one.window == window)
+        recorded = self._recorded(stream, window)
         examined = self._review.examine(stream, context.work.mapping, recorded, run.choice)
         if examined.verdict is not Verdict.REPLACEABLE:
             return examined
@@ -104,6 +108,16 @@ class Replacements:
         published = self._ledger.resolve(stream.name, batch.id)
         return replace(
             examined, verdict=Verdict.REPLACED, snapshot_id=None if published is None else published.snapshot_id
+        )
+
+    def _recorded(self, stream: Stream, window: Window) -> RecordedWindow:
+        for recorded in self._ledger.windows(stream.name, window):
+            if recorded.window == window:
+                return recorded
+        # Under our lease nobody extends it: somebody else has the lease by now, as the next attempt will find.
+        raise StaleDifferenceError(
+            f"stream {stream.name}: the window {window} is not recorded any more as it was when it was chosen",
+            remedy="run the command again, which looks at what is recorded now",
         )
 
     def _batch(self, run: _Run, examined: Examined) -> Batch:

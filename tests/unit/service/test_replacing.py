@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -87,6 +88,14 @@ def raised(row: Row) -> Row:
     return replace(row, value=row.value + 100) if row.seq == 3 else row
 
 
+def revalued(row: Row, *, seq: int, value: int) -> Row:
+    return replace(row, value=value) if row.seq == seq else row
+
+
+def numbered(row: Row, *, seq: int) -> bool:
+    return row.seq == seq
+
+
 def verdicts(windows: Sequence[Examined]) -> set[Verdict]:
     return {one.verdict for one in windows}
 
@@ -138,7 +147,7 @@ def test_rows_that_come_late_after_a_replacement_arrive_although_they_came_late_
 def test_a_row_that_changes_to_and_fro_is_replaced_each_time(lake: Lake) -> None:
     first = lake.hot()
     for value in (100, 3, 100, 3):
-        lake.update(lambda row, value=value: replace(row, value=value) if row.seq == 3 else row)
+        lake.update(partial(revalued, seq=3, value=value))
         lake.replace(EVER)
         assert lake.cold() == lake.hot()
     assert lake.cold() == first
@@ -348,9 +357,9 @@ def test_whatever_happens_to_the_source_a_replacement_ends_in_equal_tiers(steps:
         if what == "insert":
             insert(lake, replace(rows(10)[which], seq=100 + number))
         elif what == "update":
-            lake.update(lambda row, n=number, w=which: replace(row, value=n) if row.seq == w else row)
+            lake.update(partial(revalued, seq=which, value=number))
         elif what == "delete":
-            lake.delete(lambda row, w=which: row.seq == w)
+            lake.delete(partial(numbered, seq=which))
         elif what == "tick":
             handle(lake)
         elif what == "compact":
