@@ -50,7 +50,9 @@ BUGS = (
                 after="    valid = (part.fingerprint for part in inside)\n",
             ),
         ),
-        tests=(f"{_UNIT}::test_the_stream_goes_on_as_if_the_replaced_rows_had_been_there_from_the_beginning",),
+        tests=(
+            f"{_LEDGER}::test_a_replacement_takes_the_place_of_what_is_recorded_and_supplements_after_it_count[memory]",
+        ),
     ),
     Bug(
         name="replaced_files_stay_live",
