@@ -14,7 +14,7 @@ from tests.simulation.rules import PROGRESS, RULES, TROUBLE
 from tests.simulation.scripts import Script
 from tests.simulation.world import CONSUMERS, World
 
-_NUMBER = st.integers(0, 99)
+_NUMBER = st.integers(0, 199)
 
 
 _OFFERED = [name for name, spec in RULES.items() for _ in range(spec.weight)]

@@ -86,7 +86,14 @@ _READS = (
 
 _DELICATE = ("publish.before-commit", "publish.after-commit", "batch.before-advance", "batch.after-advance")
 
-AIMS = (*(point for point in POINTS if point not in NOT_SIMULATED), *_READS, *_DELICATE * 4)
+_BROKEN_DISKS = ("task.before-close", "catalog.check")
+
+AIMS = (
+    *(point for point in POINTS if point not in NOT_SIMULATED),
+    *_READS,
+    *_DELICATE * 4,
+    *_BROKEN_DISKS * 4,
+)
 """Points that a rule may aim at: what seldom happens by chance happens often, and around commits most often."""
 
 
