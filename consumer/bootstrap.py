@@ -55,6 +55,8 @@ from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
 from consumer.service.registry.changes import StreamChanges
+from consumer.service.replacing.replacing import Replacements
+from consumer.service.replacing.review import Review as ReplacementReview
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.status import Statuses
 from consumer.service.takeover import Takeovers
@@ -363,6 +365,29 @@ class Application:
             ledger=self.ledger,
             catalog=self.catalog,
             register=self.register,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def replacement_review(self) -> ReplacementReview:
+        """Looks at what would be replaced in the cold tier."""
+        return ReplacementReview(
+            source=self.source, ledger=self.ledger, catalog=self.catalog, dropped=self.drop_log.windows
+        )
+
+    @cached_property
+    def replacements(self) -> Replacements:
+        """Replaces rows of the cold tier."""
+        return Replacements(
+            streams=self.streams,
+            review=self.replacement_review,
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            engine=self.engine,
+            metrics=self.metrics,
             owner=self.owner,
             lease=self.lease,
             failpoints=self.failpoints,

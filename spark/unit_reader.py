@@ -31,8 +31,9 @@ _RETRY_REMEDY = "nothing to do unless it persists: the batch is tried again; the
 class UnitStream:
     """An open result; iterate ``batches`` to its end: only that proves that it was whole."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, address: str) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, address: str, secret: str | None) -> None:
         self._address = address
+        self._secret = secret
         self._expected_rows = _server_rows(response, address)
         self._body = _TailingBody(response)
         with self._translated():
@@ -71,15 +72,16 @@ class UnitStream:
     def _broken(self, reason: str) -> IcehaulError:
         exception = find_exception(self._body.tail)
         if exception is not None:
-            return source_error(self._address, *exception)
+            code, text = exception
+            return source_error(self._address, code, _without(self._secret, text))
         return SourceUnavailableError(
             f"the result of ClickHouse at {self._address} is incomplete: {reason}", remedy=_RETRY_REMEDY
         )
 
 
 @contextmanager
-def open_unit(access: SourceAccess, query: str, query_id: str) -> Iterator[UnitStream]:
-    """Run the reading query and open its result.
+def open_unit(access: SourceAccess, query: str, query_id: str, secret: str | None = None) -> Iterator[UnitStream]:
+    """Run the reading query and open its result; a ``secret`` in the query is kept out of messages.
 
     The server buffers the result until the query has ended (``wait_end_of_query``), so that a failing query
     is an HTTP error and the summary's row count is final. Closing early ends the query.
@@ -109,8 +111,8 @@ def open_unit(access: SourceAccess, query: str, query_id: str) -> Iterator[UnitS
     whole = False
     try:
         if response.status != 200:
-            raise _refusal(response, address)
-        yield UnitStream(response, address)
+            raise _refusal(response, address, secret)
+        yield UnitStream(response, address, secret)
         whole = True
     finally:
         # A connection with unread bytes can't serve another query; closing it tells the server to stop.
@@ -162,11 +164,15 @@ def _server_rows(response: urllib3.BaseHTTPResponse, address: str) -> int:
         ) from error
 
 
-def _refusal(response: urllib3.BaseHTTPResponse, address: str) -> IcehaulError:
+def _refusal(response: urllib3.BaseHTTPResponse, address: str, secret: str | None) -> IcehaulError:
     body = response.read(_ERROR_BODY_BYTES)
     code = response.headers.get("X-ClickHouse-Exception-Code", "")
     text = body.decode("utf-8", "replace") or f"HTTP status {response.status}"
-    return source_error(address, int(code) if code.isdecimal() else None, text)
+    return source_error(address, int(code) if code.isdecimal() else None, _without(secret, text))
+
+
+def _without(secret: str | None, text: str) -> str:
+    return text.replace(secret, "[hidden]") if secret else text
 
 
 class _TailingBody:

@@ -10,19 +10,19 @@ from consumer.domain.errors import IcehaulError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitTask:
-    """One unit of one batch; the data of the job, so it carries no secret.
+    """One unit of one batch; the data of the job, which no Spark page or log shows.
 
     Attributes:
         index: number of the unit in its batch.
         batch_id: the batch, for names and messages.
-        query: the reading query; its last column is the row hash.
+        query: the reading query; its last column is the row hash. Where it reads a data file, the store's key is in it.
         prefix: URI under which the task makes its own path.
         traceparent: W3C trace context in which the task works.
     """
 
     index: int
     batch_id: str
-    query: str
+    query: str = field(repr=False)
     prefix: str
     traceparent: str | None = None
 

@@ -183,7 +183,8 @@ class RecordedFile:
     """A data file that an attempt reported; ``status`` is its batch's.
 
     ``published`` is what the batch was published with, of the files of one attempt: those of earlier attempts at the
-    same batch stay recorded, and add nothing to it.
+    same batch stay recorded, and add nothing to it. ``kept`` rows are not the batch's own, but come from a file that
+    went; the rows of a ``superseded`` batch were replaced by a later one.
     """
 
     path: str
@@ -192,6 +193,13 @@ class RecordedFile:
     fingerprint: Fingerprint
     status: BatchStatus
     published: Fingerprint | None
+    kept: bool = False
+    superseded: bool = False
+
+    @property
+    def belongs(self) -> bool:
+        """Whether the file may be live."""
+        return self.published is not None and (self.kept or not self.superseded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

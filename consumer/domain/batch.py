@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.reconcile import LateRow
 from consumer.domain.window import Window
 
@@ -21,6 +22,7 @@ class BatchKind(StrEnum):
     WINDOW = "window"
     SUPPLEMENT = "supplement"
     BACKFILL = "backfill"
+    REPLACE = "replace-window"
 
 
 class BatchStatus(StrEnum):
@@ -44,11 +46,24 @@ class SequenceRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRows:
+    """Rows of a data file that is to go, which have to stay in the table: those outside of a window that is replaced.
+
+    ``fingerprint`` is theirs, as it was found when the replacement was planned.
+    """
+
+    path: str
+    outside: Window
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """The part of a batch that one Spark task writes; it never crosses an Iceberg partition.
 
     ``rows`` and ``bytes`` (uncompressed, in the source) are the planner's estimates, hints for sizing only: what is
-    recorded is what was read. With ``late`` only those rows of the window are read, by their full-row hashes.
+    recorded is what was read. With ``late`` only those rows of the window are read, by their full-row hashes; with
+    ``kept`` rows of a data file are read, and none of the source.
     """
 
     index: int
@@ -57,15 +72,30 @@ class Unit:
     sequence: SequenceRange | None = None
     bytes: int = 0
     late: tuple[LateRow, ...] | None = None
+    kept: KeptRows | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """What a replacement does to a window that is done: ``content`` takes the place of all that is in it.
+
+    Attributes:
+        content: the rows that the hot tier held of the window when it was planned; others must not be published.
+        files: paths of the data files that go.
+    """
+
+    content: Fingerprint
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """A stream's window, planned: one Spark job, one snapshot.
 
-    A supplement adds late rows to a window that is done: ``base`` is the content of that window, as it was recorded,
-    which the late rows were computed from; ``lateness`` is their histogram. A backfill's window lies in history, and is
-    done for the ``request`` with this id.
+    A supplement adds late rows to a window that is done, a replacement puts other rows in the place of its rows:
+    ``base`` is the content of that window, as it was recorded, which they were computed from. ``revision`` counts how
+    often the window's rows have been replaced once the batch is published; ``lateness`` is the histogram of late rows.
+    A backfill's window lies in history, and is done for the ``request`` with this id.
     """
 
     id: UUID
@@ -77,11 +107,18 @@ class Batch:
     base: Fingerprint | None = None
     lateness: tuple[int, ...] | None = None
     request: UUID | None = None
+    revision: int = 0
+    replacement: Replacement | None = None
 
     @property
     def empty(self) -> bool:
-        """Whether the source held no row in the window when it was planned."""
-        return not self.units
+        """Whether the source held no row in the window when it was planned, and there is nothing to be replaced."""
+        return not self.units and self.replacement is None
+
+    @property
+    def base_revision(self) -> int:
+        """How often the window's rows had been replaced when the batch was computed."""
+        return self.revision - 1 if self.replacement is not None else self.revision
 
     @property
     def rows(self) -> int:
@@ -96,12 +133,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenFile:
-    """A data file that a task attempt wrote, and the fingerprint of the rows that it read for it."""
+    """A data file that a task attempt wrote, and the fingerprint of the rows that it read for it.
+
+    ``kept`` tells that the rows are not the batch's own: they come from a data file that goes.
+    """
 
     unit: int
     path: str
     bytes: int
     fingerprint: Fingerprint
+    kept: bool = False
+
+
+def content_of_files(files: Iterable[WrittenFile]) -> Fingerprint:
+    """Return the fingerprint of a batch's own rows in its files."""
+    return sum((file.fingerprint for file in files if not file.kept), EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +187,12 @@ def batch_id(
     window: Window,
     generation: int,
     base: Fingerprint | None = None,
+    revision: int = 0,
 ) -> UUID:
     """Return the deterministic id of a batch: the same work has the same id, whoever plans it.
 
-    Supplements of one window are told apart by the ``base`` that they were computed from.
+    Supplements and replacements of one window are told apart by the ``base`` that they were computed from. Contents
+    come back once rows are replaced, so the number of replacements belongs to it.
     """
     parts = [
         str(source_uuid),
@@ -156,4 +204,6 @@ def batch_id(
     ]
     if base is not None:
         parts += [str(base.rows), base.hex]
+    if revision:
+        parts.append(str(revision))
     return uuid5(BATCH_NAMESPACE, "|".join(parts))

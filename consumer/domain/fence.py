@@ -14,7 +14,7 @@ from consumer.domain.errors import (
     StaleDifferenceError,
     UnknownCommitError,
 )
-from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.reconcile import Content
 
 _DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
 
@@ -80,8 +80,8 @@ def check_window(batch: Batch, position: Position) -> None:
         )
 
 
-def check_supplement(batch: Batch, status: BatchStatus | None, recorded: Fingerprint, generation: int) -> None:
-    """Check the predicate of a supplement: its window holds what its late rows were computed from.
+def check_content(batch: Batch, status: BatchStatus | None, recorded: Content, generation: int) -> None:
+    """Check the predicate of a supplement or replacement: its window holds what it was computed from.
 
     Raises:
         UnknownCommitError: if it is published already: an earlier commit has landed.
@@ -90,20 +90,21 @@ def check_supplement(batch: Batch, status: BatchStatus | None, recorded: Fingerp
     """
     if status in _DONE:
         raise UnknownCommitError(
-            f"stream {batch.stream}: supplement {batch.id} {batch.window} is {status} already",
+            f"stream {batch.stream}: {batch.kind} {batch.id} {batch.window} is {status} already",
             remedy="the ledger is read back before anything else; nothing has to be done by hand",
         )
     if generation != batch.generation:
         raise DivergenceError(
-            f"stream {batch.stream}: the supplement is of generation {batch.generation}, the ledger is at generation"
+            f"stream {batch.stream}: the {batch.kind} is of generation {batch.generation}, the ledger is at generation"
             f" {generation}",
             remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
             f" `icehaul resume {batch.stream}`",
         )
-    if recorded != batch.base:
+    if (recorded.fingerprint, recorded.revision) != (batch.base, batch.base_revision):
         raise StaleDifferenceError(
-            f"stream {batch.stream}: the window {batch.window} holds {recorded.rows} rows with digest"
-            f" {recorded.hex} now, another content than its late rows were computed from",
+            f"stream {batch.stream}: the window {batch.window} holds {recorded.fingerprint.rows} rows with digest"
+            f" {recorded.fingerprint.hex} now (replaced {recorded.revision} times), another content than the"
+            f" {batch.kind} was computed from",
             remedy="nothing has to be done: the difference is computed again",
         )
 

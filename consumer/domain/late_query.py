@@ -6,6 +6,7 @@ from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
+from consumer.domain.type_mapping import DIGEST_COLUMN
 from consumer.domain.unit_query import file_rows, unchanged, window_condition, wire_rows
 from consumer.domain.window import Window
 
@@ -23,15 +24,34 @@ def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str
 
     A file may hold rows of other windows too, once files have been put together.
     """
+    return f"SELECT * FROM ({file_rows(mapping, source)}) WHERE {within(stream, mapping, window)}"
+
+
+def kept_rows(stream: Stream, mapping: TableMapping, window: Window, source: str) -> str:
+    """Return the query of a file's rows outside of a window: wire values, then the row's hash."""
+    names = ", ".join(quote_name(column.name) for column in mapping.columns)
+    rows = f"SELECT * FROM ({file_rows(mapping, source)}) WHERE NOT ({within(stream, mapping, window)})"
+    return f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
+
+
+def file_rows_by_window(stream: Stream, mapping: TableMapping, window: Window, source: str, number: int) -> str:
+    """Return the query of ``file`` (the number), ``inside`` (the window), ``hash`` and ``micros`` of a file's rows."""
+    inside = f"toUInt8({within(stream, mapping, window)})"
+    return (
+        f"SELECT {number} AS file, {inside} AS inside, {mapping.digest_sql()} AS hash, {_micros(stream)} AS micros"
+        f" FROM ({file_rows(mapping, source)})"
+    )
+
+
+def within(stream: Stream, mapping: TableMapping, window: Window) -> str:
+    """Return the condition that a row of wire values lies in a window."""
     column = next(column for column in mapping.columns if column.name == stream.timestamp_column)
-    condition = time_type(column.wire_type).predicate(quote_name(column.name), window)
-    return f"SELECT * FROM ({file_rows(mapping, source)}) WHERE {condition}"
+    return time_type(column.wire_type).predicate(quote_name(column.name), window)
 
 
 def hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int) -> str:
     """Return the query of ``hash``, ``sign`` and ``micros`` (the instant, since the epoch) of rows of wire values."""
-    instant = _micros(stream)
-    return f"SELECT {mapping.digest_sql()} AS hash, toInt64({sign}) AS sign, {instant} AS micros FROM ({rows})"
+    return f"SELECT {mapping.digest_sql()} AS hash, toInt64({sign}) AS sign, {_micros(stream)} AS micros FROM ({rows})"
 
 
 def file_instants(stream: Stream, mapping: TableMapping, source: str) -> str:

@@ -77,21 +77,47 @@ class RecordedWindow:
     """A window that is done, as the ledger records it.
 
     ``cold`` is what was published of it, supplements included; ``hot`` is what the hot tier is known to hold of it:
-    the same, unless rows were found to have gone or changed.
+    the same, unless rows were found to have gone or changed. ``revision`` is how often its rows have been replaced.
     """
 
     window: Window
     cold: Fingerprint
     hot: Fingerprint
+    revision: int = 0
+
+
+class PartKind(StrEnum):
+    """What a batch that is done is to the content of its window: its kind, by the same names."""
+
+    WINDOW = "window"
+    SUPPLEMENT = "supplement"
+    REPLACEMENT = "replace-window"
+
+    @classmethod
+    def of(cls, kind: str) -> PartKind:
+        """Return what a batch of this kind is to its window: one that was backfilled is a window like others."""
+        return cls.WINDOW if kind == "backfill" else cls(kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DonePart:
-    """One batch that is done: a window, or a supplement to one."""
+    """One batch that is done: a window, a supplement to one, or a replacement of one's rows.
 
-    supplement: bool
+    ``revision`` is how often the window's rows had been replaced with this batch.
+    """
+
+    kind: PartKind
     window: Window
     fingerprint: Fingerprint
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What is recorded of one window, and how often its rows have been replaced."""
+
+    fingerprint: Fingerprint
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,21 +165,29 @@ def recorded_windows(parts: Iterable[DonePart], hot: Mapping[datetime, Fingerpri
         parts: every window of a stretch that is done, and the supplements of these windows.
         hot: what the hot tier was last found to hold of those windows where that differs, by lower bound.
     """
-    ordered = sorted(parts, key=lambda part: (part.window.lower, part.supplement))
-    windows: list[tuple[Window, Fingerprint]] = []
+    ordered = sorted(parts, key=lambda part: (part.window.lower, part.kind is not PartKind.WINDOW))
+    windows: list[tuple[Window, list[DonePart]]] = []
     for part in ordered:
-        if not part.supplement:
-            windows.append((part.window, part.fingerprint))
+        if part.kind is PartKind.WINDOW:
+            windows.append((part.window, [part]))
         # A window that is empty may have been extended after a supplement to it.
         elif windows and windows[-1][0].contains(part.window.lower):
-            windows[-1] = (windows[-1][0], windows[-1][1] + part.fingerprint)
-    return [RecordedWindow(window=window, cold=cold, hot=hot.get(window.lower, cold)) for window, cold in windows]
+            windows[-1][1].append(part)
+    return [_recorded(window, inside, hot) for window, inside in windows]
 
 
-def content_of(parts: Iterable[DonePart], window: Window) -> Fingerprint:
-    """Return what is recorded of one window: the sum over the batches inside it."""
-    inside = (part.fingerprint for part in parts if window.lower <= part.window.lower < window.upper)
-    return sum(inside, EMPTY)
+def _recorded(window: Window, parts: Sequence[DonePart], hot: Mapping[datetime, Fingerprint]) -> RecordedWindow:
+    content = content_of(parts, window)
+    cold = content.fingerprint
+    return RecordedWindow(window=window, cold=cold, hot=hot.get(window.lower, cold), revision=content.revision)
+
+
+def content_of(parts: Iterable[DonePart], window: Window) -> Content:
+    """Return what is recorded of one window: the sum over the batches inside it since its rows were last replaced."""
+    inside = [part for part in parts if window.lower <= part.window.lower < window.upper]
+    revision = max((part.revision for part in inside), default=0)
+    valid = (part.fingerprint for part in inside if part.revision == revision)
+    return Content(fingerprint=sum(valid, EMPTY), revision=revision)
 
 
 def find_suspects(

@@ -10,7 +10,7 @@ from uuid import UUID
 from pyiceberg.schema import Schema
 
 from consumer.domain.adoption import Adoption
-from consumer.domain.batch import Batch, Evidence, WrittenFile
+from consumer.domain.batch import Batch, Evidence, WrittenFile, content_of_files
 from consumer.domain.event import Event
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
@@ -45,10 +45,10 @@ class Publication:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Fingerprint of the whole batch: the sum over its files, or what was adopted of its window."""
+        """Fingerprint of the batch's own rows: the sum over its files, or what was adopted of its window."""
         if self.adoption is not None:
             return self.adoption.windows[-1].fingerprint
-        return sum((file.fingerprint for file in self.files), Fingerprint(rows=0, digest=0))
+        return content_of_files(self.files)
 
 
 class Catalog(Protocol):
@@ -82,6 +82,7 @@ class Catalog(Protocol):
         """Publish a batch in one transaction, and return the snapshot id.
 
         Raises:
+            StaleDifferenceError: if a window has got another content, or a file that is to go is not live any more.
             FencedError, BaseMovedError, DivergenceError, UnknownCommitError, LedgerUnavailableError,
             StoreUnavailableError
         """

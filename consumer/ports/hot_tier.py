@@ -16,6 +16,7 @@ from consumer.domain.reconcile import (
     Difference,
     PartitionSpan,
 )
+from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.table_ttl import RowTtl
 from consumer.domain.window import Window
@@ -179,4 +180,10 @@ class Source(Protocol):
 
         The files may hold rows of other windows, which are left out. Rows older than ``not_before`` are too late.
         """
+        ...
+
+    def file_shares(
+        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+    ) -> Sequence[FileShare]:
+        """Return count and digest of each data file's rows inside a window and outside, in the order of ``paths``."""
         ...

@@ -12,7 +12,7 @@ import structlog
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
+from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile, content_of_files
 from consumer.domain.errors import (
     BaseMovedError,
     CheckFailedError,
@@ -23,6 +23,7 @@ from consumer.domain.errors import (
 from consumer.domain.event import Event
 from consumer.domain.event_factory import batch_committed
 from consumer.domain.fingerprint import EMPTY
+from consumer.domain.replacement import check_replacement
 from consumer.domain.stream import DigestPolicy, Stream
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import (
@@ -62,6 +63,23 @@ class BatchContext:
     abandoned: Signal
     still_ours: Callable[[], None]
     started: Callable[[UUID], None]
+
+
+class RunningBatch:
+    """The batch that runs now, so that a lost lease can cancel its tasks."""
+
+    def __init__(self, engine: BatchEngine) -> None:
+        self._engine = engine
+        self._batch: UUID | None = None
+
+    def start(self, batch_id: UUID) -> None:
+        """Take note of the batch that runs now."""
+        self._batch = batch_id
+
+    def cancel(self) -> None:
+        """Cancel the running batch, if there is one."""
+        if self._batch is not None:
+            self._engine.cancel(self._batch)
 
 
 class BatchRunner:
@@ -104,9 +122,10 @@ class BatchRunner:
             return _after(claim, batch)
         try:
             files = self._write(context, claim, batch)
-            if not files:
+            if not files and batch.replacement is None:
                 # Every row has gone since the plan was made (TTL, a dropped partition).
                 return self._nothing_left(context, claim, batch)
+            check_replacement(batch, files)
             self._check(context, files)
             context.still_ours()
             snapshot_id = self._publish(context, claim, batch, files)
@@ -171,7 +190,7 @@ class BatchRunner:
     def _check(self, context: BatchContext, files: Sequence[WrittenFile]) -> None:
         with step(self._metrics, context.stream.name, "check") as span:
             self._catalog.check(context.work.target, context.stream, files)
-            if context.stream.digest is DigestPolicy.ON_DEMAND:
+            if context.stream.digest is DigestPolicy.ON_DEMAND or not files:
                 return
             read = sum((file.fingerprint for file in files), EMPTY)
             written = self._source.fingerprint_files(context.work.mapping, [file.path for file in files])
@@ -245,7 +264,7 @@ class BatchRunner:
         snapshot_id: int,
         seconds: float,
     ) -> None:
-        rows = sum(file.fingerprint.rows for file in files)
+        rows = content_of_files(files).rows
         size = sum(file.bytes for file in files)
         self._metrics.batch(batch.stream, batch.kind, "published", rows=rows, bytes=size, seconds=seconds)
         _log.info(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from uuid import UUID
 
 import structlog
 
@@ -30,7 +29,7 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.backfill.backfiller import Backfiller, is_hint
 from consumer.service.backfill.ports import Backfills
-from consumer.service.batch_run import BatchContext, BatchRunner
+from consumer.service.batch_run import BatchContext, BatchRunner, RunningBatch
 from consumer.service.lease import LeaseKeeper
 from consumer.service.prepare import Preparation, Work
 from consumer.service.reconcile import Observation, Reconciler
@@ -186,7 +185,7 @@ class Offload:
         return claim
 
     def _handle_claimed(self, stream: Stream, event: Event, claim: Claim, abandoned: Signal) -> None:
-        running = _Running(self._engine)
+        running = RunningBatch(self._engine)
         with LeaseKeeper(
             self._ledger, claim, self._lease, running.cancel, self._threads, failpoints=self._failpoints
         ) as keeper:
@@ -279,20 +278,3 @@ def _defect(stream: Stream, error: Exception) -> DefectError:
         remedy="this is a defect of icehaul: report it with the traceback in the consumer's log; after an update run"
         f" `icehaul resume {stream.name}`",
     )
-
-
-class _Running:
-    """The batch that runs now, so that a lost lease can cancel its tasks."""
-
-    def __init__(self, engine: BatchEngine) -> None:
-        self._engine = engine
-        self._batch: UUID | None = None
-
-    def start(self, batch_id: UUID) -> None:
-        """Take note of the batch that runs now."""
-        self._batch = batch_id
-
-    def cancel(self) -> None:
-        """Cancel the running batch, if there is one."""
-        if self._batch is not None:
-            self._engine.cancel(self._batch)

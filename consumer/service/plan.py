@@ -110,6 +110,11 @@ class Planner:
             batch = self._batch(stream, identity, window, (), BatchKind.BACKFILL)
         return replace(batch, request=request)
 
+    def units(self, stream: Stream, window: Window) -> tuple[Unit, ...]:
+        """Return the units that cover a window's rows as they are now, however many these are; none without rows."""
+        slices = [piece for group in self._groups(stream, window) for piece in group]
+        return self._units(stream, window, slices)
+
     def _groups(self, stream: Stream, whole: Window) -> Iterator[list[Slice]]:
         extent = self._source.extent(stream, whole)
         if extent.first is None or extent.last is None:

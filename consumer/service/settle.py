@@ -121,6 +121,7 @@ class Settler:
                 window=recorded.window,
                 generation=generation,
                 base=recorded.cold,
+                revision=recorded.revision,
             ),
             stream=stream.name,
             kind=BatchKind.SUPPLEMENT,
@@ -128,6 +129,7 @@ class Settler:
             generation=generation,
             units=tuple(_units(context, recorded.window, late)),
             base=recorded.cold,
+            revision=recorded.revision,
             lateness=lateness_of(((row.instant, row.rows) for row in late), found=self._source.now()),
         )
 

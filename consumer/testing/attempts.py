@@ -55,6 +55,8 @@ class MemoryAttempts:
                 published=None
                 if stored.record.digest is None
                 else Fingerprint.parse(rows=stored.record.rows, hexadecimal=stored.record.digest),
+                kept=file.kept,
+                superseded=self._batches.superseded(stored),
             )
             for batch_id, _, file in self._files.values()
             if (stored := self._batches.get(batch_id)) is not None and stored.record.stream == stream

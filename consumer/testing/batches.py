@@ -11,7 +11,7 @@ from consumer.domain.adoption import Adoption
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.lateness import NO_LATENESS, add_lateness
-from consumer.domain.reconcile import DonePart
+from consumer.domain.reconcile import DonePart, PartKind
 from consumer.domain.window import Window
 from consumer.ports import BatchRecord, Trigger
 
@@ -21,11 +21,12 @@ DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
 
 @dataclass(slots=True, kw_only=True)
 class StoredBatch:
-    """A batch with what no caller of the ledger is shown: the epoch of its latest attempt, and its lateness."""
+    """A batch with what no caller of the ledger is shown: the epoch of its latest attempt, lateness and revision."""
 
     record: BatchRecord
     epoch: int
     lateness: tuple[int, ...] = NO_LATENESS
+    revision: int = 0
 
 
 class MemoryBatches:
@@ -55,30 +56,43 @@ class MemoryBatches:
         return any(_overlaps(stored, batch) for stored in self._stored.values())
 
     def done(self, stream: str, within: Window) -> list[DonePart]:
-        """Return the windows that are done and overlap a stretch of time, and all supplements of these windows."""
+        """Return the windows that are done and overlap a stretch of time, and all that changed them since."""
         parts = self._done(stream)
         windows = [
             part
             for part in parts
-            if not part.supplement and part.window.lower < within.upper and within.lower < part.window.upper
+            if part.kind is PartKind.WINDOW and part.window.lower < within.upper and within.lower < part.window.upper
         ]
-        supplements = (part for part in parts if part.supplement)
+        others = (part for part in parts if part.kind is not PartKind.WINDOW)
         return windows + [
-            part for part in supplements if any(window.window.contains(part.window.lower) for window in windows)
+            part for part in others if any(window.window.contains(part.window.lower) for window in windows)
         ]
 
     def _done(self, stream: str) -> list[DonePart]:
         return [
             DonePart(
-                supplement=record.kind is BatchKind.SUPPLEMENT,
+                kind=PartKind.of(record.kind),
                 window=record.window,
                 fingerprint=EMPTY
                 if record.digest is None
                 else Fingerprint.parse(rows=record.rows, hexadecimal=record.digest),
+                revision=stored.revision,
             )
-            for record in (stored.record for stored in self._stored.values())
-            if record.stream == stream and record.status in DONE
+            for stored in self._stored.values()
+            if (record := stored.record).stream == stream and record.status in DONE
         ]
+
+    def superseded(self, stored: StoredBatch) -> bool:
+        """Tell whether the rows of a batch were replaced by a later one."""
+        record = stored.record
+        return any(
+            later.record.kind is BatchKind.REPLACE
+            and later.record.stream == record.stream
+            and later.record.status in DONE
+            and later.record.window.contains(record.window.lower)
+            and later.revision > stored.revision
+            for later in self._stored.values()
+        )
 
     def lateness(self, stream: str) -> tuple[int, ...]:
         """Return the histogram of all late rows of a stream."""
@@ -90,7 +104,9 @@ class MemoryBatches:
 
     def put(self, batch: Batch, record: BatchRecord, epoch: int) -> None:
         """Store a batch under an epoch."""
-        self._stored[batch.id] = StoredBatch(record=record, epoch=epoch, lateness=batch.lateness or NO_LATENESS)
+        self._stored[batch.id] = StoredBatch(
+            record=record, epoch=epoch, lateness=batch.lateness or NO_LATENESS, revision=batch.revision
+        )
 
     def adopt(self, adoption: Adoption, batch: Batch, record: BatchRecord, epoch: int) -> None:
         """Store the windows of an adoption like its last one."""

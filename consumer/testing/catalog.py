@@ -11,12 +11,13 @@ from uuid import UUID, uuid4
 
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 
-from consumer.domain.batch import BatchKind, Evidence, WrittenFile
+from consumer.domain.batch import Batch, BatchKind, Evidence, WrittenFile
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import (
     BaseMovedError,
     CheckFailedError,
     DivergenceError,
+    StaleDifferenceError,
     TargetMismatchError,
     TargetMissingError,
 )
@@ -167,6 +168,7 @@ class MemoryCatalog:
                     remedy=f"see `icehaul status {stream.name}`",
                 )
             check_divergence(stream=stream.name, recorded=record.progress, evidence=evidence)
+            _check_live(table, batch)
             return partial(self._append, table, publication, snapshot_id)
 
         self._ledger.publish(publication, snapshot_id, swap, before_commit=partial(self._hit, "publish.before-commit"))
@@ -253,7 +255,9 @@ class MemoryCatalog:
         windows = {unit.index: unit.window for unit in batch.units}
         added = tuple((file, windows[file.unit]) for file in publication.files)
         evidence = _evidence_of(publication, snapshot_id)
-        snapshot = MemorySnapshot(id=snapshot_id, parent=table.current, files=table.live() + added, evidence=evidence)
+        removed = () if batch.replacement is None else batch.replacement.files
+        left = tuple(each for each in table.live() if each[0].path not in removed)
+        snapshot = MemorySnapshot(id=snapshot_id, parent=table.current, files=left + added, evidence=evidence)
         self._commit(table, snapshot)
         table.repeated = (evidence, batch.window)
         kept = {known.id for known in itertools.islice(table.ancestry(), publication.stream.retain_snapshots)}
@@ -271,6 +275,16 @@ def _evidence_of(publication: Publication, snapshot_id: int) -> Evidence:
     batch, record = publication.batch, publication.claim.record
     upper = batch.window.upper if batch.kind is BatchKind.WINDOW else record.last_upper
     return Evidence(upper=upper, generation=batch.generation, batch_id=batch.id, snapshot_id=snapshot_id)
+
+
+def _check_live(table: MemoryTable, batch: Batch) -> None:
+    live = {file.path for file, _ in table.live()}
+    for path in () if batch.replacement is None else batch.replacement.files:
+        if path not in live:
+            raise StaleDifferenceError(
+                f"stream {batch.stream}: {path}, which holds rows of the window {batch.window}, is not live any more",
+                remedy="the window is looked at again",
+            )
 
 
 def _target(table: MemoryTable) -> TargetTable:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import ComparedPartition, Finding, FindingKind
+from consumer.domain.window import Window
 from consumer.ports import Comparison
 
 
@@ -48,6 +49,16 @@ class MemoryComparisons:
             before = known.findings.get(key)
             accepted = before is not None and before.accepted and before.rows == finding.rows
             known.findings[key] = replace(finding, accepted=accepted)
+
+    def forget(self, stream: str, window: Window) -> None:
+        """Forget how the tiers differed in a window whose rows were replaced."""
+        known = self._of(stream)
+        known.hot = {lower: hot for lower, hot in known.hot.items() if not window.contains(lower)}
+        known.findings = {
+            (kind, lower): finding
+            for (kind, lower), finding in known.findings.items()
+            if kind is FindingKind.GAP or not window.contains(lower)
+        }
 
     def accept(self, stream: str) -> int:
         """Accept every finding, and wait for no row that has gone; return how many findings there were."""

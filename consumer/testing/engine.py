@@ -69,7 +69,10 @@ class MemoryEngine:
         self._hit("task.before-read")
         if job.cancelled:
             raise EngineFailedError(f"batch {job.batch_id} was cancelled", remedy="nothing to do: its owner gave it up")
-        rows = [row for row in self._source.rows(stream, unit.window, mapping) if _within(row, unit.sequence)]
+        if unit.kept is None:
+            rows = [row for row in self._source.rows(stream, unit.window, mapping) if _within(row, unit.sequence)]
+        else:
+            rows = [row for row in self._source.files[unit.kept.path] if not unit.kept.outside.contains(row.ts)]
         if unit.late is not None:
             rows = _only_late(rows, unit.late)
         self._hit("task.after-read")
@@ -78,7 +81,13 @@ class MemoryEngine:
         self._hit("task.before-close")
         path = f"{prefix}/{unit.index}-{self._new_uuid()}.parquet"
         self._source.files[path] = rows
-        file = WrittenFile(unit=unit.index, path=path, bytes=len(rows) * ROW_BYTES, fingerprint=fingerprint_of(rows))
+        file = WrittenFile(
+            unit=unit.index,
+            path=path,
+            bytes=len(rows) * ROW_BYTES,
+            fingerprint=fingerprint_of(rows),
+            kept=unit.kept is not None,
+        )
         self.written[path] = file
         self._hit("task.after-close")
         return [UnitReport(file=file, started_ns=0, ended_ns=1)]

@@ -15,8 +15,8 @@ from consumer.domain.event import Event
 from consumer.domain.fence import (
     Position,
     check_binding,
+    check_content,
     check_fence,
-    check_supplement,
     check_window,
     missing_row,
 )
@@ -276,14 +276,14 @@ class MemoryLedger:
                 if publication.adoption is not None:
                     status = self._batches.status(batch.id)
                     check_adoption(batch, publication.adoption, status, known.start, unread=known.unread)
-                elif batch.kind is BatchKind.SUPPLEMENT:
-                    done = self._batches.done(batch.stream, batch.window)
-                    recorded = content_of(done, batch.window)
-                    check_supplement(batch, self._batches.status(batch.id), recorded, known.generation)
                 elif batch.kind is BatchKind.BACKFILL:
                     self.backfills.check(batch, known)
-                else:
+                elif batch.kind is BatchKind.WINDOW:
                     self._check_continues(known, batch)
+                else:
+                    done = self._batches.done(batch.stream, batch.window)
+                    recorded = content_of(done, batch.window)
+                    check_content(batch, self._batches.status(batch.id), recorded, known.generation)
                 swapped = swap(known)
 
             def effect() -> None:
@@ -313,6 +313,8 @@ class MemoryLedger:
         elif batch.kind is BatchKind.BACKFILL:
             self.backfills.move(batch, rows=record.rows, size=record.bytes)
             known = replace(known, last_backfill_id=batch.id)
+        elif batch.kind is BatchKind.REPLACE:
+            self._comparisons.forget(batch.stream, batch.window)
         self.put(replace(known, last_batch_id=batch.id))
         self._outbox.send(publication.outbox)
 

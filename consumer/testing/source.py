@@ -11,6 +11,7 @@ from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.inventory import Inventory, PartitionContent
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import LATE_ROWS_MAX, Difference, LateRow, PartitionSpan
+from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
 from consumer.domain.window import BEGINNING, PartitionBy, Window
@@ -193,6 +194,32 @@ class MemorySource(MemoryTables):
         del stream, mapping
         rows = [row for path in paths for row in self._file(path)]
         return [fingerprint_of(row for row in rows if window.contains(row.ts)) for window in windows]
+
+    def file_shares(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        window: Window,
+        paths: Sequence[str],
+    ) -> Sequence[FileShare]:
+        """Return count and digest of each file's rows inside a window and outside."""
+        del stream, mapping
+        self.check_up()
+        shares = []
+        for path in paths:
+            rows = self._file(path)
+            inside = [row for row in rows if window.contains(row.ts)]
+            outside = [row for row in rows if not window.contains(row.ts)]
+            shares.append(
+                FileShare(
+                    path=path,
+                    inside=fingerprint_of(inside),
+                    outside=fingerprint_of(outside),
+                    first=min((row.ts for row in inside), default=None),
+                    elsewhere=min((row.ts for row in outside), default=None),
+                )
+            )
+        return shares
 
     def _file(self, path: str) -> list[Row]:
         if path not in self.files:

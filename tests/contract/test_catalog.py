@@ -12,6 +12,7 @@ from consumer.domain.errors import (
     CheckFailedError,
     DivergenceError,
     FencedError,
+    StaleDifferenceError,
     TargetMismatchError,
     TargetMissingError,
     UnknownCommitError,
@@ -20,7 +21,7 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Claim
-from tests.support.cold_tier import HOUR, MAPPING, START, ColdTier, column, rows_of
+from tests.support.cold_tier import HOUR, MAPPING, START, TTL, ColdTier, column, rows_of
 
 
 @pytest.fixture
@@ -291,3 +292,50 @@ def test_a_file_of_another_size_or_row_count_fails_the_check(tier: ColdTier, cla
     ):
         with pytest.raises(CheckFailedError, match=r"\.parquet"):
             tier.catalog.check(tier.target(), tier.stream, [wrong])
+
+
+# ------------------------------------------------------------------------------------------ replacements
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_replacement_removes_files_and_adds_others_in_one_snapshot(tier: ColdTier, claim: Claim, rows: int) -> None:
+    former = tier.write(claim)
+    tier.catalog.publish(former.publication)
+    other = tier.write(claim)
+    tier.catalog.publish(other.publication)
+    before = tier.target()
+    step = tier.replace(claim, former, rows=rows, removed=[former.file.path])
+    snapshot_id = tier.catalog.publish(step.publication)
+    after = tier.target()
+    assert after.snapshot_id == snapshot_id
+    assert after.evidence is not None
+    assert before.evidence is not None
+    assert (after.evidence.upper, after.evidence.batch_id) == (before.evidence.upper, step.publication.batch.id)
+    live = tier.catalog.data_files(tier.stream.target, tier.stream.partition_by, None)
+    assert sorted(live) == sorted([other.file.path, *(file.path for file in step.publication.files)])
+    (first, _) = tier.ledger.windows(tier.stream.name, Window(lower=START, upper=START + 2 * HOUR))
+    assert (first.cold.rows, first.revision) == (rows, 1)
+    tier.publish(claim)
+
+
+def test_a_replacement_of_a_file_that_is_not_live_any_more_is_looked_at_again(tier: ColdTier, claim: Claim) -> None:
+    former = tier.write(claim)
+    tier.catalog.publish(former.publication)
+    step = tier.replace(claim, former, rows=2, removed=[former.file.path, f"{former.file.path}-gone"])
+    with pytest.raises(StaleDifferenceError, match=r"-gone, which holds rows .* is not live"):
+        tier.catalog.publish(step.publication)
+    live = tier.catalog.data_files(tier.stream.target, tier.stream.partition_by, None)
+    assert list(live) == [former.file.path]
+
+
+def test_a_replacement_is_fenced_and_refused_where_the_window_has_changed(tier: ColdTier, claim: Claim) -> None:
+    former = tier.write(claim)
+    tier.catalog.publish(former.publication)
+    step = tier.replace(claim, former, rows=2, removed=[former.file.path])
+    another = replace(step.publication.batch, base=replace(former.file.fingerprint, rows=9))
+    stale = replace(step.publication, batch=another)
+    with pytest.raises(StaleDifferenceError, match="another content"):
+        tier.catalog.publish(stale)
+    tier.ledger.claim(tier.stream.name, "one", TTL)
+    with pytest.raises(FencedError):
+        tier.catalog.publish(step.publication)

@@ -51,6 +51,7 @@ from tests.support.ledger_values import (
     event,
     files,
     publication,
+    replacement,
     supplement,
     trigger,
     window,
@@ -569,6 +570,58 @@ def test_a_supplement_that_was_computed_from_another_content_is_refused(
     publish(publication(claim, supplement(TWO_FILES)))
     with pytest.raises(UnknownCommitError):
         publish(publication(claim, supplement(TWO_FILES)))
+
+
+def test_a_replacement_takes_the_place_of_what_is_recorded_and_supplements_after_it_count(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    publish(publication(claim, batch()))
+    publish(publication(claim, supplement(TWO_FILES)))
+    publish(publication(claim, replacement(Fingerprint(rows=20, digest=2))))
+    (recorded,) = ledger.windows(STREAM, window())
+    assert (recorded.cold, recorded.hot, recorded.revision) == (TWO_FILES, TWO_FILES, 1)
+    assert (current(ledger).watermark, current(ledger).last_upper) == (T0, T0)
+    publish(publication(claim, supplement(TWO_FILES, revision=1)))
+    (recorded,) = ledger.windows(STREAM, window())
+    assert recorded.cold == Fingerprint(rows=20, digest=2)
+    publish(publication(claim, replacement(Fingerprint(rows=20, digest=2), revision=2)))
+    (recorded,) = ledger.windows(STREAM, window())
+    assert (recorded.cold, recorded.revision) == (TWO_FILES, 2)
+
+
+def test_a_replacement_of_another_content_or_revision_is_refused(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    publish(publication(claim, batch()))
+    with pytest.raises(StaleDifferenceError, match="another content"):
+        publish(publication(claim, replacement(Fingerprint(rows=9, digest=1))))
+    publish(publication(claim, replacement(TWO_FILES)))
+    with pytest.raises(UnknownCommitError):
+        publish(publication(claim, replacement(TWO_FILES)))
+    with pytest.raises(StaleDifferenceError):
+        publish(publication(claim, supplement(TWO_FILES)))
+    with pytest.raises(StaleDifferenceError):
+        publish(publication(claim, replacement(TWO_FILES, revision=3)))
+
+
+def test_a_replacement_settles_what_was_found_in_its_window_and_nothing_else(
+    ledger: Ledger, publish: Publish, claim: Claim
+) -> None:
+    after = Window(lower=T0, upper=T0 + DAY)
+    publish(publication(claim, batch()))
+    publish(publication(claim, batch(after)))
+    findings = [
+        Finding(kind=kind, window=span, rows=1, detail="d")
+        for span in (window(), after)
+        for kind in (FindingKind.CHANGED, FindingKind.DELETED, FindingKind.TOO_LATE, FindingKind.GAP)
+    ]
+    hot = Fingerprint(rows=4, digest=5)
+    ledger.record_comparison(claim, Comparison(hot={BEGINNING: hot, T0: hot}, findings=findings))
+    publish(publication(claim, replacement(TWO_FILES)))
+    left = {(finding.kind, finding.window) for finding in ledger.findings(STREAM)}
+    assert left == {(one.kind, one.window) for one in findings if one.window == after or one.kind is FindingKind.GAP}
+    first, second = ledger.windows(STREAM, Window(lower=BEGINNING, upper=T0 + DAY))
+    assert (first.hot, second.hot) == (TWO_FILES, hot)
 
 
 def test_an_old_epoch_publishes_no_supplement_and_records_no_comparison(

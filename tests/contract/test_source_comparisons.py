@@ -81,11 +81,27 @@ def test_a_partition_alone_can_be_compared(hot: HotTable) -> None:
     assert hot.source.difference(hot.stream, mapping, [ALWAYS], paths, partition="20240306") == (1, 2)
 
 
+def test_rows_of_files_are_told_apart_by_a_window(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON - DAY, 1) + rows_at(NOON, 2, 2) + rows_at(NOON + DAY, 3))
+    whole, inside = hot.write_file(mapping, ALWAYS), hot.write_file(mapping, WINDOWS[1])
+    first, second = hot.source.file_shares(hot.stream, mapping, WINDOWS[1], [whole, inside])
+    window = hot.source.fingerprint(hot.stream, mapping, WINDOWS[1])
+    assert (first.path, first.inside, first.first) == (whole, window, NOON)
+    assert (second.path, second.inside, second.first) == (inside, window, NOON)
+    assert first.inside + first.outside == hot.source.fingerprint(hot.stream, mapping, ALWAYS)
+    assert (first.outside.rows, first.elsewhere) == (2, NOON - DAY)
+    assert (second.outside.rows, second.elsewhere) == (0, None)
+    assert list(hot.source.file_shares(hot.stream, mapping, WINDOWS[1], [])) == []
+
+
 def test_neither_another_table_nor_a_missing_file_is_compared(hot: HotTable) -> None:
     mapping = hot.mapping()
     hot.insert(rows_at(NOON, 1))
     with pytest.raises(CheckFailedError):
         hot.source.late_rows(hot.stream, mapping, ALWAYS, [hot.write_file(mapping, ALWAYS) + "-gone"])
+    with pytest.raises(CheckFailedError):
+        hot.source.file_shares(hot.stream, mapping, ALWAYS, [hot.write_file(mapping, ALWAYS) + "-gone"])
     hot.exchange()
     with pytest.raises(SourceChangedError):
         hot.source.tally(hot.stream, mapping, WINDOWS, exact=False)

@@ -9,6 +9,7 @@ from tests.mutants import (
     ledger_bugs,
     publish_bugs,
     read_bugs,
+    replace_bugs,
     retention_bugs,
     tier_bugs,
 )
@@ -20,6 +21,7 @@ BUGS: tuple[Bug, ...] = (
     *read_bugs.BUGS,
     *event_bugs.BUGS,
     *late_bugs.BUGS,
+    *replace_bugs.BUGS,
     *retention_bugs.BUGS,
     *tier_bugs.BUGS,
     *history_bugs.BUGS,

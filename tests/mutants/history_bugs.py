@@ -10,7 +10,9 @@ _PUBLISHING = "consumer/adapters/postgres/publishing.py"
 _PLAN = "consumer/service/plan.py"
 _VERIFY = "consumer/service/verify.py"
 _SQL = "consumer/adapters/postgres/sql"
+_PROOF = "consumer/service/adoption/proof.py"
 
+_ADOPTION = "tests/unit/service/test_adoption.py"
 _UNIT = "tests/unit/service/test_backfill.py"
 _LEDGER = "tests/contract/test_ledger.py"
 
@@ -152,5 +154,53 @@ BUGS = (
             ),
         ),
         tests=("tests/unit/service/test_audit.py::test_a_stream_that_starts_late_and_was_backfilled_in_part_is_clean",),
+    ),
+    Bug(
+        name="doubled_rows_adopted",
+        breaks="A table that holds rows twice is adopted, and holds them twice for good.",
+        edits=(
+            Edit(
+                file=_PROOF,
+                before="    if not proof.surplus and (leave_missing or not proof.missing):\n",
+                after="    if leave_missing or not proof.missing:\n",
+            ),
+        ),
+        tests=(f"{_ADOPTION}::test_missing_rows_may_be_left_to_the_next_event_surplus_ones_never",),
+    ),
+    Bug(
+        name="watermark_at_the_last_row",
+        breaks="The last row of an adopted table is offloaded once more.",
+        edits=(
+            Edit(
+                file=_PROOF,
+                before="Window(lower=last + MICROSECOND, upper=cutoff)).first\n",
+                after="Window(lower=last, upper=cutoff)).first\n",
+            ),
+        ),
+        tests=(f"{_ADOPTION}::test_the_watermark_is_that_of_the_first_row_that_the_table_lacks",),
+    ),
+    Bug(
+        name="every_lost_row_taken_for_a_ttl",
+        breaks="A table with rows that the source never held is adopted, because they are old.",
+        edits=(
+            Edit(
+                file=_PROOF,
+                before="        since = proven_from(found) if table.ttls else None\n",
+                after="        since = proven_from(found)\n",
+            ),
+        ),
+        tests=(f"{_ADOPTION}::test_without_a_ttl_rows_that_have_gone_are_a_difference",),
+    ),
+    Bug(
+        name="adopted_beside_another_writer",
+        breaks="Rows that the former writer adds during the proof are in the table, and in no window of the ledger.",
+        edits=(
+            Edit(
+                file="consumer/testing/catalog.py",
+                before="            if adoption is not None and adoption.snapshot_id != table.current:\n",
+                after="            if adoption is not None and table.current is None:\n",
+            ),
+        ),
+        tests=(f"{_ADOPTION}::test_a_table_to_which_somebody_commits_meanwhile_is_refused",),
     ),
 )

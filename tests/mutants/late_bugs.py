@@ -18,7 +18,13 @@ BUGS = (
     Bug(
         name="supplement_without_a_base",
         breaks="Two owners that computed the same difference both publish it, and the late rows are there twice.",
-        edits=(Edit(file=_FENCE, before="    if recorded != batch.base:\n", after="    if batch.base is None:\n"),),
+        edits=(
+            Edit(
+                file=_FENCE,
+                before="    if (recorded.fingerprint, recorded.revision) != (batch.base, batch.base_revision):\n",
+                after="    if batch.base is None:\n",
+            ),
+        ),
         tests=(f"{_LEDGER}::test_a_supplement_that_was_computed_from_another_content_is_refused[memory]",),
     ),
     Bug(

@@ -45,6 +45,8 @@ _SUMS: Mapping[str, Sequence[str]] = {
     "rows published by backfills": ("metric rows * backfill published",),
     "stretches of history without rows": ("point backfill.after-advance",),
     "backfills cancelled": ("point backfill.after-cancel",),
+    "rows changed at the source": ("rows changed",),
+    "windows replaced": ("metric batch * replace-window published",),
     "rows removed at the source": ("rows removed",),
     "windows of several units": ("windows of several units",),
     "ticks and closes sent": ("point ticks.after-send", "point closes.after-send"),

@@ -17,6 +17,8 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import Ledger
 from consumer.service.backfill.requests import BackfillRequests
 from consumer.service.offload import Offload
+from consumer.service.replacing.replacing import Replacements
+from consumer.service.replacing.review import Review
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings, EmitterSettings
@@ -89,6 +91,27 @@ class Simulated(Process):
             backfills=wire("backfills", servers.ledger.backfills),
             failpoints=self.failpoints,
             new_id=servers.uuid,
+        )
+
+    def replacements(self) -> Replacements:
+        """Return what replaces rows for this process."""
+        servers, wire = self.servers, self.servers.network.wire
+        source, ledger, catalog = (
+            wire(name, each)
+            for name, each in (("source", servers.source), ("ledger", servers.ledger), ("catalog", servers.catalog))
+        )
+        return Replacements(
+            streams=servers.streams,
+            review=Review(source=source, ledger=ledger, catalog=catalog, dropped=lambda stream: ()),
+            source=source,
+            ledger=ledger,
+            catalog=catalog,
+            engine=wire("engine", servers.engine()),
+            metrics=servers.metrics,
+            owner=self.name,
+            lease=LEASE,
+            failpoints=self.failpoints,
+            threads=self.threads,
         )
 
 

@@ -49,6 +49,7 @@ TROUBLE: Mapping[str, Rule] = {
     "outage": Rule(1),
     "repeat_row": Rule(2),
     "remove_rows": Rule(2),
+    "change_row": Rule(2),
     "garbage": Rule(1),
     "repeat_event": Rule(2),
     "lose_event": Rule(2),
@@ -60,6 +61,7 @@ TROUBLE: Mapping[str, Rule] = {
     "roll_back": Rule(2, when=lambda world: bool(world.servers.catalog.tables)),
     "operate": Rule(2),
     "call_off": Rule(1, when=lambda world: bool(world.servers.ledger.backfills.all(["bars", "quotes"]))),
+    "replace_rows": Rule(1, weight=2, when=lambda world: bool(world.servers.catalog.tables)),
 }
 """Rules of which each run has some only: what always happens hides what it hides."""
 

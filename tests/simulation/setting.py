@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import TypeVar
 
 from consumer.domain.event_factory import tick
+from consumer.domain.window import BEGINNING, Window
+from consumer.service.replacing.review import Choice
 from consumer.testing.broker import BrokerMessage, MemoryMember
 from consumer.testing.rows import Row
 from tests.simulation.foreign import Foreign
@@ -161,6 +163,19 @@ def backfilling(stream: str, lower: datetime, upper: datetime) -> Callable[[Comm
 def calling_off(stream: str) -> Callable[[CommandProcess], object]:
     """Return the command ``icehaul backfill --cancel``."""
     return lambda process: process.backfills().cancel(process.servers.streams[stream])
+
+
+def replacing(stream: str) -> Callable[[CommandProcess], object]:
+    """Replace every window of a stream that differs from the source, whatever goes by that."""
+
+    def replace(process: CommandProcess) -> None:
+        record = process.ledger.read([stream]).get(stream)
+        if record is not None and record.watermark > BEGINNING:
+            ever = Window(lower=BEGINNING, upper=record.watermark)
+            chosen = process.servers.streams[stream]
+            process.replacements().replace(chosen, Choice(within=ever, remove_rows=True))
+
+    return replace
 
 
 def offloading(stream: str) -> Callable[[CommandProcess], object]:

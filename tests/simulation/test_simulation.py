@@ -16,9 +16,9 @@ from tests.simulation.figures import figures, unreached
 from tests.simulation.scripts import Script, regressions
 
 STEPS = 15_000
-SEED = 4
-BUG_SEED = 7
-"""A seed whose runs come soon to where each of the planted bugs shows."""
+MOST_STEPS = 90_000
+"""Hypothesis takes numbers from the modules that are loaded, so a seed plays other runs beside other tests."""
+SEED = 3
 
 
 def play(steps: int, seed: int) -> Outcome:
@@ -27,10 +27,11 @@ def play(steps: int, seed: int) -> Outcome:
 
 
 def test_a_campaign_violates_nothing_and_leaves_nothing_out() -> None:
-    found = play(STEPS, SEED)
+    for found in campaign(MOST_STEPS, SEED, shrink=False):
+        assert [script.violation for script in found.failing] == []
+        if found.steps >= STEPS and all(figures(found.counts).values()) and not unreached(found.counts):
+            break
 
-    assert [script.violation for script in found.failing] == []
-    assert found.steps >= STEPS
     assert {name: count for name, count in figures(found.counts).items() if not count} == {}
     assert unreached(found.counts) == []
 
@@ -61,7 +62,7 @@ def _offsets_jump_over_what_is_not_done(patch: pytest.MonkeyPatch) -> None:
 def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
 
-    assert any(outcome.failing for outcome in campaign(30_000, BUG_SEED, shrink=False))
+    assert any(outcome.failing for outcome in campaign(MOST_STEPS, SEED, shrink=False))
 
 
 @pytest.mark.parametrize("path", tuple(regressions()), ids=lambda path: path.stem)

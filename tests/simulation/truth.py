@@ -3,15 +3,17 @@
 A row belongs to the window that holds its time. It must be in the cold tier once if the source held it all the while
 from the look that planned the window to the last read of the attempt that was published, and may be there if the source
 held it at some moment of it. A row that came later is late: the same holds for it and each supplement of its window.
+A replacement of the window begins anew: what was read before it does not count any more.
 Of rows that are alike, as many must be there as the reading that saw most of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchKind
 from consumer.domain.planning import floor_to_span
@@ -122,6 +124,7 @@ class Truth:
         self._looks: dict[tuple[str, str], tuple[int, int]] = {}
         self._readings: dict[str, Reading] = {}
         self._attempts: dict[str, Reading] = {}
+        self._begun: dict[UUID, tuple[int, int]] = {}
 
     @property
     def rolled_back(self) -> list[str]:
@@ -156,6 +159,10 @@ class Truth:
         self._looks[thread, stream] = first, self.step
 
     # ------------------------------------------------------------------------------------------- reading
+
+    def begun(self, thread: str, batch: Batch) -> None:
+        """A thread has begun a batch: a replacement by nothing reads nothing after that."""
+        self._begun[batch.id] = self._looks[thread, batch.stream][0], self.step
 
     def begins(self, thread: str, batch: Batch, prefix: str) -> None:
         """A thread begins to write a batch."""
@@ -201,6 +208,9 @@ class Truth:
             self.violated(f"{batch.stream}: {missing} are published, but were never staged")
         if known.rolled_back:
             self.violated(f"{batch.stream}: {batch.window} is published on a table that was rolled back")
+        if batch.replacement is not None and not paths:
+            self._replaced(batch, self._begun[batch.id])
+            return
         readings = [self._attempts[path] for path in paths]
         if not readings or any(reading.batch.id != batch.id for reading in readings):
             self.violated(f"{batch.stream}: {batch.window} is published with files of other batches: {paths}")
@@ -210,6 +220,8 @@ class Truth:
             self._supplemented(batch, span)
         elif batch.kind is BatchKind.BACKFILL:
             self._backfilled(batch, span, watermarks)
+        elif batch.kind is BatchKind.REPLACE:
+            self._replaced(batch, span)
         else:
             self._done(batch, span, watermarks)
 
@@ -235,13 +247,21 @@ class Truth:
             )
 
     def _supplemented(self, batch: Batch, span: tuple[int, int]) -> None:
+        for landed in self._landed(batch):
+            landed.readings.append(span)
+
+    def _replaced(self, batch: Batch, span: tuple[int, int]) -> None:
+        for landed in self._landed(batch):
+            landed.readings[:] = [span]
+
+    def _landed(self, batch: Batch) -> Iterator[Landed]:
+        """Yield the windows that a batch changes. Windows without rows are one in the ledger."""
         known = self.streams[batch.stream]
         if batch.window.upper > known.watermark:
-            self.violated(f"{batch.stream}: a supplement to {batch.window}, which is not done, has landed")
+            self.violated(f"{batch.stream}: a {batch.kind} to {batch.window}, which is not done, has landed")
         for landed in known.done:
-            # Windows without rows are one in the ledger.
             if landed.window.lower < batch.window.upper and batch.window.lower < landed.window.upper:
-                landed.readings.append(span)
+                yield landed
 
     def _backfilled(self, batch: Batch, span: tuple[int, int], watermarks: Mapping[str, datetime]) -> None:
         known, window = self.streams[batch.stream], batch.window

@@ -70,6 +70,11 @@ class WatchedLedger(MemoryLedger):
         super().release(claim)
         self._truth.released(claim)
 
+    def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
+        super().begin(claim, batch, trigger)
+        thread = self._kernel.current
+        self._truth.begun(thread.name if thread else "", batch)
+
     def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
         super().stage(claim, batch_id, prefix, files)
         self._truth.prefixes.add(prefix)

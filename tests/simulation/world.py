@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from consumer.domain.event_factory import tick
@@ -15,6 +16,7 @@ from tests.simulation.setting import (
     calling_off,
     halting,
     offloading,
+    replacing,
     resuming,
 )
 from tests.simulation.wires import AIMS, UNAVAILABLE, faults
@@ -182,6 +184,20 @@ class World(Setting):
             self.counts["rows removed"] += len(gone)
             self.servers.truth.deleted(name, gone)
 
+    def change_row(self, stream: int, which: int) -> None:
+        """A mutation changes a row."""
+        name = self.stream(stream)
+        source = self.servers.streams[name].source
+        rows = self.servers.source.tables[source]
+        if rows:
+            old = rows[which % len(rows)]
+            new = replace(old, value=old.value + 1)
+            alike = [row for row in rows if row == old]
+            self.servers.source.update(source, lambda row: new if row == old else row)
+            self.counts["rows changed"] += len(alike)
+            self.servers.truth.deleted(name, alike)
+            self.servers.truth.inserted(name, [new] * len(alike))
+
     # ------------------------------------------------------------------------------ rules: broker
 
     def tick(self, stream: int, ahead: int) -> None:
@@ -280,6 +296,11 @@ class World(Setting):
         """An operator cancels what is being backfilled."""
         if len(self.of(CommandProcess)) < COMMANDS:
             self.command(calling_off(("bars", "quotes")[stream % 2]))
+
+    def replace_rows(self, stream: int) -> None:
+        """An operator replaces what differs from the source."""
+        if len(self.of(CommandProcess)) < COMMANDS:
+            self.command(replacing(self.stream(stream)))
 
     # ------------------------------------------------------------------------------ what traps do
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
@@ -15,11 +15,13 @@ import pyarrow as pa
 from psycopg import sql
 from pyarrow import parquet
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.io.pyarrow import _dataframe_to_data_files, schema_to_pyarrow
 from pyiceberg.table import Table
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 from pyiceberg.table.update import AddSnapshotUpdate, SetSnapshotRefUpdate
+from pyiceberg.table.update.snapshot import _OverwriteFiles
+from pyiceberg.typedef import EMPTY_DICT
 from pyiceberg.types import IcebergType, ListType, LongType, StringType, TimestamptzType
 
 from consumer.adapters.iceberg.catalog import IcebergCatalog
@@ -27,7 +29,7 @@ from consumer.adapters.iceberg.store import StoreFileIO
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.ledger import PostgresLedger
 from consumer.adapters.postgres.migrations import migrate
-from consumer.domain.batch import Batch, BatchKind, Unit, WrittenFile, batch_id
+from consumer.domain.batch import Batch, BatchKind, Replacement, Unit, WrittenFile, batch_id
 from consumer.domain.event import Coordinates
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import ColumnMapping, TableMapping
@@ -118,6 +120,14 @@ class Step:
         """Its only file."""
         (file,) = self.publication.files
         return file
+
+
+class _Rewrite(_OverwriteFiles):
+    """A snapshot of other files with the same rows; PyIceberg has no public operation for it."""
+
+    def _summary(self, snapshot_properties: dict[str, str] = EMPTY_DICT) -> Summary:
+        summary = super()._summary(snapshot_properties)
+        return Summary(Operation.REPLACE, **summary.additional_properties)
 
 
 class ColdTier(ABC):
@@ -220,6 +230,44 @@ class ColdTier(ABC):
         self.put(path, content)
         self.know(file)
         return file
+
+    def replace(self, claim: Claim, former: Step, *, rows: int, removed: Sequence[str]) -> Step:
+        """Write other rows, or none, in the place of those of a published batch, up to the publish."""
+        window, target = former.publication.batch.window, self.target()
+        base = Fingerprint(rows=former.file.fingerprint.rows, digest=former.file.fingerprint.digest)
+        batch = Batch(
+            id=batch_id(
+                source_uuid=SOURCE,
+                target_uuid=target.uuid,
+                kind=BatchKind.REPLACE,
+                window=window,
+                generation=1,
+                base=base,
+                revision=1,
+            ),
+            stream=self.stream.name,
+            kind=BatchKind.REPLACE,
+            window=window,
+            generation=1,
+            units=(Unit(index=0, window=window, rows=rows),) if rows else (),
+            base=base,
+            revision=1,
+            replacement=Replacement(content=Fingerprint(rows=rows, digest=rows), files=tuple(removed)),
+        )
+        self.ledger.begin(claim, batch, TRIGGER)
+        files = [self.put_rows(target, batch, rows_of(window, rows))] if rows else []
+        self.ledger.stage(claim, batch.id, f"{target.location}/data/{batch.id}", files)
+        record = self.ledger.read([claim.stream])[claim.stream]
+        return Step(
+            publication=Publication(
+                claim=replace(claim, record=record),
+                stream=self.stream,
+                batch=batch,
+                trigger=TRIGGER,
+                files=files,
+                outbox=[],
+            )
+        )
 
     def publish(self, claim: Claim, *, rows: int = 3) -> int:
         """Write and publish the next batch."""
@@ -372,6 +420,21 @@ class IcebergColdTier(ColdTier):
             ),
         )
         return snapshot.snapshot_id
+
+    def merge_files(self) -> int:
+        """Put the rows of all files of a table without partitions into one, as a compaction does; return how many."""
+        table = self.table()
+        old = [task.file for task in table.scan().plan_files()]
+        rows = table.scan().to_arrow()
+        with table.transaction() as transaction:
+            producer = _Rewrite(operation=Operation.OVERWRITE, transaction=transaction, io=table.io)
+            new = list(_dataframe_to_data_files(table_metadata=table.metadata, df=rows, io=table.io))
+            for file in old:
+                producer.delete_data_file(file)
+            for file in new:
+                producer.append_data_file(file)
+            producer.commit()
+        return len(new)
 
     def execute(self, statement: str, *values: object) -> None:
         """Edit the database by hand."""

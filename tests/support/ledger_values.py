@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from consumer.domain.backfill import BackfillRequest, BackfillState
-from consumer.domain.batch import Batch, BatchKind, Unit, WrittenFile, batch_id
+from consumer.domain.batch import Batch, BatchKind, Replacement, Unit, WrittenFile, batch_id
 from consumer.domain.event import Coordinates, Event, EventType
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import LateRow
@@ -39,7 +39,13 @@ def batch(span: Window | None = None, *, rows: int = 10, generation: int = 1, st
     )
 
 
-def supplement(base: Fingerprint, span: Window | None = None, *, lateness: tuple[int, ...] | None = None) -> Batch:
+def supplement(
+    base: Fingerprint,
+    span: Window | None = None,
+    *,
+    lateness: tuple[int, ...] | None = None,
+    revision: int = 0,
+) -> Batch:
     span = span or window()
     return Batch(
         id=batch_id(
@@ -49,6 +55,7 @@ def supplement(base: Fingerprint, span: Window | None = None, *, lateness: tuple
             window=span,
             generation=1,
             base=base,
+            revision=revision,
         ),
         stream=STREAM,
         kind=BatchKind.SUPPLEMENT,
@@ -56,6 +63,7 @@ def supplement(base: Fingerprint, span: Window | None = None, *, lateness: tuple
         generation=1,
         units=(Unit(index=0, window=span, rows=10, late=(LateRow(hash=1, rows=10, instant=T0),)),),
         base=base,
+        revision=revision,
         lateness=lateness,
     )
 
@@ -81,6 +89,30 @@ def backfill(request_id: UUID, span: Window, *, rows: int = 10) -> Batch:
         generation=1,
         units=(Unit(index=0, window=span, rows=rows),) if rows else (),
         request=request_id,
+    )
+
+
+def replacement(base: Fingerprint, span: Window | None = None, *, revision: int = 1) -> Batch:
+    """A replacement of what a window holds, by other rows or by none."""
+    span = span or window()
+    return Batch(
+        id=batch_id(
+            source_uuid=SOURCE,
+            target_uuid=TARGET,
+            kind=BatchKind.REPLACE,
+            window=span,
+            generation=1,
+            base=base,
+            revision=revision,
+        ),
+        stream=STREAM,
+        kind=BatchKind.REPLACE,
+        window=span,
+        generation=1,
+        units=(Unit(index=0, window=span, rows=10),),
+        base=base,
+        revision=revision,
+        replacement=Replacement(content=Fingerprint(rows=10, digest=1), files=()),
     )
 
 

@@ -26,6 +26,7 @@ from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.mapping import TableMapping
+from consumer.domain.window import BEGINNING, Window
 from consumer.embedded.endpoints import Endpoints
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchRecord, StreamState
@@ -181,7 +182,8 @@ def judge_record(application: Application, stream: str) -> None:
                 assert table.io.new_input(entry.data_file.file_path).exists()
         summary = snapshot.summary
         # A compaction may carry the evidence of the batch below it.
-        said = {} if summary is None or summary.operation is not Operation.APPEND else summary.additional_properties
+        rewrite = summary is None or summary.operation is Operation.REPLACE
+        said = {} if summary is None or rewrite else summary.additional_properties
         if "icehaul.batch-id" in said:
             summaries[said["icehaul.batch-id"]] += 1
     assert summaries == {str(one.batch_id): 1 for one in batches}
@@ -189,7 +191,8 @@ def judge_record(application: Application, stream: str) -> None:
     paths = application.catalog.data_files(settings.target, settings.partition_by, None)
     assert len(set(paths)) == len(paths)
     written = application.source.fingerprint_files(mapping_of(application, stream), paths)
-    assert written == sum((recorded(one) for one in batches), EMPTY)
+    contents = application.ledger.windows(stream, Window(lower=BEGINNING, upper=record.watermark))
+    assert written == sum((one.cold for one in contents), EMPTY)
 
 
 def recorded(batch: BatchRecord) -> Fingerprint:

@@ -10,9 +10,10 @@ from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
 from consumer.domain.clickhouse_sql import quote_name, quote_table
 from consumer.domain.fingerprint import EMPTY, Fingerprint
-from consumer.domain.late_query import cold_rows, file_instants, hashes, hot_rows
+from consumer.domain.late_query import cold_rows, file_instants, file_rows_by_window, hashes, hot_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, LateRow
+from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, to_micros
 from consumer.domain.unit_query import file_structure, unchanged, window_condition
@@ -160,6 +161,30 @@ class FileComparison:
             found = self._ask(_tally_query(stream, origin, bounds, f"({chunk})", mapping.digest_sql()))
             total = [one + other for one, other in zip(total, _by_window(found, bounds), strict=True)]
         return total
+
+    def shares(
+        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+    ) -> Sequence[FileShare]:
+        """Return count and digest of each file's rows inside of a window and outside, in the order of ``paths``."""
+        if not paths:
+            return []
+        structure = file_structure(mapping)
+        queries = [
+            file_rows_by_window(stream, mapping, window, self._files.source(path, structure), number)
+            for number, path in enumerate(paths)
+        ]
+        found = {
+            (int(number), bool(inside)): (Fingerprint(rows=int(rows), digest=int(digest)), from_micros(int(first)))
+            for number, inside, rows, digest, first in self._ask(
+                load_sql("file_shares", rows=" UNION ALL ".join(queries))
+            )
+        }
+        shares = []
+        for number, path in enumerate(paths):
+            inside, first = found.get((number, True), (EMPTY, None))
+            outside, elsewhere = found.get((number, False), (EMPTY, None))
+            shares.append(FileShare(path=path, inside=inside, outside=outside, first=first, elsewhere=elsewhere))
+        return shares
 
     def _buckets(self, mapping: TableMapping, queries: Sequence[str]) -> list[Fingerprint]:
         if not queries:

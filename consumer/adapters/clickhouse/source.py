@@ -21,6 +21,7 @@ from consumer.domain.inventory import PartitionContent
 from consumer.domain.late_query import hashes, hot_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import Difference, PartitionSpan
+from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.time_type import from_micros, to_micros
 from consumer.domain.type_mapping import map_table
@@ -211,6 +212,12 @@ class ClickHouseSource:
     ) -> Sequence[Fingerprint]:
         """Return count and digest of the files' rows in contiguous windows."""
         return self._comparison.tally(stream, mapping, windows, paths)
+
+    def file_shares(
+        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
+    ) -> Sequence[FileShare]:
+        """Return count and digest of each file's rows inside a window and outside."""
+        return self._comparison.shares(stream, mapping, window, paths)
 
     def _file_rows(self, query: str, settings: Mapping[str, str | int] = FILE_SETTINGS) -> Sequence[Row]:
         return self._connection.rows(query, settings=settings, secrets=self._files.secrets, meaning=file_error)

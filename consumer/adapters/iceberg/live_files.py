@@ -15,7 +15,7 @@ from pyiceberg.expressions import (
     Reference,
 )
 from pyiceberg.expressions.literals import literal
-from pyiceberg.manifest import ManifestContent
+from pyiceberg.manifest import DataFile, ManifestContent
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import DateType, TimestampType
@@ -26,7 +26,12 @@ from consumer.domain.window import Window
 
 
 def live_files(table: Table, window: Window | None) -> Iterator[str]:
-    """Yield the paths of the data files that may hold rows of ``window`` (all, without one).
+    """Yield the paths of the data files that may hold rows of ``window`` (all, without one); as live_entries does."""
+    return (file.file_path for file in live_entries(table, window))
+
+
+def live_entries(table: Table, window: Window | None) -> Iterator[DataFile]:
+    """Yield the data files that may hold rows of ``window`` (all, without one).
 
     Partitions and the time column's bounds tell; where a table does not say which column that is, all are yielded.
 
@@ -35,7 +40,7 @@ def live_files(table: Table, window: Window | None) -> Iterator[str]:
     """
     _check_no_deletes(table)
     for task in table.scan(row_filter=_filter(table, window)).plan_files():
-        yield task.file.file_path
+        yield task.file
 
 
 def _check_no_deletes(table: Table) -> None:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable
 
 from pyiceberg.io import FileIO
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
 from consumer.adapters.iceberg.data_files import describe
@@ -17,7 +19,7 @@ from consumer.adapters.iceberg.evidence import (
     summary_of,
 )
 from consumer.adapters.iceberg.footers import Footers
-from consumer.adapters.iceberg.live_files import live_files
+from consumer.adapters.iceberg.live_files import live_entries, live_files
 from consumer.adapters.iceberg.metadata_files import retired, write_next
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.staging import StagedCommit
@@ -26,9 +28,15 @@ from consumer.adapters.iceberg.tables import default_properties, owned_propertie
 from consumer.adapters.iceberg.target import Base, Bases
 from consumer.adapters.postgres import publishing
 from consumer.adapters.postgres.database import Database
-from consumer.domain.batch import Evidence
+from consumer.domain.batch import Batch, Evidence
 from consumer.domain.divergence import check_divergence
-from consumer.domain.errors import BaseMovedError, DivergenceError, IcehaulError, StoreUnavailableError
+from consumer.domain.errors import (
+    BaseMovedError,
+    DivergenceError,
+    IcehaulError,
+    StaleDifferenceError,
+    StoreUnavailableError,
+)
 from consumer.failpoints.acting import Failpoints
 from consumer.failpoints.effects import EFFECTS
 from consumer.ports import Publication, StreamRecord
@@ -118,8 +126,14 @@ class Publisher:
         stream, files = publication.stream, publication.files
         footers = self._footers.read([file.path for file in files], fresh=False)
         entries = describe(base.metadata, stream, publication.batch, files, footers)
-        commit = StagedCommit(base.table(attempt))
-        snapshot_id = commit.append_files(entries, summary_of(publication))
+        table = base.table(attempt)
+        commit = StagedCommit(table)
+        replacement = publication.batch.replacement
+        if replacement is None:
+            snapshot_id = commit.append_files(entries, summary_of(publication))
+        else:
+            removed = _still_live(table, publication.batch)
+            snapshot_id = commit.replace_files(entries, removed, summary_of(publication))
         commit.expire(stream.retain_snapshots)
         commit.set_properties(
             {
@@ -165,6 +179,23 @@ class Publisher:
                 self._io.delete(location)
             except OSError as error:
                 _log.info("left %s behind: %s", location, error)
+
+
+def _still_live(table: Table, batch: Batch) -> list[DataFile]:
+    """Return the manifest entries of the files that a replacement removes.
+
+    Raises:
+        StaleDifferenceError: if one is not live any more, for what is in its place was not looked at.
+    """
+    files = batch.replacement.files if batch.replacement is not None else ()
+    live = {file.file_path: file for file in live_entries(table, batch.window)}
+    gone = [path for path in files if path not in live]
+    if gone:
+        raise StaleDifferenceError(
+            f"stream {batch.stream}: {gone[0]}, which holds rows of the window {batch.window}, is not live any more",
+            remedy="nothing has to be done: another writer has rewritten it, and the window is looked at again",
+        )
+    return [live[path] for path in files]
 
 
 def _check_evidence(

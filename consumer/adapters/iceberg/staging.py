@@ -39,6 +39,20 @@ class StagedCommit(Transaction):
         producer.commit()
         return producer.snapshot_id
 
+    def replace_files(self, added: Sequence[DataFile], removed: Sequence[DataFile], summary: Mapping[str, str]) -> int:
+        """Write the manifests of a new snapshot that removes files and adds others, and return its id.
+
+        Raises:
+            ValidationException: if a file that is to be removed is not live in the base.
+        """
+        producer = self.update_snapshot(snapshot_properties=dict(summary)).overwrite()
+        for file in removed:
+            producer.delete_data_file(file)
+        for file in added:
+            producer.append_data_file(file)
+        producer.commit()
+        return producer.snapshot_id
+
     def expire(self, retain: int) -> None:
         """Remove the snapshots beyond the newest ``retain``, the appended one among them."""
         expired = expired_snapshots(self._table.metadata, retain)

@@ -47,4 +47,6 @@ def _file(row: Mapping[str, Any]) -> RecordedFile:
         fingerprint=Fingerprint.parse(rows=row["rows"], hexadecimal=row["digest"]),
         status=status,
         published=published,
+        kept=row["kept"],
+        superseded=row["superseded"],
     )

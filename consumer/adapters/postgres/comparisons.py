@@ -9,7 +9,7 @@ from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.rows import compared_partition, differences, done_part, finding
 from consumer.adapters.postgres.statements import statements
 from consumer.domain.lateness import NO_LATENESS, add_lateness
-from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow, recorded_windows
+from consumer.domain.reconcile import ComparedPartition, Finding, PartKind, RecordedWindow, recorded_windows
 from consumer.domain.window import Window
 from consumer.ports import Comparison
 
@@ -25,7 +25,7 @@ def read_windows(connection: Connection, stream: str, within: Window) -> Sequenc
     sql = statements("comparison")
     stretch = {"stream": stream, "lower": within.lower, "upper": within.upper}
     parts = [done_part(row) for row in connection.execute(sql["done"], stretch).fetchall()]
-    lowers = [part.window.lower for part in parts if not part.supplement]
+    lowers = [part.window.lower for part in parts if part.kind is PartKind.WINDOW]
     rows = connection.execute(sql["differences"], {"stream": stream, "lowers": lowers}).fetchall()
     return recorded_windows(parts, differences(rows))
 
@@ -87,6 +87,14 @@ def _finding_row(stream: str, finding: Finding) -> Mapping[str, Any]:
         "rows": finding.rows,
         "detail": finding.detail,
     }
+
+
+def forget_window(connection: Connection, stream: str, window: Window) -> None:
+    """Forget how the tiers differed in a window whose rows were replaced: they are the hot tier's now."""
+    for name in ("forget_difference", "forget_findings"):
+        connection.execute(
+            statements("comparison")[name], {"stream": stream, "lower": window.lower, "upper": window.upper}
+        )
 
 
 def accept_findings(connection: Connection, stream: str) -> int:

@@ -63,6 +63,12 @@ class PostgresDropLog:
             rows = connection.execute(self._sql["dropped"], {"stream": stream}).fetchall()
         return sum((Fingerprint.parse(rows=row["rows"], hexadecimal=row["digest"]) for row in rows), EMPTY)
 
+    def windows(self, stream: str) -> Sequence[Window]:
+        """Return the stretches of time of partitions that were dropped, or are being dropped."""
+        with self._database.transaction(repeatable=True) as connection:
+            rows = connection.execute(self._sql["windows"], {"stream": stream}).fetchall()
+        return [Window(lower=row["lower"].astimezone(UTC), upper=row["upper"].astimezone(UTC)) for row in rows]
+
     def _change(self, claim: Claim, statement: str, **values: Any) -> None:  # noqa: ANN401 - what the row takes
         with self._database.transaction(repeatable=True) as connection:
             lock_stream(connection, claim)

@@ -292,6 +292,7 @@ def _columns(files: Sequence[WrittenFile]) -> dict[str, Any]:
         "rows": [file.fingerprint.rows for file in files],
         "bytes": [file.bytes for file in files],
         "digests": [file.fingerprint.hex for file in files],
+        "kept": [file.kept for file in files],
     }
 
 

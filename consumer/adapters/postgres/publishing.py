@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from consumer.adapters.postgres.comparisons import forget_window
 from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.events import event_to_row
 from consumer.adapters.postgres.rows import batch_parameters, done_part, stream_record
@@ -19,7 +20,7 @@ from consumer.domain.backfill import BackfillPlace, check_backfill, request_chan
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.errors import DivergenceError
 from consumer.domain.event import Event
-from consumer.domain.fence import Position, check_fence, check_supplement, check_window, missing_row
+from consumer.domain.fence import Position, check_content, check_fence, check_window, missing_row
 from consumer.domain.reconcile import content_of
 from consumer.ports import Claim, Publication, StreamRecord
 
@@ -27,7 +28,8 @@ from consumer.ports import Claim, Publication, StreamRecord
 _NOTES: Mapping[BatchKind, tuple[str, str]] = MappingProxyType(
     {
         BatchKind.WINDOW: ("publish", "advance_over_rows"),
-        BatchKind.SUPPLEMENT: ("publish", "note_supplement"),
+        BatchKind.SUPPLEMENT: ("publish", "note_batch"),
+        BatchKind.REPLACE: ("publish", "note_batch"),
         BatchKind.BACKFILL: ("backfill", "note_rows"),
     }
 )
@@ -116,7 +118,7 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
     Raises:
         FencedError: if the lease has moved on.
         UnknownCommitError: if the batch is done already, and has to be read back.
-        StaleDifferenceError: if a supplement's window has got another content.
+        StaleDifferenceError: if the window of a supplement or replacement has got another content.
         BackfillChangedError: if a backfill's request is not open any more, or further on.
         DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
     """
@@ -124,23 +126,23 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
     if publication.adoption is not None:
         status, _ = _standing(connection, publication.batch)
         check_adoption(publication.batch, publication.adoption, status, record.start, unread=record.unread)
-    elif publication.batch.kind is BatchKind.SUPPLEMENT:
-        _check_supplements(connection, publication.batch, record)
     elif publication.batch.kind is BatchKind.BACKFILL:
         check_backfill(publication.batch, backfill_place(connection, publication.batch, record))
-    else:
+    elif publication.batch.kind is BatchKind.WINDOW:
         check_continues(connection, publication.batch, record)
+    else:
+        _check_content(connection, publication.batch, record)
     return record
 
 
-def _check_supplements(connection: Connection, batch: Batch, record: StreamRecord) -> None:
-    """Check the predicate of a supplement against the locked record."""
+def _check_content(connection: Connection, batch: Batch, record: StreamRecord) -> None:
+    """Check the predicate of a supplement or replacement against the locked record."""
     row = connection.execute(statements("publish")["status"], {"batch_id": batch.id}).fetchone()
     done = connection.execute(
         statements("comparison")["done"],
         {"stream": batch.stream, "lower": batch.window.lower, "upper": batch.window.upper},
     ).fetchall()
-    check_supplement(
+    check_content(
         batch,
         None if row is None else BatchStatus(row["status"]),
         content_of(map(done_part, done), batch.window),
@@ -178,6 +180,8 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
                 remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
                 f" `icehaul resume {batch.stream}`",
             )
+    if batch.kind is BatchKind.REPLACE:
+        forget_window(connection, batch.stream, batch.window)
     send(connection, publication.outbox)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.inventory import PartitionContent
-from consumer.domain.reconcile import ComparedPartition, DonePart, Finding, FindingKind, PartitionSpan
+from consumer.domain.reconcile import ComparedPartition, DonePart, Finding, FindingKind, PartitionSpan, PartKind
 from consumer.domain.window import Window
 from consumer.ports import BatchRecord, Claim, StreamRecord, StreamState, Trigger
 
@@ -64,9 +64,10 @@ def done_part(row: Row) -> DonePart:
     """Rebuild a batch that is done, as far as its content goes."""
     digest = row["digest"]
     return DonePart(
-        supplement=row["kind"] == BatchKind.SUPPLEMENT,
+        kind=PartKind.of(row["kind"]),
         window=Window(lower=_utc(row["lower"]), upper=_utc(row["upper"])),
         fingerprint=EMPTY if digest is None else Fingerprint.parse(rows=row["rows"], hexadecimal=digest),
+        revision=row["revision"],
     )
 
 
@@ -114,6 +115,7 @@ def batch_parameters(claim: Claim, batch: Batch, trigger: Trigger) -> dict[str, 
         "generation": batch.generation,
         "base_rows": None if batch.base is None else batch.base.rows,
         "base_digest": None if batch.base is None else batch.base.hex,
+        "revision": batch.revision,
         "lateness": None if batch.lateness is None else list(batch.lateness),
         "topic": None if at is None else at.topic,
         "partition": None if at is None else at.partition,

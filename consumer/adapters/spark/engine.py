@@ -6,15 +6,17 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
+from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access
-from consumer.domain.batch import Batch
+from consumer.domain.batch import Batch, Unit
 from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
+from consumer.domain.late_query import kept_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
-from consumer.domain.unit_query import unit_query
+from consumer.domain.unit_query import file_structure, unit_query
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import TargetTable, UnitReport
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
@@ -48,6 +50,7 @@ class SparkEngine:
         self._failpoints = failpoints or Failpoints()
         self._settings = spark
         self._source = source_access(clickhouse, spark)
+        self._files = FileReader(clickhouse, store)
         self._store = store_access(store)
         self._session: BatchSession | None = None
         self._session_lock = threading.Lock()
@@ -94,7 +97,7 @@ class SparkEngine:
 
         The first error of any unit is raised: those that halt the stream before those that may pass.
         """
-        if batch.empty:
+        if not batch.units:
             return ()
         layout = file_layout(target.schema, self._settings)
         context = JobContext(
@@ -104,13 +107,19 @@ class SparkEngine:
             UnitTask(
                 index=unit.index,
                 batch_id=str(batch.id),
-                query=unit_query(stream, mapping, unit),
+                query=self._query(stream, mapping, unit),
                 prefix=prefix,
                 traceparent=traceparent,
             )
             for unit in batch.units
         ]
         return reports_of(batch, self._run(batch, context, tasks))
+
+    def _query(self, stream: Stream, mapping: TableMapping, unit: Unit) -> str:
+        if unit.kept is None:
+            return unit_query(stream, mapping, unit)
+        source = self._files.source(unit.kept.path, file_structure(mapping))
+        return kept_rows(stream, mapping, unit.kept.outside, source)
 
     def cancel(self, batch_id: UUID) -> None:
         """Cancel the batch's tasks, if any run; its ``write`` then raises :class:`EngineFailedError`."""
@@ -193,13 +202,18 @@ def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitRe
     if errors:
         raise errors[0]
     units = sorted(outcome.unit for outcome in outcomes)
+    kept = {unit.index for unit in batch.units if unit.kept is not None}
     if units != sorted(unit.index for unit in batch.units):
         raise EngineFailedError(
             f"the Spark job of batch {batch.id} answered for units {units} of {len(batch.units)}",
             remedy="nothing to do: the batch is tried again",
         )
     return [
-        UnitReport(file=outcome.file, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns)
+        UnitReport(
+            file=replace(outcome.file, kept=outcome.unit in kept),
+            started_ns=outcome.started_ns,
+            ended_ns=outcome.ended_ns,
+        )
         for outcome in sorted(outcomes, key=lambda outcome: outcome.unit)
         if outcome.file is not None
     ]

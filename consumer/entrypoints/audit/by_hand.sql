@@ -29,8 +29,12 @@ FROM (
             coalesce(sum(mod(('x' || digest)::bit(64)::bigint::numeric + 18446744073709551616, 18446744073709551616)), 0),
             18446744073709551616
         ) AS digest
-    FROM offload_batches
-    WHERE stream = '$stream' AND kind IN ('window', 'supplement', 'backfill') AND status = 'published'
+    FROM offload_batches AS batch
+    WHERE stream = '$stream' AND status = 'published' AND NOT EXISTS (
+        SELECT FROM offload_batches AS later
+        WHERE later.stream = batch.stream AND later.kind = 'replace-window' AND later.status = 'published'
+          AND later.lower <= batch.lower AND later.upper > batch.lower AND later.revision > batch.revision
+    )
 ) AS recorded
 
 -- check: evidence on Postgres

@@ -24,6 +24,7 @@ from consumer.entrypoints.cli import (
     migrate,
     offload,
     repair,
+    replace,
     run,
     stack,
     stream,
@@ -68,6 +69,7 @@ app.command("backfill")(backfill.backfill)
 app.command("drop-hot")(drop_hot.drop_hot)
 app.command("cut")(cut.cut)
 app.command("view")(view.view)
+app.command("replace")(replace.replace)
 app.command("resume")(repair.resume)
 app.command("failpoints")(failpoints.failpoints)
 

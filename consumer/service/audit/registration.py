@@ -52,12 +52,15 @@ class Registration:
         own: those that a published batch of the stream recorded.
         prior: those that were there when the stream took the table over.
         foreign: the others.
-        torn: published batches whose live files do not add up to what they were published with.
+        moved: rows in live files of replacements that come from files of other batches.
+        torn: published batches whose live files do not add up to what they were published with, and whose rows were
+            not replaced.
     """
 
     own: Sequence[LiveFile]
     prior: Sequence[LiveFile]
     foreign: Sequence[LiveFile]
+    moved: int
     torn: Sequence[TornBatch]
 
 
@@ -83,7 +86,7 @@ def registration(seen: Observation, cold: Cold) -> Registration:
         DivergenceError: if a manifest can't be read, so that some of the live files are not known.
     """
     check_readable(cold)
-    published = {plain_path(file.path): file for file in seen.files if file.published is not None}
+    published = {plain_path(file.path): file for file in seen.files if file.belongs}
     live = {file.path: file for file in cold.census.live}
     own = [file for path, file in live.items() if path in published]
     first = min((file.sequence for file in own), default=None)
@@ -94,14 +97,16 @@ def registration(seen: Observation, cold: Cold) -> Registration:
             continue
         before = seen.taken_over and (first is None or file.sequence < first)
         (prior if before and _operation(cold, file) != _REWRITE else foreign).append(file)
-    return Registration(own=own, prior=prior, foreign=foreign, torn=list(_torn(published, live)))
+    moved = sum(file.rows for file in own if published[file.path].kept)
+    return Registration(own=own, prior=prior, foreign=foreign, moved=moved, torn=list(_torn(published, live)))
 
 
 def _torn(published: Mapping[str, RecordedFile], live: Collection[str]) -> Iterator[TornBatch]:
     """Yield the batches that are not wholly live; files of earlier attempts at a batch are not missed."""
     batches: dict[UUID, list[tuple[str, RecordedFile]]] = {}
     for path, file in published.items():
-        batches.setdefault(file.batch_id, []).append((path, file))
+        if not file.kept:
+            batches.setdefault(file.batch_id, []).append((path, file))
     for batch_id, files in batches.items():
         expected = files[0][1].published or EMPTY
         found = sum((file.fingerprint for path, file in files if path in live), EMPTY)
@@ -145,6 +150,7 @@ def check_registered(seen: Observation) -> Check:
         message += (
             f"; another engine has rewritten the files of {counted(len(found.torn), 'batch', 'batches')} as"
             f" {len(found.foreign):,} with as many rows"
+            + (f", {found.moved:,} of which replacements have kept" if found.moved else "")
         )
     if found.prior:
         message += f"; {counted(len(found.prior), 'file')} from before the takeover"
@@ -153,9 +159,9 @@ def check_registered(seen: Observation) -> Check:
 
 def _is_rewrite(seen: Observation, cold: Cold, found: Registration) -> bool:
     """Tell whether the foreign files are what another engine made of those that are gone."""
-    if not found.foreign or not found.torn:
+    if not (found.foreign or found.moved) or not found.torn:
         return False
-    rows = sum(file.rows for file in found.foreign)
+    rows = found.moved + sum(file.rows for file in found.foreign)
     former = sum(batch.rows - batch.live for batch in found.torn)
     as_many = rows == former or (seen.taken_over and rows > former)
     return as_many and all(_operation(cold, file) in {None, _REWRITE} for file in found.foreign)
@@ -169,7 +175,8 @@ def _operation(cold: Cold, file: LiveFile) -> str | None:
 def _recorder(file: RecordedFile | None) -> str:
     if file is None:
         return "and no batch of this stream has recorded it"
-    return f"and batch {file.batch_id}, which recorded it, is {file.status.value}"
+    what = "was replaced" if file.superseded else f"is {file.status.value}"
+    return f"and batch {file.batch_id}, which recorded it, {what}"
 
 
 def _unlike(seen: Observation, own: Sequence[LiveFile]) -> Iterator[str]:

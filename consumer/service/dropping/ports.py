@@ -9,6 +9,7 @@ from uuid import UUID
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.hot_drop import DropState, HotDrop, HotPartition
 from consumer.domain.stream import Stream, TableName
+from consumer.domain.window import Window
 from consumer.ports import Claim
 
 
@@ -73,4 +74,8 @@ class DropLog(Protocol):
 
     def dropped(self, stream: str) -> Fingerprint:
         """Return the fingerprint of all rows that were ever dropped from the stream's source."""
+        ...
+
+    def windows(self, stream: str) -> Sequence[Window]:
+        """Return the stretches of time of partitions that were dropped, or are being dropped."""
         ...

@@ -4,19 +4,19 @@ FROM offload_partitions
 WHERE stream = %(stream)s
 
 -- name: done
--- What is done of a stretch of time: the windows that overlap it, and all supplements of these windows. A supplement may
--- end before its window does, which has grown since if it was empty.
+-- What is done of a stretch of time: the windows that overlap it, and all supplements and replacements of these windows.
+-- A supplement may end before its window does, which has grown since if it was empty.
 WITH windows AS (
-    SELECT kind, lower, upper, rows, digest
+    SELECT kind, lower, upper, rows, digest, revision
     FROM offload_batches
     WHERE stream = %(stream)s AND status IN ('published', 'empty') AND kind IN ('window', 'backfill')
       AND lower < %(upper)s AND upper > %(lower)s
 )
-SELECT kind, lower, upper, rows, digest FROM windows
+SELECT kind, lower, upper, rows, digest, revision FROM windows
 UNION ALL
-SELECT kind, lower, upper, rows, digest
+SELECT kind, lower, upper, rows, digest, revision
 FROM offload_batches
-WHERE stream = %(stream)s AND status = 'published' AND kind = 'supplement'
+WHERE stream = %(stream)s AND status = 'published' AND kind IN ('supplement', 'replace-window')
   AND lower >= (SELECT min(lower) FROM windows) AND lower < (SELECT max(upper) FROM windows)
 
 -- name: differences
@@ -69,6 +69,14 @@ SET upper = excluded.upper,
     updated = clock_timestamp(),
     accepted = CASE WHEN known.rows = excluded.rows THEN known.accepted END,
     rows = excluded.rows
+
+-- name: forget_difference
+DELETE FROM offload_differences WHERE stream = %(stream)s AND lower >= %(lower)s AND lower < %(upper)s
+
+-- name: forget_findings
+-- A gap is about rows that were never read: replacing those that were does not settle it.
+DELETE FROM offload_findings
+WHERE stream = %(stream)s AND lower >= %(lower)s AND lower < %(upper)s AND kind IN ('changed', 'deleted', 'too-late')
 
 -- name: accept
 UPDATE offload_findings SET accepted = clock_timestamp() WHERE stream = %(stream)s AND accepted IS NULL

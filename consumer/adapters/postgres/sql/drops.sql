@@ -24,5 +24,9 @@ FROM offload_drops
 WHERE stream = %(stream)s AND ended IS NULL
 ORDER BY started
 
+-- name: windows
+-- Where rows are not in the source, or may not be: what was dropped, and what is on its way.
+SELECT lower, upper FROM offload_drops WHERE stream = %(stream)s AND (state = 'dropped' OR ended IS NULL)
+
 -- name: dropped
 SELECT rows, digest FROM offload_drops WHERE stream = %(stream)s AND state = 'dropped'

@@ -51,11 +51,12 @@ WHERE stream = %(stream)s
 -- An attempt at a batch that is published or empty already touches no row.
 INSERT INTO offload_batches AS batch (
     batch_id, stream, kind, lower, upper, generation, status, kafka_topic, kafka_partition, kafka_offset,
-    event_ids, trace_id, epoch, owner, base_rows, base_digest
+    event_ids, trace_id, epoch, owner, base_rows, base_digest, revision
 )
 VALUES (
     %(batch_id)s, %(stream)s, %(kind)s, %(lower)s, %(upper)s, %(generation)s, 'writing', %(topic)s, %(partition)s,
-    %(offset)s, ARRAY[%(event_id)s::text], %(trace_id)s, %(epoch)s, %(owner)s, %(base_rows)s, %(base_digest)s
+    %(offset)s, ARRAY[%(event_id)s::text], %(trace_id)s, %(epoch)s, %(owner)s, %(base_rows)s, %(base_digest)s,
+    %(revision)s
 )
 ON CONFLICT (batch_id) DO UPDATE
 SET status = 'writing',
@@ -80,11 +81,12 @@ ON CONFLICT (prefix) DO UPDATE SET epoch = excluded.epoch
 
 -- name: stage_files
 -- A file that is known already is taken for the same one only if everything else agrees, too.
-INSERT INTO offload_files AS file (path, prefix, stream, batch_id, unit, rows, bytes, digest, epoch)
-SELECT path, %(prefix)s, %(stream)s, %(batch_id)s, unit, rows, bytes, digest, %(epoch)s
+INSERT INTO offload_files AS file (path, prefix, stream, batch_id, unit, rows, bytes, digest, kept, epoch)
+SELECT path, %(prefix)s, %(stream)s, %(batch_id)s, unit, rows, bytes, digest, kept, %(epoch)s
 FROM unnest(
-    %(paths)s::text[], %(units)s::integer[], %(rows)s::bigint[], %(bytes)s::bigint[], %(digests)s::text[]
-) AS written (path, unit, rows, bytes, digest)
+    %(paths)s::text[], %(units)s::integer[], %(rows)s::bigint[], %(bytes)s::bigint[], %(digests)s::text[],
+    %(kept)s::boolean[]
+) AS written (path, unit, rows, bytes, digest, kept)
 ON CONFLICT (path) DO UPDATE
 SET epoch = excluded.epoch
 WHERE file.prefix = excluded.prefix AND file.batch_id = excluded.batch_id AND file.rows = excluded.rows

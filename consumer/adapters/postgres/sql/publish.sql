@@ -2,12 +2,14 @@
 -- A batch that is published or empty already touches no row.
 INSERT INTO offload_batches AS batch (
     batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, kafka_topic,
-    kafka_partition, kafka_offset, event_ids, trace_id, epoch, owner, ended, base_rows, base_digest, lateness
+    kafka_partition, kafka_offset, event_ids, trace_id, epoch, owner, ended, base_rows, base_digest, lateness,
+    revision
 )
 VALUES (
     %(batch_id)s, %(stream)s, %(kind)s, %(lower)s, %(upper)s, %(generation)s, 'published', %(rows)s, %(bytes)s,
     %(digest)s, %(snapshot_id)s, %(topic)s, %(partition)s, %(offset)s, ARRAY[%(event_id)s::text], %(trace_id)s,
-    %(epoch)s, %(owner)s, clock_timestamp(), %(base_rows)s, %(base_digest)s, %(lateness)s::bigint[]
+    %(epoch)s, %(owner)s, clock_timestamp(), %(base_rows)s, %(base_digest)s, %(lateness)s::bigint[],
+    %(revision)s
 )
 ON CONFLICT (batch_id) DO UPDATE
 SET status = 'published',
@@ -39,7 +41,7 @@ SET watermark = %(upper)s, last_upper = %(upper)s, last_batch_id = %(batch_id)s,
     updated = clock_timestamp()
 WHERE stream = %(stream)s AND epoch = %(epoch)s AND watermark = start
 
--- name: note_supplement
+-- name: note_batch
 UPDATE offload_watermarks
 SET last_batch_id = %(batch_id)s, updated = clock_timestamp()
 WHERE stream = %(stream)s AND epoch = %(epoch)s

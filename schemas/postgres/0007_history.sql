@@ -45,9 +45,9 @@ CREATE UNIQUE INDEX offload_batches_one_done_per_upper ON offload_batches (strea
 DROP INDEX offload_batches_one_window_per_lower;
 DROP INDEX offload_batches_one_window_per_upper;
 
--- The windows, backfilled ones too, and supplements that lie around an instant.
+-- The windows, backfilled ones too, and what changed them, that lie around an instant.
 CREATE INDEX offload_batches_done ON offload_batches (stream, lower, upper)
-    WHERE status IN ('published', 'empty') AND kind IN ('window', 'supplement', 'backfill');
+    WHERE status IN ('published', 'empty') AND kind IN ('window', 'supplement', 'replace-window', 'backfill');
 DROP INDEX offload_batches_content;
 
 -- A stream that was removed keeps its rows under another name, for an audit.
