@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from consumer.bootstrap import Application
-from consumer.domain.errors import FencedError, IcehaulError, LeaseHeldError
+from consumer.domain.errors import ConfigurationError, FencedError, IcehaulError, LeaseHeldError
 from consumer.domain.event_factory import batch_committed, tick
 from consumer.domain.stream import TableName
 from consumer.failpoints.acting import Failpoints
@@ -84,6 +84,16 @@ def test_a_renamed_stream_goes_on_with_its_history_and_its_waiting_events(tiers:
 def tiers_batch(tiers: Tiers) -> UUID:
     with tiers.platform.consumer() as application:
         return application.ledger.batches(tiers.stream, 1)[0].batch_id
+
+
+@pytest.mark.parametrize("what", ["rename", "remove"])
+def test_a_stream_keeps_its_name_while_rows_of_it_stand_in_quarantine(tiers: Tiers, what: str) -> None:
+    with pytest.raises(IcehaulError, match="after-quarantine"):
+        tiers.drop(failpoints="partition.after-quarantine=raise")
+    with tiers.platform.consumer() as application:
+        with pytest.raises(ConfigurationError, match=r"1 drops .* have not ended"):
+            change(application, tiers.stream, what)
+        assert standing(application, tiers.stream) == (True, False, False)
 
 
 @pytest.mark.parametrize("what", ["rename", "remove", "move"])

@@ -73,7 +73,7 @@ class StreamChanges:
                 f"NEW: the ledger has a stream {new!r} already", remedy="choose another name; see: icehaul stream list"
             )
         target = self._configured(old, new).target
-        counts = self._register.counts(old)
+        counts = self._counts(old)
         if not dry:
             with self._failpoints.around("stream.rename"):
                 self._under_lease(old, lambda claim: self._register.rename(claim, new, target))
@@ -112,7 +112,7 @@ class StreamChanges:
                 remedy="take it out of their upstreams in the configuration first",
             )
         remains = _remains(name, record.epoch + 1)
-        counts = self._register.counts(name)
+        counts = self._counts(name)
 
         def change(claim: Claim) -> None:
             if purge:
@@ -184,6 +184,17 @@ class StreamChanges:
                 remedy="see `icehaul stream list`; a stream that nobody has worked on is changed in the configuration",
             )
         return record
+
+    def _counts(self, name: str) -> Mapping[str, int]:
+        """Count the rows of a stream whose name is about to go; its quarantine tables are found by that name."""
+        counts = self._register.counts(name)
+        if counts["open_drops"]:
+            raise ConfigurationError(
+                f"STREAM: {counts['open_drops']:,} drops of {name} from the hot tier have not ended, and may stand in"
+                " quarantine tables that are named after it",
+                remedy=f"finish them first: run `icehaul drop-hot {name}` again",
+            )
+        return counts
 
     def _configured(self, *names: str) -> Stream:
         """Return the stream as it is configured, under its old name or its new one."""

@@ -10,7 +10,8 @@ SELECT
     (SELECT count(*) FROM offload_parked WHERE stream = %(stream)s) AS parked,
     (SELECT count(*) FROM offload_outbox WHERE stream = %(stream)s) AS outbox,
     (SELECT count(*) FROM offload_findings WHERE stream = %(stream)s) AS findings,
-    (SELECT count(*) FROM offload_backfills WHERE stream = %(stream)s) AS backfills
+    (SELECT count(*) FROM offload_backfills WHERE stream = %(stream)s) AS backfills,
+    (SELECT count(*) FROM offload_drops WHERE stream = %(stream)s AND ended IS NULL) AS open_drops
 
 -- name: rename
 -- Everything that refers to the stream follows by its foreign key; nobody holds the lease of a stream with another name.
