@@ -137,6 +137,19 @@ def stretches(windows: Iterable[Window]) -> list[Window]:
     return found
 
 
+def covered(done: Iterable[Window], *, start: datetime, watermark: datetime) -> list[Window]:
+    """Return the stretches whose rows belong into the cold tier: all from the start on, below it what was backfilled.
+
+    Args:
+        done: windows that are done; from the start on the watermark counts, whatever the ledger has of them.
+        start: where the stream's live windows start.
+        watermark: up to where they lead.
+    """
+    history = [window for window in done if window.lower < start]
+    live = [Window(lower=start, upper=watermark)] if watermark > start else []
+    return stretches([*history, *live])
+
+
 def check_no_overlap(request: BackfillRequest, others: Sequence[BackfillRequest]) -> None:
     """Make sure that a range is asked for once at a time.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from consumer.domain.backfill import stretches
+from consumer.domain.backfill import covered
 from consumer.domain.errors import TargetMissingError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.stream import Stream
@@ -86,16 +86,16 @@ class Verifier:
         *,
         snapshot_id: int | None,
     ) -> Verification:
-        """Compare every row in the windows that are ``done`` with those in data files, the live ones of a snapshot.
+        """Compare every row from the start to the watermark with those in data files, the live ones of a snapshot.
 
-        These windows lead from the start to the watermark; below the start they are what was backfilled.
+        Below the start the windows that are ``done`` tell what was backfilled.
 
         Raises:
             StreamError, TransientError: as the source raises them.
         """
         watermark = BEGINNING if record is None or record.unread else record.watermark
-        covered = stretches(done)
-        if not covered:
+        found = [] if record is None else covered(done, start=record.start, watermark=record.watermark)
+        if not found:
             return Verification(
                 stream=stream.name,
                 watermark=watermark,
@@ -108,12 +108,12 @@ class Verifier:
                 sequence=SequenceReport(repeated=0, gaps=None),
             )
         _, mapping = self._preparation.read_source(stream, record)
-        hot = sum((self._source.fingerprint(stream, mapping, stretch) for stretch in covered), EMPTY)
+        hot = sum((self._source.fingerprint(stream, mapping, stretch) for stretch in found), EMPTY)
         cold = self._source.fingerprint_files(mapping, paths) if paths else EMPTY
         missing = surplus = 0
         dropped = self._dropped(stream.name)
         if hot + dropped != cold:
-            missing, surplus = self._source.difference(stream, mapping, covered, paths)
+            missing, surplus = self._source.difference(stream, mapping, found, paths)
             surplus = max(surplus - dropped.rows, 0)
         return Verification(
             stream=stream.name,
@@ -124,5 +124,5 @@ class Verifier:
             missing=missing,
             surplus=surplus,
             snapshot_id=snapshot_id,
-            sequence=self._source.sequence_report(stream, covered[-1]),
+            sequence=self._source.sequence_report(stream, found[-1]),
         )

@@ -149,8 +149,11 @@ BUGS = (
         edits=(
             Edit(
                 file=_VERIFY,
-                before="        covered = stretches(done)\n",
-                after="        covered = [Window(lower=BEGINNING, upper=done[-1].upper)] if done else []\n",
+                before="        if not found:\n",
+                after=(
+                    "        found = [Window(lower=BEGINNING, upper=one.upper) for one in found[-1:]]\n"
+                    "        if not found:\n"
+                ),
             ),
         ),
         tests=("tests/unit/service/test_audit.py::test_a_stream_that_starts_late_and_was_backfilled_in_part_is_clean",),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumer.domain.audit import Census, RecordedAttempt, RecordedFile, StoredFile, plain_path
-from consumer.domain.backfill import stretches
+from consumer.domain.backfill import covered
 from consumer.domain.errors import IcehaulError, LedgerUnavailableError
 from consumer.domain.reconcile import Finding, RecordedWindow
 from consumer.domain.stream import Stream
@@ -58,8 +58,9 @@ class Observation:
 
     @property
     def covered(self) -> Sequence[Window]:
-        """The stretches of time that are done, as far as windows lead without a gap."""
-        return stretches(one.window for one in self.windows)
+        """The stretches of time whose rows belong into the cold tier."""
+        done = [one.window for one in self.windows]
+        return covered(done, start=self.record.start, watermark=self.record.watermark)
 
     @property
     def taken_over(self) -> bool:
