@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from consumer.adapters.clickhouse.event_objects import EventObjects
+from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
 from consumer.adapters.clickhouse.source import ClickHouseSource
@@ -186,6 +188,16 @@ class Application:
             settings=self.configuration.emitter,
             owner=self.owner,
             failpoints=self.failpoints,
+        )
+
+    def event_objects(self, database: str, collection: str) -> EventObjects:
+        """Return what writes the statements by which ClickHouse makes events itself, in this database."""
+        settings = self.configuration
+        server, inventory = ClickHouseIntrospection(settings.clickhouse), ClickHouseInventory(settings.clickhouse)
+        self._closing.callback(server.close)
+        self._closing.callback(inventory.close)
+        return EventObjects(
+            server, inventory, settings.kafka, settings.emitter, database=database, collection=collection
         )
 
     def loop(self, tracing: Tracing) -> EventLoop[KafkaMessage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    arrival_bugs,
     event_bugs,
     late_bugs,
     ledger_bugs,
@@ -23,4 +24,5 @@ BUGS: tuple[Bug, ...] = (
     *replace_bugs.BUGS,
     *retention_bugs.BUGS,
     *tier_bugs.BUGS,
+    *arrival_bugs.BUGS,
 )

@@ -11,6 +11,7 @@ import typer
 from consumer import __version__
 from consumer.domain.errors import IcehaulError, Reaction
 from consumer.entrypoints.cli import (
+    clickhouse_events,
     config,
     cut,
     doctor,
@@ -54,6 +55,7 @@ app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
 app.command("topics")(topics.topics)
 app.command("emit")(emit.emit)
+app.command("clickhouse-events")(clickhouse_events.clickhouse_events)
 app.command("offload")(offload.offload)
 app.command("run")(run.run)
 app.command("streams")(config.streams)
