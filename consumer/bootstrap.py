@@ -19,6 +19,7 @@ from consumer.adapters.clickhouse.event_objects import EventObjects
 from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
+from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
 from consumer.adapters.iceberg.catalog import IcebergCatalog
@@ -176,13 +177,18 @@ class Application:
         return Topics(self.configuration.kafka)
 
     @cached_property
-    def emitter(self) -> Emitter:
-        """Sends ticks and partition closes."""
+    def inventory(self) -> ClickHouseInventory:
+        """What the partitions of source tables hold."""
         inventory = ClickHouseInventory(self.configuration.clickhouse)
         self._closing.callback(inventory.close)
+        return inventory
+
+    @cached_property
+    def emitter(self) -> Emitter:
+        """Sends ticks and partition closes."""
         return Emitter(
             streams=tuple(self.streams.values()),
-            source=inventory,
+            source=self.inventory,
             sink=self.event_sink,
             store=PostgresEmitterStore(self.database),
             settings=self.configuration.emitter,
@@ -193,11 +199,11 @@ class Application:
     def event_objects(self, database: str, collection: str) -> EventObjects:
         """Return what writes the statements by which ClickHouse makes events itself, in this database."""
         settings = self.configuration
-        server, inventory = ClickHouseIntrospection(settings.clickhouse), ClickHouseInventory(settings.clickhouse)
+        refuse_cluster(settings.clickhouse, "ClickHouse as an emitter", "use icehaul's own emitter: icehaul emit")
+        server = ClickHouseIntrospection(settings.clickhouse)
         self._closing.callback(server.close)
-        self._closing.callback(inventory.close)
         return EventObjects(
-            server, inventory, settings.kafka, settings.emitter, database=database, collection=collection
+            server, self.inventory, settings.kafka, settings.emitter, database=database, collection=collection
         )
 
     def loop(self, tracing: Tracing) -> EventLoop[KafkaMessage]:

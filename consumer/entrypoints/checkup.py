@@ -25,6 +25,7 @@ from consumer.domain.window import Window
 from consumer.embedded.java import SUPPORTED, feature_release
 from consumer.entrypoints.machine import java_home, requirements, scratch_folder, secrets_in
 from consumer.service.doctor.broker import GroupCheck, TopicsCheck
+from consumer.service.doctor.cluster import ClusterCheck
 from consumer.service.doctor.event_views import EventViewsCheck
 from consumer.service.doctor.examination import examine
 from consumer.service.doctor.finding import Check, Finding, Severity
@@ -176,6 +177,11 @@ def _dependents(
             what="clock of ClickHouse",
             needs=frozenset({_CLICKHOUSE}),
             checks=[ClockCheck(subject="ClickHouse", server_now=source.now)],
+        ),
+        Dependent(
+            what="cluster",
+            needs=frozenset({_CLICKHOUSE}),
+            checks=[ClusterCheck(answering=look.answering, subject=settings.clickhouse.cluster or "-")],
         ),
         Dependent(
             what="clickhouse events",

@@ -28,6 +28,7 @@ RUN_BY = {
     "docs/how-to/move-from-a-spark-submit-script.md": "tests/integration/cli/test_offload_command.py",
     "docs/how-to/query-both-tiers.md": "tests/integration/cli/test_both_tiers_pages.py",
     "docs/how-to/query-the-cold-tier.md": "tests/integration/test_readers.py",
+    "docs/how-to/read-a-cluster.md": "tests/integration/test_clusters.py",
     "docs/how-to/replace-changed-rows.md": "tests/integration/cli/test_replace.py",
     "docs/how-to/run-several-consumers.md": "tests/e2e/test_operation_pages.py",
     "docs/how-to/schedule-with-prefect.md": "tests/e2e/test_prefect.py",

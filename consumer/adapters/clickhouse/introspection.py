@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
-from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.adapters.clickhouse.shards import read_shards
+from consumer.domain.clickhouse_sql import quote_name, quote_table, read_table
 from consumer.domain.errors import IcehaulError, SourceMissingError
 from consumer.domain.stream import TableName
 from consumer.domain.table_facts import ColumnFacts, EventObject, EventRefresh, TableFacts, ValueRange
 from consumer.domain.time_type import from_micros
+from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.settings.connections import ClickHouseSettings
 
 _RANGE_SECONDS = 10
@@ -33,7 +35,8 @@ class ClickHouseIntrospection:
     """Reads system tables; every method is one query or two."""
 
     def __init__(self, settings: ClickHouseSettings) -> None:
-        self._connection = ClickHouseConnection(settings, {})
+        self._connection = ClickHouseConnection(settings, DISTRIBUTED_SETTINGS)
+        self._cluster = settings.cluster
 
     def close(self) -> None:
         """Close the connections."""
@@ -103,6 +106,21 @@ class ClickHouseIntrospection:
             meaning=file_error,
         )
         return int(total)
+
+    def answering(self) -> Mapping[int, str]:
+        """Return which host answers for each shard of the configured cluster; none where there is no cluster.
+
+        Raises:
+            ConfigurationError: if the server knows no cluster of this name.
+            SourceUnavailableError: if a shard does not answer.
+        """
+        cluster = self._cluster
+        if cluster is None:
+            return {}
+        read_shards(self._connection, cluster)
+        servers = TableName(database="system", table="one", cluster=cluster)
+        rows = self._connection.rows(f"SELECT _shard_num, hostName() FROM {read_table(servers)} ORDER BY _shard_num")
+        return {int(shard): str(host) for shard, host in rows}
 
     def event_objects(self) -> Sequence[EventObject]:
         """Return the tables and views by which the server makes events itself, in any database that the user sees."""

@@ -10,11 +10,12 @@ from uuid import UUID
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
 from consumer.adapters.clickhouse.partitions import read_contents
 from consumer.adapters.clickhouse.tables import describe_table
-from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.clickhouse_sql import in_partitions, partition_of, quote_name, read_table
 from consumer.domain.errors import SourceMissingError, TimeColumnError
 from consumer.domain.inventory import Inventory, Partition, PartitionContent, find_period
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, time_type
+from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.domain.window import PartitionBy
 from consumer.ports import SourceTable
 from consumer.settings.connections import ClickHouseSettings
@@ -46,7 +47,7 @@ class ClickHouseInventory:
     """
 
     def __init__(self, settings: ClickHouseSettings) -> None:
-        self._connection = ClickHouseConnection(settings, {})
+        self._connection = ClickHouseConnection(settings, DISTRIBUTED_SETTINGS)
         # By stream, with the table that they were read from: another table of its name may have equal parts.
         self._extents: dict[str, tuple[UUID, dict[str, tuple[PartitionContent, Extent]]]] = {}
 
@@ -120,8 +121,9 @@ class ClickHouseInventory:
             load_sql(
                 "inventory_extents",
                 time=quote_name(stream.timestamp_column),
-                table=quote_table(stream.source),
-                partitions=", ".join(map(quote_text, partitions)),
+                partition=partition_of(stream.source, "_partition_id"),
+                table=read_table(stream.source),
+                chosen=in_partitions(stream.source, partitions),
             )
         )
         return {str(id_): (from_micros(int(first)), from_micros(int(last))) for id_, first, last in rows}
