@@ -99,7 +99,7 @@ class EventObjects:
         self._check_server()
         layouts = {stream.name: self._layouts.layout(stream) for stream in streams}
         closing = [stream for stream in streams if layouts[stream.name].partitioned]
-        tick = _whole_seconds(self._emitter.tick)
+        tick = _seconds(self._emitter.tick)
         if not closing and not tick:
             raise ConfigurationError(
                 "emitter.tick is 0, and no source table has a partition key: there is no event to send",
@@ -230,10 +230,12 @@ def _cutoff(layout: Layout) -> str:
     return f"if({_YEAR} >= {END_OF_TIME.year}, {end}, {step})"
 
 
-def _whole_seconds(tick: timedelta) -> int:
-    if tick % timedelta(seconds=1):
+def _seconds(tick: timedelta) -> int:
+    """Return the distance of boundaries in seconds; the server counts its refreshes from midnight."""
+    if tick and (tick % timedelta(seconds=1) or timedelta(days=1) % tick):
         raise ConfigurationError(
-            f"emitter.tick is {format_duration(tick)}: ClickHouse refreshes views at whole seconds",
-            remedy="set emitter.tick to whole seconds, or use icehaul's own emitter: icehaul emit",
+            f"emitter.tick is {format_duration(tick)}: ClickHouse refreshes views at seconds counted from midnight",
+            remedy="set emitter.tick to whole seconds that a day is a multiple of, such as 15m or 1d; or use icehaul's"
+            " own emitter: icehaul emit",
         )
     return tick // timedelta(seconds=1)

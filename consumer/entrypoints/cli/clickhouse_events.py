@@ -21,7 +21,7 @@ def clickhouse_events(
         list[str] | None,
         typer.Argument(
             help="Streams whose events are made; by default all.",
-            metavar="[STREAM]...",
+            metavar="STREAM",
             autocompletion=complete_stream,
         ),
     ] = None,

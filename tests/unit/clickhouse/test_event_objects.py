@@ -133,7 +133,9 @@ def test_streams_with_long_names_have_views_of_their_own() -> None:
     ("made", "says"),
     [
         (objects(Server(version="24.8.1.1")), "24.10"),
-        (objects(tick="1500ms"), "whole seconds"),
+        (objects(tick="1500ms"), "whole seconds that a day"),
+        (objects(tick="7m"), "from midnight"),
+        (objects(tick="1w"), "a day is a multiple of"),
     ],
 )
 def test_what_can_not_be_done_is_told_with_a_way_out(made: EventObjects, says: str) -> None:
