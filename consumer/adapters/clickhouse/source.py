@@ -185,15 +185,15 @@ class ClickHouseSource:
         Raises:
             SourceUnavailableError: if a replica that would be read is behind.
         """
-        self._replicas.begin(stream.source)
+        self._replicas.begin(stream)
         found = {id_: content for id_, (content, _) in read_contents(self._connection, stream.source).items()}
-        self._replicas.confirm(stream.source)
+        self._replicas.confirm(stream)
         return found
 
     def spans(self, stream: Stream, partitions: Collection[str], watermark: datetime) -> Mapping[str, PartitionSpan]:
         """Return first and last instant of partitions, and their rows at or above ``watermark``."""
         found = read_spans(self._connection, stream, self._keys(stream), partitions, watermark)
-        self._replicas.confirm(stream.source)
+        self._replicas.confirm(stream)
         return found
 
     def tally(
@@ -201,7 +201,7 @@ class ClickHouseSource:
     ) -> Sequence[Fingerprint]:
         """Count the rows of contiguous windows; with their digests where ``exact``."""
         found = tally(self._connection, stream, mapping, windows, exact=exact)
-        self._replicas.confirm(stream.source)
+        self._replicas.confirm(stream)
         return found
 
     def late_rows(
@@ -215,7 +215,7 @@ class ClickHouseSource:
     ) -> Difference:
         """Return the multiset difference of a window's rows; see :class:`consumer.ports.Source`."""
         found = self._comparison.difference(stream, mapping, window, paths, not_before=not_before)
-        self._replicas.confirm(stream.source)
+        self._replicas.confirm(stream)
         return found
 
     def file_shares(

@@ -14,7 +14,7 @@ from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.shards import answering, check_shards, identity
 from consumer.domain.clickhouse_sql import in_partitions, quote_table, read_each, read_system, read_table
 from consumer.domain.errors import IcehaulError, Reaction, SourceMissingError, SourceUnavailableError, StreamError
-from consumer.domain.stream import TableName
+from consumer.domain.stream import Stream, TableName
 
 ALONE = TableName(database="d", table="t")
 T = TableName(database="d", table="t", cluster="c-1")
@@ -37,6 +37,10 @@ class Server:
 
 def connection(*answers: Sequence[Row]) -> ClickHouseConnection:
     return cast("ClickHouseConnection", Server(list(answers)))
+
+
+def stream(source: TableName, name: str = "s") -> Stream:
+    return Stream(name=name, source=source, target=ALONE, timestamp_column="ts")
 
 
 def shard(number: int, **changes: Any) -> Row:
@@ -150,13 +154,21 @@ def test_a_replica_that_is_behind_is_refused_for_now(behind: Row, says: str) -> 
 
 def test_a_comparison_is_begun_anew_when_another_replica_answers_in_its_middle() -> None:
     watch = ReplicaWatch(connection([replica(1, "a")], [replica(1, "a")], [replica(1, "b")]))
-    watch.begin(T)
-    watch.confirm(T)
+    watch.begin(stream(T))
+    watch.confirm(stream(T))
     with pytest.raises(SourceUnavailableError, match="shard 1 of the cluster c-1 is answered by another replica"):
-        watch.confirm(T)
+        watch.confirm(stream(T))
+
+
+def test_streams_of_the_same_table_are_watched_apart() -> None:
+    watch = ReplicaWatch(connection([replica(1, "a")], [replica(1, "b")], [replica(1, "b")]))
+    watch.begin(stream(T))
+    watch.begin(stream(T, "other"))
+    with pytest.raises(SourceUnavailableError, match="another replica"):
+        watch.confirm(stream(T))
 
 
 def test_a_table_of_one_server_is_not_asked_for_replicas() -> None:
     watch = ReplicaWatch(connection())
-    watch.begin(ALONE)
-    watch.confirm(ALONE)
+    watch.begin(stream(ALONE))
+    watch.confirm(stream(ALONE))
