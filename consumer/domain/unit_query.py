@@ -36,7 +36,7 @@ DISTRIBUTED_SETTINGS: Mapping[str, str | int] = MappingProxyType(
         "fallback_to_stale_replicas_for_distributed_queries": 0,
     }
 )
-"""Settings for every query over a cluster; all exist since ClickHouse 24.3."""
+"""Settings for every query where the source tables are read over a cluster; all exist since ClickHouse 24.3."""
 
 READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
     {
@@ -55,7 +55,6 @@ READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
         "decimal_check_overflow": 1,
         # Rows that have arrived meanwhile would be missing.
         "use_query_cache": 0,
-        **DISTRIBUTED_SETTINGS,
     }
 )
 """Settings for every query of this module; all exist since ClickHouse 24.3."""

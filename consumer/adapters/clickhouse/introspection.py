@@ -15,7 +15,6 @@ from consumer.domain.errors import IcehaulError, SourceMissingError
 from consumer.domain.stream import TableName
 from consumer.domain.table_facts import ColumnFacts, EventObject, EventRefresh, TableFacts, ValueRange
 from consumer.domain.time_type import from_micros
-from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.settings.connections import ClickHouseSettings
 
 _RANGE_SECONDS = 10
@@ -35,7 +34,7 @@ class ClickHouseIntrospection:
     """Reads system tables; every method is one query or two."""
 
     def __init__(self, settings: ClickHouseSettings) -> None:
-        self._connection = ClickHouseConnection(settings, DISTRIBUTED_SETTINGS)
+        self._connection = ClickHouseConnection(settings, {})
         self._cluster = settings.cluster
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ from consumer.domain.errors import SourceMissingError, TimeColumnError
 from consumer.domain.inventory import Inventory, Partition, PartitionContent, find_period
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, time_type
-from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.domain.window import PartitionBy
 from consumer.ports import SourceTable
 from consumer.settings.connections import ClickHouseSettings
@@ -47,7 +46,7 @@ class ClickHouseInventory:
     """
 
     def __init__(self, settings: ClickHouseSettings) -> None:
-        self._connection = ClickHouseConnection(settings, DISTRIBUTED_SETTINGS)
+        self._connection = ClickHouseConnection(settings, {})
         # By stream, with the table that they were read from: another table of its name may have equal parts.
         self._extents: dict[str, tuple[UUID, dict[str, tuple[PartitionContent, Extent]]]] = {}
 

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row
 from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.shards import answering, check_shards, identity
+from consumer.adapters.spark.access import source_access
 from consumer.domain.clickhouse_sql import in_partitions, quote_table, read_each, read_system, read_table
 from consumer.domain.errors import IcehaulError, Reaction, SourceMissingError, SourceUnavailableError, StreamError
 from consumer.domain.stream import Stream, TableName
+from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
+from consumer.settings.connections import ClickHouseSettings, SparkSettings
 
 ALONE = TableName(database="d", table="t")
 T = TableName(database="d", table="t", cluster="c-1")
@@ -75,6 +78,16 @@ def test_a_table_of_a_cluster_is_read_over_every_shard_and_one_of_a_server_as_ev
 def test_a_statement_for_one_server_is_never_written_for_a_table_of_a_cluster() -> None:
     with pytest.raises(ValueError, match="cluster c-1"):
         quote_table(T)
+
+
+def test_what_an_operator_sets_can_not_make_a_task_leave_out_a_shard() -> None:
+    given = {"query_settings": {"skip_unavailable_shards": 1, "max_threads": 2}}
+    alone, over = (
+        dict(source_access(ClickHouseSettings.model_validate(given | more), SparkSettings()).settings)
+        for more in ({}, {"cluster": "c"})
+    )
+    assert alone == given["query_settings"]
+    assert over == {"max_threads": 2, **DISTRIBUTED_SETTINGS}
 
 
 @pytest.mark.parametrize("name", ["", "a'b", "a)", "{cluster}", "-a", "ä"])
