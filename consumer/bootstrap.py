@@ -15,8 +15,11 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from consumer.adapters.clickhouse.event_objects import EventObjects
+from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
+from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
 from consumer.adapters.iceberg.catalog import IcebergCatalog
@@ -192,18 +195,33 @@ class Application:
         return Topics(self.configuration.kafka)
 
     @cached_property
-    def emitter(self) -> Emitter:
-        """Sends ticks and partition closes."""
+    def inventory(self) -> ClickHouseInventory:
+        """What the partitions of source tables hold."""
         inventory = ClickHouseInventory(self.configuration.clickhouse)
         self._closing.callback(inventory.close)
+        return inventory
+
+    @cached_property
+    def emitter(self) -> Emitter:
+        """Sends ticks and partition closes."""
         return Emitter(
             streams=tuple(self.streams.values()),
-            source=inventory,
+            source=self.inventory,
             sink=self.event_sink,
             store=PostgresEmitterStore(self.database),
             settings=self.configuration.emitter,
             owner=self.owner,
             failpoints=self.failpoints,
+        )
+
+    def event_objects(self, database: str, collection: str) -> EventObjects:
+        """Return what writes the statements by which ClickHouse makes events itself, in this database."""
+        settings = self.configuration
+        refuse_cluster(settings.clickhouse, "ClickHouse as an emitter", "use icehaul's own emitter: icehaul emit")
+        server = ClickHouseIntrospection(settings.clickhouse)
+        self._closing.callback(server.close)
+        return EventObjects(
+            server, self.inventory, settings.kafka, settings.emitter, database=database, collection=collection
         )
 
     def loop(self, tracing: Tracing) -> EventLoop[KafkaMessage]:

@@ -65,6 +65,21 @@ _MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
             AccessDeniedError,
             "give the user readonly = 2, for settings are sent along with the queries",
         ),
+        (
+            # CLUSTER_DOESNT_EXIST
+            (701,),
+            ConfigurationError,
+            "name one of system.clusters in clickhouse.cluster, or define it in the server's remote_servers",
+        ),
+        (
+            # ALL_CONNECTION_TRIES_FAILED, ALL_REPLICAS_ARE_STALE, NO_REMOTE_SHARD_AVAILABLE
+            (279, 369, 519),
+            SourceUnavailableError,
+            (
+                "let a replica of every shard answer and catch up (system.clusters, system.replicas); the step is"
+                " tried again, and no shard is left out"
+            ),
+        ),
         # UNKNOWN_SETTING, SETTING_CONSTRAINT_VIOLATION
         ((115, 452), ConfigurationError, _CHECK_SETTINGS),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.clickhouse_sql import quote_name, quote_text, read_table
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
@@ -16,7 +16,7 @@ def hot_rows(stream: Stream, mapping: TableMapping, window: Window, partition: s
     condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
     if partition is not None:
         condition += f" AND _partition_id = {quote_text(partition)}"
-    return wire_rows(mapping, f"{quote_table(stream.source)} WHERE {condition}")
+    return wire_rows(mapping, f"{read_table(stream.source)} WHERE {condition}")
 
 
 def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str) -> str:

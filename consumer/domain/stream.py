@@ -13,6 +13,9 @@ from consumer.domain.window import BEGINNING, PartitionBy
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
 """What icehaul accepts as a name of a database, table, column, namespace or stream (ASCII only)."""
 
+CLUSTER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,126}")
+"""What icehaul accepts as the name of a ClickHouse cluster."""
+
 _SHOWN = 130
 """How many characters of a wrong name a message quotes."""
 
@@ -50,14 +53,21 @@ class DigestPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableName:
-    """A two-part table name: ClickHouse ``database.table`` or Iceberg ``namespace.table``."""
+    """A two-part table name: ClickHouse ``database.table`` or Iceberg ``namespace.table``.
+
+    Attributes:
+        cluster: ClickHouse cluster over whose shards the table is read; ``None`` for one server's own table.
+    """
 
     database: str
     table: str
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         check_identifier("database", self.database)
         check_identifier("table", self.table)
+        if self.cluster is not None and CLUSTER.fullmatch(self.cluster) is None:
+            raise ValueError(f"cluster: {self.cluster[:_SHOWN]!a} is no allowed name of a cluster")
 
     def __str__(self) -> str:
         return f"{self.database}.{self.table}"

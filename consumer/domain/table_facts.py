@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +55,31 @@ class ValueRange:
 
     first: datetime
     last: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventObject:
+    """A table or view by which ClickHouse makes events itself."""
+
+    database: str
+    name: str
+    engine: str
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it is refreshed."""
+        return self.engine == "MaterializedView"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRefresh:
+    """What came of the last refresh of such a view.
+
+    Attributes:
+        exception: what it failed with; empty where it did not.
+        duration: of the last one that counts as done.
+    """
+
+    view: str
+    exception: str
+    duration: timedelta

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from consumer.domain.batch import SequenceRange, Unit
-from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.clickhouse_sql import quote_name, quote_text, read_system, read_table
 from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.reconcile import LateRow
 from consumer.domain.stream import Stream
@@ -22,6 +22,21 @@ TABLE_CHANGED = "icehaul: the name means another table than the described one"
 """What the message of a query says that met another table than the mapped one."""
 
 _SPACE = re.compile(r"\s")
+
+DISTRIBUTED_SETTINGS: Mapping[str, str | int] = MappingProxyType(
+    {
+        "skip_unavailable_shards": 0,
+        "optimize_skip_unused_shards": 0,
+        "distributed_group_by_no_merge": 0,
+        # One replica for each shard, the same one for every query while it answers, and never one that is behind.
+        "load_balancing": "in_order",
+        "use_hedged_requests": 0,
+        "max_parallel_replicas": 1,
+        "max_replica_delay_for_distributed_queries": 1,
+        "fallback_to_stale_replicas_for_distributed_queries": 0,
+    }
+)
+"""Settings for every query where the source tables are read over a cluster; all exist since ClickHouse 24.3."""
 
 READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
     {
@@ -38,7 +53,6 @@ READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
         "timeout_overflow_mode": "throw",
         "sort_overflow_mode": "throw",
         "decimal_check_overflow": 1,
-        "skip_unavailable_shards": 0,
         # Rows that have arrived meanwhile would be missing.
         "use_query_cache": 0,
     }
@@ -64,7 +78,7 @@ def unit_query(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
     where = window_condition(stream, mapping, unit.window)
     if unit.sequence is not None:
         where += _sequence_condition(stream, mapping, unit.sequence)
-    rows = wire_rows(mapping, f"{quote_table(stream.source)} WHERE {where} AND {unchanged(stream, mapping)}")
+    rows = wire_rows(mapping, f"{read_table(stream.source)} WHERE {where} AND {unchanged(stream, mapping)}")
     names = ", ".join(quote_name(column.name) for column in mapping.columns)
     query = f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
     return query if unit.late is None else _only_late(query, unit.late)
@@ -133,11 +147,24 @@ def table_unchanged(stream: Stream, mapping: TableMapping) -> str:
     if mapping.source_uuid is None:
         return "1"
     name = stream.source
+    if name.cluster is not None:
+        changed = f"{shards_identity()} != {quote_text(mapping.source_uuid.hex)}"
+        return (
+            f"(SELECT throwIf({changed}, {quote_text(TABLE_CHANGED)})"
+            f" FROM {read_system(name, 'tables')}"
+            f" WHERE database = {quote_text(name.database)} AND name = {quote_text(name.table)}) = 0"
+        )
     return (
         f"(SELECT throwIf(count() != 1, {quote_text(TABLE_CHANGED)}) FROM system.tables"
         f" WHERE database = {quote_text(name.database)} AND name = {quote_text(name.table)}"
         f" AND toString(uuid) = {quote_text(str(mapping.source_uuid))}) = 0"
     )
+
+
+def shards_identity() -> str:
+    """Return the aggregate over ``system.tables`` of all shards that identifies a table of a cluster."""
+    shards = "arraySort(groupArray(concat(toString(_shard_num), '=', toString(uuid))))"
+    return f"lower(substring(hex(SHA256(arrayStringConcat({shards}, '|'))), 1, 32))"
 
 
 def types_unchanged(mapping: TableMapping) -> str:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+from consumer.adapters.clickhouse.event_objects import DELIVERY_TIMEOUT
 from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
 from consumer.adapters.iceberg.probe import StoreFile
@@ -24,6 +25,8 @@ from consumer.domain.window import Window
 from consumer.embedded.java import SUPPORTED, feature_release
 from consumer.entrypoints.machine import java_home, requirements, scratch_folder, secrets_in
 from consumer.service.doctor.broker import GroupCheck, TopicsCheck
+from consumer.service.doctor.cluster import ClusterCheck
+from consumer.service.doctor.event_views import EventViewsCheck
 from consumer.service.doctor.examination import examine
 from consumer.service.doctor.finding import Check, Finding, Severity
 from consumer.service.doctor.history import StartCheck
@@ -176,6 +179,16 @@ def _dependents(
             what="clock of ClickHouse",
             needs=frozenset({_CLICKHOUSE}),
             checks=[ClockCheck(subject="ClickHouse", server_now=source.now)],
+        ),
+        Dependent(
+            what="cluster",
+            needs=frozenset({_CLICKHOUSE}),
+            checks=[ClusterCheck(answering=look.answering, subject=settings.clickhouse.cluster or "-")],
+        ),
+        Dependent(
+            what="clickhouse events",
+            needs=frozenset({_CLICKHOUSE}),
+            checks=[EventViewsCheck(refreshes=look.event_refreshes, timeout=DELIVERY_TIMEOUT)],
         ),
         Dependent(
             what="clock of Postgres",

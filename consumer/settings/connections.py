@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from consumer.domain.stream import CLUSTER
 from consumer.settings.scalars import Duration, Names, PositiveDuration
 from consumer.settings.spark_remote import SparkRemote, address_of
 
@@ -47,6 +48,8 @@ class ClickHouseSettings(Section):
     """Seconds that one query may take."""
     query_settings: dict[str, str | int] = Field(default_factory=dict)
     """ClickHouse settings sent with every query, such as max_threads."""
+    cluster: Annotated[str, Field(pattern=f"^{CLUSTER.pattern}$")] | None = None
+    """Cluster (of system.clusters) over all shards of which the source tables are read; none: the server alone."""
     store_endpoint: str | None = None
     """URL of the object store as the ClickHouse server reaches it, where it differs from store.endpoint."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
@@ -125,11 +126,11 @@ class StreamSettings(Section):
             raise ValueError(f"{', '.join(repeated)} stands there more than once")
         return value
 
-    def to_stream(self) -> Stream:
-        """Return the domain's view of this stream."""
+    def to_stream(self, cluster: str | None = None) -> Stream:
+        """Return the domain's view of this stream, whose source may be read over a cluster."""
         return Stream(
             name=self.name,
-            source=TableName.parse(self.source),
+            source=replace(TableName.parse(self.source), cluster=cluster),
             target=TableName.parse(self.target),
             timestamp_column=self.timestamp_column,
             sequence_columns=self.sequence_columns,
@@ -184,4 +185,4 @@ class Configuration(BaseModel):
 
     def by_name(self) -> dict[str, Stream]:
         """Return the streams by name, in the order of the file."""
-        return {stream.name: stream.to_stream() for stream in self.streams}
+        return {stream.name: stream.to_stream(self.clickhouse.cluster) for stream in self.streams}

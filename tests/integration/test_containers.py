@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from testcontainers.community.clickhouse import ClickHouseContainer
@@ -17,27 +14,14 @@ from consumer.bootstrap import Application
 from consumer.domain.event_factory import tick
 from consumer.embedded.endpoints import ClickHouseEndpoint, KafkaEndpoint, PostgresEndpoint
 from consumer.embedded.stack import EmbeddedStack
+from tests.support.containers import needs_containers
 from tests.support.platform import Platform, day
 from tests.support.processes import icehaul
-
-
-def _engine_answers() -> bool:
-    address = urlsplit(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
-    try:
-        if address.scheme == "unix":
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(address.path)
-        else:
-            socket.create_connection((address.hostname or "", address.port or 2375), timeout=5).close()
-    except OSError:
-        return False
-    return True
-
 
 pytestmark = [
     pytest.mark.container,
     pytest.mark.spark,
-    pytest.mark.skipif(not _engine_answers(), reason="no container engine runs on this machine"),
+    needs_containers,
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutants import (
+    arrival_bugs,
     event_bugs,
     history_bugs,
     late_bugs,
@@ -25,4 +26,5 @@ BUGS: tuple[Bug, ...] = (
     *retention_bugs.BUGS,
     *tier_bugs.BUGS,
     *history_bugs.BUGS,
+    *arrival_bugs.BUGS,
 )

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import ProgrammingError
 from consumer.adapters.clickhouse.errors import Meaning, translated
 from consumer.domain.clickhouse_error import source_error
 from consumer.domain.errors import AccessDeniedError
+from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.settings.connections import ClickHouseSettings
 
 Row = tuple[Any, ...]
@@ -105,7 +106,8 @@ class ClickHouseConnection:
             autogenerate_session_id=False,
             show_clickhouse_errors="scrub",
         )
-        for name, value in self._query_settings.items():
+        distributed = DISTRIBUTED_SETTINGS if settings.cluster is not None else {}
+        for name, value in {**distributed, **self._query_settings}.items():
             if name in client.server_settings:
                 self._set(client, name, value)
         return client

@@ -8,7 +8,7 @@ from datetime import datetime
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
-from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.domain.clickhouse_sql import quote_name, read_table
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.late_query import cold_rows, file_instants, file_rows_by_window, hashes, hot_rows
 from consumer.domain.mapping import TableMapping
@@ -56,7 +56,7 @@ def _tally(
         rows, digest = f"({hot_rows(stream, mapping, whole)})", mapping.digest_sql()
     else:
         condition = f"{window_condition(stream, mapping, whole)} AND {unchanged(stream, mapping)}"
-        rows, digest = f"{quote_table(stream.source)} WHERE {condition}", "0"
+        rows, digest = f"{read_table(stream.source)} WHERE {condition}", "0"
     return _by_window(connection.rows(_tally_query(stream, origin, bounds, rows, digest)), bounds)
 
 

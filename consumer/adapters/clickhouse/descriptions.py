@@ -9,6 +9,7 @@ from threading import Lock
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
 from consumer.adapters.clickhouse.tables import describe_table
+from consumer.domain.clickhouse_sql import read_system
 from consumer.domain.stream import TableName
 from consumer.domain.time_type import from_micros
 from consumer.ports import SourceTable
@@ -21,9 +22,8 @@ _CLOCK_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """What tells one definition of a table from another; ``modified`` in seconds since 1970."""
+    """What tells one definition of a table from another, UUID included; ``modified`` in seconds since 1970."""
 
-    uuid: str
     definition: str
     modified: int
 
@@ -84,14 +84,18 @@ class Descriptions:
 
     def _version(self, table: TableName) -> tuple[Version | None, bool]:
         """Return the table's version, and whether nobody has altered it for a while; none where there is no table."""
-        rows = self._connection.rows(
-            load_sql("table_version"), parameters={"database": table.database, "table": table.table}
+        statement = load_sql(
+            "table_version",
+            tables=read_system(table, "tables"),
+            shard="0" if table.cluster is None else "_shard_num",
         )
-        if not rows:
+        ((definition, modified, micros, tables),) = self._connection.rows(
+            statement, parameters={"database": table.database, "table": table.table}
+        )
+        if not int(tables):
             return None, False
-        uuid, definition, modified, micros = rows[0]
         now = from_micros(int(micros))
         with self._lock:
             self._clock = (now, time.monotonic())
         settled = int(modified) <= int(now.timestamp()) - _SETTLED_S
-        return Version(uuid=str(uuid), definition=definition, modified=int(modified)), settled
+        return Version(definition=definition, modified=int(modified)), settled

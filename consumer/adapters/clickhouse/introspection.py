@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
-from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.adapters.clickhouse.shards import read_shards
+from consumer.domain.clickhouse_sql import quote_name, quote_table, read_table
 from consumer.domain.errors import IcehaulError, SourceMissingError
 from consumer.domain.stream import TableName
-from consumer.domain.table_facts import ColumnFacts, TableFacts, ValueRange
+from consumer.domain.table_facts import ColumnFacts, EventObject, EventRefresh, TableFacts, ValueRange
 from consumer.domain.time_type import from_micros
 from consumer.settings.connections import ClickHouseSettings
 
@@ -34,6 +35,7 @@ class ClickHouseIntrospection:
 
     def __init__(self, settings: ClickHouseSettings) -> None:
         self._connection = ClickHouseConnection(settings, {})
+        self._cluster = settings.cluster
 
     def close(self) -> None:
         """Close the connections."""
@@ -103,6 +105,42 @@ class ClickHouseIntrospection:
             meaning=file_error,
         )
         return int(total)
+
+    def answering(self) -> Mapping[int, str]:
+        """Return which host answers for each shard of the configured cluster; none where there is no cluster.
+
+        Raises:
+            ConfigurationError: if the server knows no cluster of this name.
+            SourceUnavailableError: if a shard does not answer.
+        """
+        cluster = self._cluster
+        if cluster is None:
+            return {}
+        read_shards(self._connection, cluster)
+        servers = TableName(database="system", table="one", cluster=cluster)
+        rows = self._connection.rows(f"SELECT _shard_num, hostName() FROM {read_table(servers)} ORDER BY _shard_num")
+        return {int(shard): str(host) for shard, host in rows}
+
+    def event_objects(self) -> Sequence[EventObject]:
+        """Return the tables and views by which the server makes events itself, in any database that the user sees."""
+        rows = self._connection.rows(load_sql("event_objects"))
+        return [EventObject(database=database, name=name, engine=engine) for database, name, engine in rows]
+
+    def event_refreshes(self) -> Sequence[EventRefresh]:
+        """Return what came of the last refresh of those views; asks for nothing where there are none.
+
+        Raises:
+            AccessDeniedError: if there are some, and the user may not read system.view_refreshes.
+        """
+        views = {(one.database, one.name) for one in self.event_objects() if one.is_view}
+        rows = self._connection.rows(load_sql("event_refreshes")) if views else ()
+        return [
+            EventRefresh(
+                view=f"{database}.{name}", exception=exception, duration=timedelta(milliseconds=int(milliseconds))
+            )
+            for database, name, exception, milliseconds in rows
+            if (database, name) in views
+        ]
 
     def _tables(self, database: str, table: str) -> Sequence[Row]:
         return self._connection.rows(load_sql("introspect_tables"), parameters={"database": database, "table": table})

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
 from consumer.adapters.clickhouse.partitions import read_contents
 from consumer.adapters.clickhouse.tables import describe_table
-from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.clickhouse_sql import in_partitions, partition_of, quote_name, read_table
 from consumer.domain.errors import SourceMissingError, TimeColumnError
 from consumer.domain.inventory import Inventory, Partition, PartitionContent, find_period
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, time_type
+from consumer.domain.window import PartitionBy
 from consumer.ports import SourceTable
 from consumer.settings.connections import ClickHouseSettings
 
 Extent = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a source table is cut into partitions.
+
+    Attributes:
+        uuid: the table's UUID.
+        partitioned: whether it has a partition key.
+        period: calendar span (UTC) that a partition covers on the time column, ``None`` where the key doesn't tell.
+        precision: smallest step of the time column.
+    """
+
+    uuid: UUID
+    partitioned: bool
+    period: PartitionBy | None
+    precision: timedelta
 
 
 class ClickHouseInventory:
@@ -48,12 +67,22 @@ class ClickHouseInventory:
             TimeColumnError: if the time column has no type of a time, or is Nullable.
             AccessDeniedError, SourceUnavailableError
         """
+        layout = self.layout(stream)
+        return Inventory(
+            table=stream.source,
+            partitions=self._partitions(stream, layout.uuid) if layout.partitioned else (),
+            period=layout.period,
+            precision=layout.precision,
+        )
+
+    def layout(self, stream: Stream) -> Layout:
+        """Say how a stream's source table is cut into partitions; raises what :meth:`inventory` does."""
         table = describe_table(self._connection, stream.source)
         column_type = _time_column(stream, table)
         ((server_zone,),) = self._connection.rows("SELECT serverTimezone()")
-        return Inventory(
-            table=table.name,
-            partitions=self._partitions(stream, table.uuid) if table.partition_key else (),
+        return Layout(
+            uuid=table.uuid,
+            partitioned=bool(table.partition_key),
             period=find_period(
                 partition_key=table.partition_key,
                 time_column=stream.timestamp_column,
@@ -91,8 +120,9 @@ class ClickHouseInventory:
             load_sql(
                 "inventory_extents",
                 time=quote_name(stream.timestamp_column),
-                table=quote_table(stream.source),
-                partitions=", ".join(map(quote_text, partitions)),
+                partition=partition_of(stream.source, "_partition_id"),
+                table=read_table(stream.source),
+                chosen=in_partitions(stream.source, partitions),
             )
         )
         return {str(id_): (from_micros(int(first)), from_micros(int(last))) for id_, first, last in rows}

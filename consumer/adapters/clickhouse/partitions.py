@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
-from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.clickhouse_sql import in_partitions, partition_of, quote_name, read_system, read_table
 from consumer.domain.inventory import PartitionContent
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import PartitionSpan
@@ -20,7 +20,10 @@ def read_contents(
     connection: ClickHouseConnection, table: TableName
 ) -> Mapping[str, tuple[PartitionContent, datetime]]:
     """Return content and latest modification of every non-empty partition, by id; none for an engine without parts."""
-    rows = connection.rows(load_sql("inventory_parts"), parameters={"database": table.database, "table": table.table})
+    statement = load_sql(
+        "inventory_parts", partition=partition_of(table, "partition_id"), parts=read_system(table, "parts")
+    )
+    rows = connection.rows(statement, parameters={"database": table.database, "table": table.table})
     return {
         str(id_): (
             PartitionContent(rows=int(count), min_block=int(lowest), max_block=int(highest), data_version=int(version)),
@@ -49,8 +52,9 @@ def read_spans(
             "partition_spans",
             time=quote_name(stream.timestamp_column),
             below=below,
-            table=quote_table(stream.source),
-            partitions=", ".join(map(quote_text, sorted(partitions))),
+            partition=partition_of(stream.source, "_partition_id"),
+            table=read_table(stream.source),
+            chosen=in_partitions(stream.source, partitions),
             unchanged=unchanged(stream, keys),
         )
     )

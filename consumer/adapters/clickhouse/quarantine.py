@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
+from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.domain.clickhouse_error import source_error
 from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
 from consumer.domain.errors import IcehaulError
@@ -27,6 +28,12 @@ class ClickHousePartitions:
     """
 
     def __init__(self, settings: ClickHouseSettings) -> None:
+        refuse_cluster(
+            settings,
+            "dropping from the hot tier",
+            "let a TTL delete old rows (its time to loss is watched on all shards), or drop partitions by hand after"
+            " `icehaul verify`",
+        )
         self._connection = ClickHouseConnection(settings, {})
         self._inventory = ClickHouseInventory(settings)
 

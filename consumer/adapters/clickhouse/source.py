@@ -13,8 +13,9 @@ from consumer.adapters.clickhouse.descriptions import Descriptions
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
 from consumer.adapters.clickhouse.partitions import read_contents, read_spans
+from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
-from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.domain.clickhouse_sql import quote_name, read_system, read_table
 from consumer.domain.errors import TimeColumnError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.inventory import PartitionContent
@@ -50,6 +51,7 @@ class ClickHouseSource:
         self._connection = ClickHouseConnection(settings, READ_SETTINGS)
         self._files = FileReader(settings, store)
         self._descriptions = Descriptions(self._connection)
+        self._replicas = ReplicaWatch(self._connection)
         self._comparison = FileComparison(self._connection, self._files)
 
     def close(self) -> None:
@@ -76,7 +78,7 @@ class ClickHouseSource:
             return Extent(rows=0, bytes=0, first=None, last=None)
         # Bytes per row are those of the whole table: counting them for the window would mean reading it.
         ((row_bytes,),) = self._connection.rows(
-            f"SELECT {load_sql('row_bytes')}",
+            f"SELECT {_row_bytes(stream)}",
             parameters={"database": stream.source.database, "table": stream.source.table},
         )
         return Extent(
@@ -178,18 +180,29 @@ class ClickHouseSource:
         return int(missing), int(surplus)
 
     def contents(self, stream: Stream) -> Mapping[str, PartitionContent]:
-        """Return what every non-empty partition holds, by id."""
-        return {id_: content for id_, (content, _) in read_contents(self._connection, stream.source).items()}
+        """Return what every non-empty partition holds, by id; of a cluster, by shard and id.
+
+        Raises:
+            SourceUnavailableError: if a replica that would be read is behind.
+        """
+        self._replicas.begin(stream)
+        found = {id_: content for id_, (content, _) in read_contents(self._connection, stream.source).items()}
+        self._replicas.confirm(stream)
+        return found
 
     def spans(self, stream: Stream, partitions: Collection[str], watermark: datetime) -> Mapping[str, PartitionSpan]:
         """Return first and last instant of partitions, and their rows at or above ``watermark``."""
-        return read_spans(self._connection, stream, self._keys(stream), partitions, watermark)
+        found = read_spans(self._connection, stream, self._keys(stream), partitions, watermark)
+        self._replicas.confirm(stream)
+        return found
 
     def tally(
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], *, exact: bool
     ) -> Sequence[Fingerprint]:
         """Count the rows of contiguous windows; with their digests where ``exact``."""
-        return tally(self._connection, stream, mapping, windows, exact=exact)
+        found = tally(self._connection, stream, mapping, windows, exact=exact)
+        self._replicas.confirm(stream)
+        return found
 
     def late_rows(
         self,
@@ -201,7 +214,9 @@ class ClickHouseSource:
         not_before: datetime | None = None,
     ) -> Difference:
         """Return the multiset difference of a window's rows; see :class:`consumer.ports.Source`."""
-        return self._comparison.difference(stream, mapping, window, paths, not_before=not_before)
+        found = self._comparison.difference(stream, mapping, window, paths, not_before=not_before)
+        self._replicas.confirm(stream)
+        return found
 
     def extent_files(self, stream: Stream, mapping: TableMapping, paths: Sequence[str]) -> Extent:
         """Count the rows of data files, with the first and last instant."""
@@ -236,9 +251,9 @@ class ClickHouseSource:
         return self._connection.rows(
             load_sql(
                 statement,
-                table=quote_table(stream.source),
+                table=read_table(stream.source),
                 window=f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}",
-                row_bytes=load_sql("row_bytes"),
+                row_bytes=_row_bytes(stream),
                 **parts,
             ),
             parameters={"database": stream.source.database, "table": stream.source.table, **(parameters or {})},
@@ -254,6 +269,10 @@ class ClickHouseSource:
             sequence_columns=stream.sequence_columns,
             source_uuid=described.uuid,
         )
+
+
+def _row_bytes(stream: Stream) -> str:
+    return load_sql("row_bytes", parts=read_system(stream.source, "parts"))
 
 
 def _bytes(rows: int, row_bytes: float | None) -> int:

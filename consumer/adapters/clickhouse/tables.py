@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
-from consumer.domain.clickhouse_sql import quote_table
+from consumer.adapters.clickhouse.shards import check_shards, identity
+from consumer.domain.clickhouse_sql import read_each, read_table
 from consumer.domain.errors import SourceMissingError
 from consumer.domain.mapping import SourceColumn
 from consumer.domain.stream import TableName
@@ -29,14 +30,19 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
         SourceMissingError: if database or table do not exist, or it is no MergeTree table.
         AccessDeniedError: if the user may not read all columns, naming the missing grant.
     """
-    rows = connection.rows(load_sql("describe_table"), parameters={"database": table.database, "table": table.table})
+    rows = connection.rows(
+        read_each(table, load_sql("describe_table")), parameters={"database": table.database, "table": table.table}
+    )
     if not rows:
         raise _absent(connection, table)
-    uuid, engine, partition_key, sorting_key, engine_full, server_zone, columns = rows[0]
-    _check_engine(table, engine, UUID(uuid))
+    if table.cluster is not None:
+        check_shards(connection, table, rows)
+    _, uuid, engine, partition_key, sorting_key, engine_full, server_zone, columns = rows[0]
+    for _, each, *_ in rows:
+        _check_engine(table, engine, UUID(each))
     described = SourceTable(
         name=table,
-        uuid=UUID(uuid),
+        uuid=UUID(uuid) if table.cluster is None else identity((int(row[0]), str(row[1])) for row in rows),
         engine=engine,
         partition_key=partition_key,
         sorting_key=sorting_key,
@@ -47,7 +53,7 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
     if described != known:
         # system.columns leaves out what the user may not read, so its list alone could make rows that are not full.
         connection.rows(
-            f"SELECT * FROM {quote_table(table)} LIMIT 0", settings={"asterisk_include_materialized_columns": 1}
+            f"SELECT * FROM {read_table(table)} LIMIT 0", settings={"asterisk_include_materialized_columns": 1}
         )
     return described
 
@@ -55,7 +61,7 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
 def _absent(connection: ClickHouseConnection, table: TableName) -> SourceMissingError:
     """Let the server say what is missing: the database, the table, or a grant to see it."""
     try:
-        connection.rows(f"SELECT 1 FROM {quote_table(table)} LIMIT 0")
+        connection.rows(f"SELECT 1 FROM {read_table(table)} LIMIT 0")
     except SourceMissingError as error:
         return SourceMissingError(
             f"source {table} does not exist: {error.message}",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
+from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.domain.clickhouse_error import source_error
 from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
 from consumer.domain.errors import AccessDeniedError, CheckFailedError, ConfigurationError, IcehaulError, StreamError
@@ -46,6 +47,9 @@ class ClickHouseViews:
     """
 
     def __init__(self, settings: ClickHouseSettings, store: StoreSettings, collection: str) -> None:
+        refuse_cluster(
+            settings, "a view over both tiers", "query the tiers apart; see docs/how-to/query-the-cold-tier.md"
+        )
         self._connection = ClickHouseConnection(settings, READ_SETTINGS)
         self._files = FileReader(settings, store)
         self._store = store

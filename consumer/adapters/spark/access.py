@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyiceberg.schema import Schema
 
 from consumer.domain.errors import ConfigurationError
+from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.batch_session import BatchSession
 from spark.session import Session, SessionSettings
@@ -41,6 +42,7 @@ def open_session(spark: SparkSettings) -> BatchSession:
 
 def source_access(clickhouse: ClickHouseSettings, spark: SparkSettings) -> SourceAccess:
     """Return how tasks reach ClickHouse."""
+    distributed = DISTRIBUTED_SETTINGS if clickhouse.cluster is not None else {}
     return SourceAccess(
         host=clickhouse.host,
         port=clickhouse.port,
@@ -51,7 +53,7 @@ def source_access(clickhouse: ClickHouseSettings, spark: SparkSettings) -> Sourc
         ca_file=clickhouse.ca_file,
         connect_timeout_s=clickhouse.connect_timeout_seconds,
         query_timeout_s=clickhouse.query_timeout_seconds,
-        settings=tuple(clickhouse.query_settings.items()),
+        settings=tuple({**clickhouse.query_settings, **distributed}.items()),
         block_rows=spark.block_rows,
     )
 

@@ -119,13 +119,14 @@ class Handle:
 class Engine:
     """Owns the data directory until it is closed."""
 
-    def __init__(self, data_dir: Path) -> None:
-        if set("?&#") & set(str(data_dir)):
-            raise EmbeddedStackError(
-                f"The data directory {str(data_dir)!r} holds one of the characters ? & #",
-                remedy="Choose a directory without them: chdb reads them as options",
-            )
-        self._path = str(data_dir)
+    def __init__(self, data_dir: Path, config_file: Path | None = None) -> None:
+        for path in (data_dir, config_file):
+            if set("?&#") & set(str(path)):
+                raise EmbeddedStackError(
+                    f"The path {str(path)!r} holds one of the characters ? & #",
+                    remedy="Choose one without them: chdb reads them as options",
+                )
+        self._path = str(data_dir) if config_file is None else f"{data_dir}?config-file={config_file}"
         # Without an open handle chdb would shut the engine down.
         self._root = self._connect()
         self._lock = threading.Lock()

@@ -29,6 +29,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--user", default="default")
     parser.add_argument("--password-file", type=Path, help="its first line is the password; without it there is none")
     parser.add_argument("--ready-file", type=Path, help="receives the port once the server answers")
+    parser.add_argument("--config-file", type=Path, help="of the engine, in XML: its clusters, for example")
     parser.add_argument("--log-file", type=Path, help="standard error if absent")
     parser.add_argument("--max-body-mib", type=int, default=Limits().body_bytes_max // MIB)
     parser.add_argument("--max-connections", type=int, default=Limits().connections_max)
@@ -70,7 +71,7 @@ def _serve(options: argparse.Namespace) -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    engine = Engine(data_dir)
+    engine = Engine(data_dir, options.config_file.resolve() if options.config_file else None)
     try:
         server = ClickHouseServer(
             options.port, engine=engine, spool_dir=data_dir / "http_spool", account=account, limits=limits

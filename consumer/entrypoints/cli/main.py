@@ -13,6 +13,7 @@ from consumer.domain.errors import IcehaulError, Reaction
 from consumer.entrypoints.cli import (
     adopt,
     backfill,
+    clickhouse_events,
     config,
     cut,
     doctor,
@@ -58,6 +59,7 @@ app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
 app.command("topics")(topics.topics)
 app.command("emit")(emit.emit)
+app.command("clickhouse-events")(clickhouse_events.clickhouse_events)
 app.command("offload")(offload.offload)
 app.command("run")(run.run)
 app.command("streams")(config.streams)

@@ -11,10 +11,11 @@ import pytest
 from consumer.domain.errors import StoreUnavailableError
 from consumer.domain.mapping import SourceColumn
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.table_facts import TableFacts
+from consumer.domain.table_facts import EventRefresh, TableFacts
 from consumer.domain.window import Window
 from consumer.ports import Extent, SourceTable
 from consumer.service.doctor.broker import TopicsCheck
+from consumer.service.doctor.event_views import EventViewsCheck
 from consumer.service.doctor.finding import Check, Severity, Statement
 from consumer.service.doctor.machine import (
     ConfigurationCheck,
@@ -371,3 +372,30 @@ def test_a_configuration_without_streams_or_with_a_secret_in_the_file() -> None:
     )
     assert "icehaul init" in empty.remedy
     assert "ICEHAUL_STORE__SECRET_KEY" in secret.remedy
+
+
+# ------------------------------------------------------------------------------ events that ClickHouse makes
+
+
+def _refreshed(exception: str = "", seconds: float = 0) -> EventRefresh:
+    return EventRefresh(view="e.ticks", exception=exception, duration=timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("refreshes", "severities"),
+    [
+        ((), []),
+        ((_refreshed(), _refreshed()), [Severity.OK]),
+        ((_refreshed(), _refreshed("Code: 60. No table\nat")), [Severity.WARNING]),
+        ((_refreshed(seconds=30.01),), [Severity.WARNING]),
+    ],
+)
+def test_views_that_fail_or_wait_for_the_broker_in_vain_are_named(
+    refreshes: Sequence[EventRefresh], severities: list[Severity]
+) -> None:
+    check = EventViewsCheck(refreshes=lambda: refreshes, timeout=timedelta(seconds=30))
+    found = list(check.run())
+    assert [one.severity for one in found] == severities
+    assert all(
+        "e.ticks" in one.message and "\n" not in one.message for one in found if one.severity is Severity.WARNING
+    )

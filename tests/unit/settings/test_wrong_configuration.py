@@ -42,6 +42,7 @@ WRONG = {
     ),
     "number without end": ("clickhouse:\n  connect_timeout_seconds: .inf\n", 2, ["inf", "3600"]),
     "no choice": (ONE + "    layer: copper\n", 6, ["'copper'", "'bronze', 'silver' or 'gold'"]),
+    "no name of a cluster": ('clickhouse:\n  cluster: "a\'b"\n', 2, ["clickhouse.cluster", "a'b"]),
     "no yes or no": (ONE + "    create_target: perhaps\n", 6, ["'perhaps'", "boolean"]),
     "missing field": ("streams:\n  - name: a\n    source: m.a\n", 2, ["streams.0.target: this field is required"]),
     "text without quotes": ("kafka:\n  topic: 2024\n", 2, ["kafka.topic", "2024", "write it in quotes"]),

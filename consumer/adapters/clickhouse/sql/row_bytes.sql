@@ -1,5 +1,5 @@
 (
     SELECT sum(data_uncompressed_bytes) / greatest(sum(rows), 1)
-    FROM system.parts
+    FROM $parts
     WHERE active AND database = {database:String} AND table = {table:String}
 )
