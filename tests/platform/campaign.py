@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -38,6 +39,7 @@ class Cycle:
         seconds: from sending the ticks to the last committed offset.
         reached: seconds from the ticks until the stream's watermark was committed, of the streams that moved.
         cpu: CPU seconds by process group.
+        load: the machine's load average over the last minute, at the end.
         started_ns: when the ticks were sent, in nanoseconds since 1970.
         ended_ns: when the last offset was committed.
     """
@@ -46,16 +48,22 @@ class Cycle:
     seconds: float
     reached: Mapping[str, float]
     cpu: Mapping[str, float]
+    load: float
     started_ns: int
     ended_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Late:
-    """A late row in a closed day: the table's rows, and the seconds from the event to the supplement's offset."""
+    """A late row in a closed day: the table's rows, and the seconds from the event to the supplement's offset.
+
+    ``cpu`` and ``load`` as of a cycle.
+    """
 
     table_rows: int
     seconds: float
+    cpu: Mapping[str, float]
+    load: float
 
 
 @dataclass
@@ -89,6 +97,7 @@ class Campaign:
             seconds=seconds,
             reached=reached,
             cpu={name: after[name] - used[name] for name in after},
+            load=os.getloadavg()[0],
             started_ns=started_ns,
             ended_ns=ended_ns,
         )
@@ -119,10 +128,17 @@ class Campaign:
         before, rows = self._supplements(table), self.trading.market.count(table)
         noon = day + DAY / 2
         self.trading.feed(table, noon, noon + timedelta(seconds=1), 1)
+        used = self.cpu()
         seconds = self._close(table, day)
+        after = self.cpu()
         if self._supplements(table) != before + 1:
             raise CampaignError(f"{table}: the late row made {self._supplements(table) - before} supplements")
-        return Late(table_rows=rows, seconds=seconds)
+        return Late(
+            table_rows=rows,
+            seconds=seconds,
+            cpu={name: after[name] - used[name] for name in after},
+            load=os.getloadavg()[0],
+        )
 
     def catch_up(self) -> None:
         """Send ticks until what is derived from late rows has arrived, too."""

@@ -109,6 +109,8 @@ class Report:
         for table in (self._cycles(), self._layers(), self._tables(), self._figures()):
             console.print(table)
             console.print()
+        if self.late is not None:
+            console.print(f"the late row took {sum(self.late.cpu.values()):.1f} CPU s; load {self.late.load:.1f}")
         quiet = self.quiet
         if quiet.reconcile:
             console.print(
@@ -125,6 +127,7 @@ class Report:
             "sound": self.sound,
             "figures": [asdict(figure) | {"ratio": figure.ratio} for figure in self.figures()],
             "cycles": [asdict(cycle) for cycle in self.cycles],
+            "late": None if self.late is None else asdict(self.late),
             "step_seconds": self.layers,
             "quiet_ms": {
                 "events": len(self.quiet.event),
@@ -137,7 +140,7 @@ class Report:
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
     def _cycles(self) -> Table:
-        table = Table("cycle", *_right("rows", "seconds", "rows/s", *LAYERS, "CPU s"), title="cycles", box=None)
+        table = Table("cycle", *_right("rows", "seconds", "rows/s", *LAYERS, "CPU s", "load"), title="cycles", box=None)
         for number, cycle in enumerate(self.cycles, 1):
             last = [max(_of(layer, cycle.reached), default=0.0) for layer in LAYERS]
             table.add_row(
@@ -146,7 +149,8 @@ class Report:
                 f"{cycle.seconds:.1f}",
                 f"{cycle.rows / cycle.seconds:,.0f}",
                 *(f"{seconds:.1f}" for seconds in last),
-                f"{sum(cycle.cpu.values()):.0f}",
+                f"{sum(cycle.cpu.values()):.1f}",
+                f"{cycle.load:.1f}",
             )
         return table
 
