@@ -21,6 +21,8 @@ PYTHONS := 3.11 3.12 3.13
 BENCH_ARGS ?=
 MATRIX_ARGS ?=
 MUTANTS_ARGS ?=
+CYCLES ?=
+PLATFORM_ARGS ?=
 
 .PHONY: help
 help: ## Show this help
@@ -126,6 +128,11 @@ mutants: $(VENV)/.dev ## Plant each known bug in a copy and check that the tests
 .PHONY: bench
 bench: $(VENV)/.dev ## Compare with the ceilings and with what icehaul replaces (ROWS=3000000)
 	@$(BIN)/python -m tests.bench --rows $(ROWS) $(BENCH_ARGS)
+
+.PHONY: platform
+platform: $(VENV)/.dev ## Offload quarters of an hour of 2,000,000 rows over ten tables, and judge them (ROWS=2000000 CYCLES=4)
+	@$(BIN)/python -m tests.platform $(if $(findstring command,$(origin ROWS)),--rows $(ROWS)) \
+		$(if $(CYCLES),--cycles $(CYCLES)) $(PLATFORM_ARGS)
 
 .PHONY: simulate
 simulate: $(VENV)/.dev ## Play the service against servers in memory, and check every invariant (STEPS=1000000, SEED= plays a run again)

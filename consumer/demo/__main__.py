@@ -16,6 +16,7 @@ from rich.console import Console
 from consumer.bootstrap import Application
 from consumer.demo.farewell import print_farewell, print_trace
 from consumer.demo.group import Group
+from consumer.demo.market import Market
 from consumer.demo.report import StreamResult, judge, print_summary, write_report
 from consumer.demo.stage import GROUP, Paths, Troupe, write_configuration
 from consumer.demo.story import Story
@@ -38,8 +39,8 @@ def main() -> int:
     run.add_argument("--keep", action="store_true", help="leave the stack up afterwards")
     commands.add_parser("stop", help="end a stack that was left up")
     arguments = parser.parse_args()
-    # Where nobody looks at a terminal, tables and trees need not be cut to 80 columns.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+    # Where nobody looks at a terminal, the tree of a trace need not be cut to 80 columns.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     paths = Paths(_ROOT.absolute())
     try:
         if arguments.command == "stop":
@@ -66,7 +67,7 @@ def _run(paths: Paths, console: Console, *, keep: bool) -> int:
     _clear(paths)
     voice = Voice(console)
     with ExitStack() as closing:
-        voice.phase("starting ClickHouse, Kafka, Postgres and an S3 store (real ones, no containers)")
+        voice.phase("starting real ClickHouse, Kafka, Postgres and S3, without containers")
         stack = EmbeddedStack.start(paths.stack, progress=voice.step, detached=keep)
         if not keep:
             closing.callback(stack.down)
@@ -91,15 +92,17 @@ def _play(paths: Paths, endpoints: Endpoints, console: Console, voice: Voice) ->
         closing.callback(group.close)
         troupe = Troupe(paths=paths, java_home=endpoints.java_home)
         closing.callback(troupe.stop)
-        story = Story(application=application, client=client, troupe=troupe, group=group, voice=voice)
+        market = Market(client)
+        story = Story(application=application, hot_tier=market, troupe=troupe, group=group, voice=voice)
         story.prepare()
         story.offload()
         story.add()
         story.kill()
+        story.late()
         story.tick()
         story.replay()
         with story.phase("verify", "every row of both tiers, compared by ClickHouse"):
-            results = judge(application, {name: _count(client, name) for name in application.streams})
+            results = judge(application, {name: market.count(name) for name in application.streams})
         troupe.stop()
         write_report(paths.report, results, story.facts)
         print_trace(console, application, paths)
@@ -121,10 +124,6 @@ def _client(endpoints: Endpoints) -> Client:
         username=endpoints.clickhouse.user,
         password=endpoints.clickhouse.password,
     )
-
-
-def _count(client: Client, table: str) -> int:
-    return int(client.query(f"SELECT count() FROM market.{table}").result_rows[0][0])
 
 
 if __name__ == "__main__":

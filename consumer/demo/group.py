@@ -22,6 +22,8 @@ class Group:
     def close(self) -> None:
         """Close the connections."""
         self._observer.close()
+        # It has no close of its own, and would complain of a broker that is stopped before it.
+        del self._admin
 
     def events(self) -> int:
         """Return how many events the topic holds."""

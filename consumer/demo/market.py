@@ -14,6 +14,8 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from consumer.domain.duration import format_duration
+
 DATABASE = "market"
 
 BARS: Mapping[str, timedelta] = {
@@ -27,6 +29,7 @@ BARS: Mapping[str, timedelta] = {
 """The gold tables and the span of one bar."""
 
 SILVER = "silver_trades"
+_LATE_SYMBOL = "ETHUSDT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,50 +67,104 @@ TABLES = (*(capture.table for capture in CAPTURES), SILVER, *BARS)
 """The ten tables that the demo offloads."""
 
 
-def create_tables(client: Client) -> None:
-    """Create the database with its ten tables and the view that derives silver from bronze."""
-    for block in _sql("tables.sql").split("-- block")[1:]:
-        client.command(block)
-    for table in BARS:
-        client.command(_sql("gold_table.sql").format(table=table))
+class Market:
+    """The ten tables in a database of their own."""
 
+    def __init__(self, client: Client, database: str = DATABASE) -> None:
+        self._client = client
+        self._database = database
 
-def load_captures(client: Client) -> int:
-    """Insert the captured rows, each file in one insert, derive the gold bars, and return the row count."""
-    rows = 0
-    for capture in CAPTURES:
-        block = list(read_capture(capture))
-        client.insert(f"{DATABASE}.{capture.table}", block, column_names=list(capture.columns))
-        rows += len(block)
-    derive_bars(client, CAPTURES[0].day)
-    return rows
+    def create_tables(self) -> None:
+        """Create the database with its ten tables and the view that derives silver from bronze."""
+        for block in _sql("tables.sql").split("-- block")[1:]:
+            self._client.command(block.format(database=self._database))
+        for table in BARS:
+            self._client.command(_sql("gold_table.sql").format(database=self._database, table=table))
 
+    def load_captures(self) -> int:
+        """Insert the captured rows, each file in one insert, derive the gold bars, and return the row count."""
+        rows = 0
+        for capture in CAPTURES:
+            block = list(read_capture(capture))
+            self._client.insert(f"{self._database}.{capture.table}", block, column_names=list(capture.columns))
+            rows += len(block)
+        self._derive_day(CAPTURES[0].day)
+        return rows
 
-def repeat_captures(client: Client, *, days: int, copies: Mapping[str, int]) -> None:
-    """Insert the captured rows of each table once more, ``days`` later, ``copies`` times, and derive the bars.
+    def repeat_captures(self, *, days: int, copies: Mapping[str, int]) -> None:
+        """Insert the captured rows of each table once more, ``days`` later, ``copies`` times, and derive the bars.
 
-    All copies of a day fall into that day; sequence numbers stay unique.
-    """
-    for capture in CAPTURES:
-        client.command(
-            _sql("repeat_day.sql").format(
-                table=capture.table, days=days, copies=copies[capture.table], spread=60, captured=capture.day
+        All copies of a day fall into that day; sequence numbers stay unique.
+        """
+        for capture in CAPTURES:
+            self._client.command(
+                _sql("repeat_day.sql").format(
+                    database=self._database,
+                    table=capture.table,
+                    days=days,
+                    copies=copies[capture.table],
+                    spread=60,
+                    captured=capture.day,
+                )
             )
-        )
-    derive_bars(client, CAPTURES[0].day + timedelta(days=days))
+        self._derive_day(CAPTURES[0].day + timedelta(days=days))
 
+    def trade_late(self) -> Sequence[str]:
+        """Insert a trade into a day that was captured, with the bars that follow from it; return the tables changed."""
+        trades, day = CAPTURES[0].table, CAPTURES[0].day
+        self._client.command(_sql("late_trade.sql").format(database=self._database, symbol=_LATE_SYMBOL, captured=day))
+        self._derive_day(day, _LATE_SYMBOL)
+        return (trades, SILVER, *BARS)
 
-def derive_bars(client: Client, day: date) -> None:
-    """Let ClickHouse compute the gold bars of one UTC day from silver."""
-    for table, span in BARS.items():
-        client.command(
+    def derive(self, table: str, lower: datetime, upper: datetime, symbols: str = "%") -> None:
+        """Let ClickHouse compute the bars of one gold table from the trades of a stretch of whole bars.
+
+        ``symbols`` is a pattern of SQL's LIKE.
+        """
+        self._client.command(
             _sql("gold_derive.sql").format(
+                database=self._database,
                 table=table,
-                minutes=span // timedelta(minutes=1),
-                lower=f"toDateTime64('{day} 00:00:00', 6, 'UTC')",
-                upper=f"toDateTime64('{day + timedelta(days=1)} 00:00:00', 6, 'UTC')",
+                minutes=BARS[table] // timedelta(minutes=1),
+                lower=f"toDateTime64('{lower:%F %T}', 6, 'UTC')",
+                upper=f"toDateTime64('{upper:%F %T}', 6, 'UTC')",
+                symbols=symbols,
             )
         )
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table holds."""
+        return int(self._client.query(f"SELECT count() FROM {self._database}.{table}").result_rows[0][0])
+
+    def _derive_day(self, day: date, symbols: str = "%") -> None:
+        lower = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        for table in BARS:
+            self.derive(table, lower, lower + timedelta(days=1), symbols)
+
+
+def stream_settings(table: str, *, database: str = DATABASE, settle_lag: timedelta) -> dict[str, Any]:
+    """Return the settings of the stream that offloads one of the ten tables."""
+    settings: dict[str, Any] = {
+        "name": table,
+        "source": f"{database}.{table}",
+        "target": f"{database}.{table}",
+        "layer": table.split("_", maxsplit=1)[0],
+        "settle_lag": format_duration(settle_lag),
+    }
+    if table in BARS:
+        return settings | {
+            "timestamp_column": "bar_start",
+            "sequence_columns": ["exchange", "symbol"],
+            "row_span": format_duration(BARS[table]),
+            "upstreams": [SILVER],
+        }
+    settings |= {"timestamp_column": "exchange_timestamp", "sequence_columns": ["sequence_number"]}
+    if table == SILVER:
+        return settings | {"upstreams": [CAPTURES[0].table]}
+    if table == "bronze_book_kraken":
+        # Its snapshots reach back years: one file for each year, and all of them in one batch.
+        return settings | {"partition_by": "year", "batch": {"window": "3650d"}}
+    return settings
 
 
 def read_capture(capture: Capture) -> Iterator[Sequence[Any]]:

@@ -9,13 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from consumer.bootstrap import Application
 from consumer.demo.story import Facts
-from consumer.domain.batch import BatchStatus
+from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.service.verify import Verification
 
 
@@ -29,6 +30,7 @@ class StreamResult:
     missing: int
     duplicated: int
     batches: int
+    supplements: int
     snapshots: int
     watermark: datetime
 
@@ -46,14 +48,15 @@ def judge(application: Application, source_rows: dict[str, int]) -> Sequence[Str
 def _judge(application: Application, name: str, source_rows: int) -> StreamResult:
     stream = application.streams[name]
     found: Verification = application.verifier.verify(stream)
-    batches = application.ledger.batches(name, 1000)
+    published = [one for one in application.ledger.batches(name, 1000) if one.status is BatchStatus.PUBLISHED]
     return StreamResult(
         name=name,
         source_rows=source_rows,
         cold_rows=found.cold.rows,
         missing=max(found.missing, source_rows - found.cold.rows),
         duplicated=max(found.surplus, found.cold.rows - source_rows),
-        batches=sum(batch.status is BatchStatus.PUBLISHED for batch in batches),
+        batches=len(published),
+        supplements=sum(batch.kind is BatchKind.SUPPLEMENT for batch in published),
         snapshots=application.catalog.snapshots(stream.target),
         watermark=found.watermark,
     )
@@ -64,6 +67,7 @@ def write_report(path: Path, results: Sequence[StreamResult], facts: Facts) -> N
     data: dict[str, Any] = {
         "streams": [asdict(result) | {"watermark": result.watermark.isoformat()} for result in results],
         "events": facts.events,
+        "late_rows": facts.late_rows,
         "kills": facts.kills,
         "replays": facts.replays,
         "seconds": facts.seconds,
@@ -74,10 +78,13 @@ def write_report(path: Path, results: Sequence[StreamResult], facts: Facts) -> N
 def print_summary(console: Console, results: Sequence[StreamResult], facts: Facts) -> None:
     """Print the summary that a person reads."""
     table = Table(
-        title="both tiers, row by row (count and full-row digest computed by ClickHouse)", title_justify="left"
+        title="both tiers, row by row (count and full-row digest computed by ClickHouse)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("stream")
-    for heading in ("hot rows", "cold rows", "missing", "doubled", "batches", "snapshots"):
+    table.add_column("stream", no_wrap=True)
+    for heading in ("hot rows", "cold rows", "batches", "supplements"):
         table.add_column(heading, justify="right")
     table.add_column("")
     for result in results:
@@ -85,19 +92,25 @@ def print_summary(console: Console, results: Sequence[StreamResult], facts: Fact
             result.name,
             f"{result.source_rows:,}",
             f"{result.cold_rows:,}",
-            f"{result.missing:,}",
-            f"{result.duplicated:,}",
             str(result.batches),
-            str(result.snapshots),
-            Text("equal", style="green") if result.sound else Text("DIFFERENT", style="bold red"),
+            str(result.supplements),
+            _verdict(result),
         )
     console.print()
     console.print(table)
     rows = sum(result.cold_rows for result in results)
+    late = f"{facts.late_rows} of them late"
     batches = sum(result.batches for result in results)
+    snapshots = sum(result.snapshots for result in results)
     total = sum(facts.seconds.values())
     console.print(
-        f"{rows:,} rows in {batches} batches from {facts.events} events; {facts.kills} consumer killed,"
-        f" {facts.replays} full replay with {facts.snapshots_after_replay - facts.snapshots_before_replay}"
-        f" new snapshots; {total:.0f} s."
+        f"{rows:,} rows, {late}, in {batches} batches and {snapshots} snapshots from {facts.events} events;\n"
+        f"{facts.kills} consumer killed, {facts.replays} full replay with"
+        f" {facts.snapshots_after_replay - facts.snapshots_before_replay} new snapshots; {total:.0f} s."
     )
+
+
+def _verdict(result: StreamResult) -> Text:
+    if result.sound:
+        return Text("equal", style="green")
+    return Text(f"{result.missing:,} missing, {result.duplicated:,} doubled", style="bold red")

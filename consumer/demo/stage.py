@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from consumer.demo.market import BARS, CAPTURES, DATABASE, SILVER, TABLES
+from consumer.demo.market import TABLES, stream_settings
 from consumer.domain.duration import format_duration
 from consumer.embedded.endpoints import Endpoints
 from consumer.embedded.process import Launch, ServerProcess
@@ -101,32 +101,8 @@ def _configuration(endpoints: Endpoints) -> dict[str, Any]:
         "consumer": {"http_port": 0, "lease_seconds": 5, "workers": 4},
         # The demo plays days of the past, so it sends the tick itself, once, at its end.
         "emitter": {"poll": "500ms", "grace": format_duration(SETTLE_LAG), "tick": "0"},
-        "streams": [_stream(table) for table in TABLES],
+        "streams": [stream_settings(table, settle_lag=SETTLE_LAG) for table in TABLES],
     }
-
-
-def _stream(table: str) -> dict[str, Any]:
-    stream: dict[str, Any] = {
-        "name": table,
-        "source": f"{DATABASE}.{table}",
-        "target": f"{DATABASE}.{table}",
-        "layer": table.split("_", maxsplit=1)[0],
-        "settle_lag": format_duration(SETTLE_LAG),
-    }
-    if table in BARS:
-        return stream | {
-            "timestamp_column": "bar_start",
-            "sequence_columns": ["exchange", "symbol"],
-            "row_span": format_duration(BARS[table]),
-            "upstreams": [SILVER],
-        }
-    stream |= {"timestamp_column": "exchange_timestamp", "sequence_columns": ["sequence_number"]}
-    if table == SILVER:
-        return stream | {"upstreams": [CAPTURES[0].table]}
-    if table == "bronze_book_kraken":
-        # Its snapshots reach back years: one file for each year, and all of them in one batch.
-        return stream | {"partition_by": "year", "batch": {"window": "3650d"}}
-    return stream
 
 
 @dataclass(slots=True)

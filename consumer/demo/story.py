@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-
-from clickhouse_connect.driver.client import Client
 
 from consumer.bootstrap import Application
 from consumer.demo import market
@@ -16,7 +14,7 @@ from consumer.demo.failure import DemoFailure
 from consumer.demo.group import Group
 from consumer.demo.stage import SETTLE_LAG, Troupe
 from consumer.demo.voice import Voice
-from consumer.domain.batch import BatchStatus
+from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.domain.event_factory import tick
 from consumer.domain.window import PartitionBy
 from consumer.ports import BatchRecord, StreamState
@@ -45,6 +43,7 @@ class Facts:
     """What the story has seen, for the report."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    late_rows: int = 0
     kills: int = 0
     replays: int = 0
     events: int = 0
@@ -57,9 +56,11 @@ class Facts:
 class Story:
     """Plays the demo's phases on a stack that is up."""
 
-    def __init__(self, *, application: Application, client: Client, troupe: Troupe, group: Group, voice: Voice) -> None:
+    def __init__(
+        self, *, application: Application, hot_tier: market.Market, troupe: Troupe, group: Group, voice: Voice
+    ) -> None:
         self._application = application
-        self._client = client
+        self._market = hot_tier
         self._troupe = troupe
         self._group = group
         self._voice = voice
@@ -78,12 +79,12 @@ class Story:
         with self.phase("prepare", "ledger, topics, tables; one emitter and two consumers in one group"):
             self._application.migrate()
             self._application.topics.ensure()
-            market.create_tables(self._client)
+            self._market.create_tables()
             for name in ("consumer-1", "consumer-2"):
                 self._troupe.start(name, "run")
             self._troupe.start("emitter", "emit")
-            rows = market.load_captures(self._client)
-            self._voice.fact(f"{rows:,} captured rows in 3 bronze tables; ClickHouse derived silver and gold")
+            rows = self._market.load_captures()
+            self._voice.fact(f"{rows:,} captured rows in 3 bronze tables; 1 silver, 6 gold derived")
 
     def offload(self) -> None:
         """Wait until everything captured has been offloaded."""
@@ -93,21 +94,29 @@ class Story:
     def add(self) -> None:
         """Add a day and wait for it."""
         with self.phase("add", f"the same rows once more, {_ADDED_DAYS} days later: only they are offloaded"):
-            market.repeat_captures(self._client, days=_ADDED_DAYS, copies=_ADDED_COPIES)
+            self._market.repeat_captures(days=_ADDED_DAYS, copies=_ADDED_COPIES)
             self._await_day(_ADDED_DAYS)
 
     def kill(self) -> None:
         """Add a larger day, kill a consumer with SIGKILL in the middle of a batch, and wait for the recovery."""
-        with self.phase("kill", "a larger day; one consumer is killed with SIGKILL in the middle of a batch"):
-            market.repeat_captures(self._client, days=_KILL_DAYS, copies=_KILL_COPIES)
+        with self.phase("kill", "a larger day; one consumer is killed (SIGKILL) amid a batch"):
+            self._market.repeat_captures(days=_KILL_DAYS, copies=_KILL_COPIES)
             name, batch = self._hunt()
             self._troupe.kill(name)
             self.facts.kills += 1
             self.facts.killed_batch = batch
-            self._voice.fact(f"killed {name} while it wrote {batch.stream} {batch.window}")
+            self._voice.fact(f"killed {name} while it wrote {batch.stream}")
             self._await_day(_KILL_DAYS)
             again = self._batch(batch.stream, batch)
             self._voice.fact(f"{batch.stream}: the batch was published at attempt {again.attempts}")
+
+    def late(self) -> None:
+        """Insert a trade into the first day, long closed, and wait until each tier has what follows from it."""
+        with self.phase("late", "one trade arrives late, in a day that was closed long ago"):
+            tables = self._market.trade_late()
+            self._await(f"late rows of {len(tables)} streams", lambda: self._supplemented(tables))
+            self.facts.late_rows = sum(one.rows for name in tables for one in self._supplements(name))
+            self._voice.fact(f"1 row of bronze, 1 of silver, {len(market.BARS)} of gold were added, nothing else")
 
     def tick(self) -> None:
         """Send one tick to every stream: without rows, the watermarks move up to now."""
@@ -154,6 +163,15 @@ class Story:
         done = [name for name, record in records.items() if record.watermark >= wanted[name]]
         self._voice.progress(len(done), len(wanted), "streams")
         return len(done) == len(wanted)
+
+    def _supplements(self, stream: str) -> Sequence[BatchRecord]:
+        latest = self._application.ledger.batches(stream, 1000)
+        return [one for one in latest if one.kind is BatchKind.SUPPLEMENT and one.status is BatchStatus.PUBLISHED]
+
+    def _supplemented(self, streams: Sequence[str]) -> bool:
+        done = sum(bool(self._supplements(name)) for name in streams)
+        self._voice.progress(done, len(streams), "streams")
+        return done == len(streams)
 
     def _moved(self, instant: datetime) -> bool:
         return self._reached(dict.fromkeys(market.TABLES, instant - SETTLE_LAG))

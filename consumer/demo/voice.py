@@ -30,11 +30,15 @@ class Voice:
         self._console.print(f"          {text}", style="cyan", markup=False, highlight=False)
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """Show how far a wait has come, once for each change."""
+        """Show how far a wait has come: on a terminal on one line, elsewhere once it is over."""
         text = f"{done} of {total} {what}"
-        if text != self._progress and done:
-            self._progress = text
+        if text == self._progress or not done:
+            return
+        self._progress = text
+        if done == total:
             self.step(text)
+        elif self._console.is_terminal:
+            self._console.print(f"[dim]{'':8}    {text}[/dim]", end="\r")
 
     def clear(self) -> None:
         """Forget the progress of the wait that has ended."""

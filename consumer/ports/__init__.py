@@ -5,7 +5,7 @@ Every method may raise the errors of :mod:`consumer.domain.errors` and no others
 
 from consumer.ports.cold_tier import Catalog, Publication, TargetTable
 from consumer.ports.engine import BatchEngine, UnitReport
-from consumer.ports.hot_tier import Bucket, Extent, SequenceReport, Source, SourceTable, Step
+from consumer.ports.hot_tier import Bucket, Extent, SequenceReport, Source, SourceTable, Step, Survey
 from consumer.ports.ledger import (
     BatchRecord,
     Claim,
@@ -36,6 +36,7 @@ __all__ = [
     "Step",
     "StreamRecord",
     "StreamState",
+    "Survey",
     "TargetTable",
     "Trigger",
     "UnitReport",

@@ -40,6 +40,17 @@ class SourceTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What one look at a source told: what its partitions hold, by id, and what the table looks like.
+
+    ``table`` is ``None`` where it has to be described again.
+    """
+
+    contents: Mapping[str, PartitionContent]
+    table: SourceTable | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
     """Rows of a stretch of the time column: how many, how large, from when to when (both inclusive)."""
 
@@ -144,10 +155,10 @@ class Source(Protocol):
         """
         ...
 
-    def contents(self, stream: Stream) -> Mapping[str, PartitionContent]:
-        """Return what every non-empty partition of the source table holds, by id.
+    def survey(self, stream: Stream) -> Survey:
+        """Return what every non-empty partition of the source holds, and its description where that is not new.
 
-        A table without a partition key has one partition; an engine without parts has none.
+        A table without a partition key has one partition; an engine without parts, and a missing table, have none.
         """
         ...
 

@@ -198,8 +198,7 @@ class Offload:
                         remedy="nothing to do: the partition's new owner goes on from the watermark",
                     )
 
-            seen = retrying(stream, abandoned, lambda: self._reconciler.observe(stream, claim))
-            work = retrying(stream, abandoned, lambda: self._prepare(stream, event, claim))
+            seen, work = retrying(stream, abandoned, lambda: self._look(stream, event, claim))
             context = BatchContext(
                 stream=stream,
                 work=work,
@@ -215,13 +214,16 @@ class Offload:
         offloaded = any(not batch.empty for batch in work.batches)
         self._metrics.event_handled(stream.name, event.type, "offloaded" if offloaded else "idle")
 
-    def _prepare(self, stream: Stream, event: Event, claim: Claim) -> Work:
+    def _look(self, stream: Stream, event: Event, claim: Claim) -> tuple[Observation, Work]:
+        # What was observed is planned with, so whenever planning is tried again, both are.
+        with step(self._metrics, stream.name, "observe"):
+            seen = self._reconciler.observe(stream, claim)
         with step(self._metrics, stream.name, "plan") as span:
-            work = self._preparation.prepare(stream, claim, event.cutoff)
+            work = self._preparation.prepare(stream, claim, event.cutoff, table=seen.table, unread=seen.unread)
             span.set_attribute("offload.cutoff", work.cutoff.instant.isoformat())
             span.set_attribute("offload.cutoff.reason", work.cutoff.reason)
             span.set_attribute("offload.batches", len(work.batches))
-        return work
+        return seen, work
 
     def _run_batches(self, context: BatchContext, claim: Claim) -> Claim:
         stream = context.stream

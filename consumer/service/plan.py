@@ -67,18 +67,20 @@ class Planner:
         free = find_cutoff(stream, event_cutoff=event_cutoff, now=now, upstreams={})
         return leave_upstreams(stream, waiting, free, left)
 
-    def batches(self, stream: Stream, record: StreamRecord, identity: Identity, cutoff: datetime) -> Iterator[Batch]:
+    def batches(
+        self, stream: Stream, record: StreamRecord, identity: Identity, cutoff: datetime, *, unread: bool = True
+    ) -> Iterator[Batch]:
         """Yield the batches from the watermark to ``cutoff``, in order, each within the stream's bounds.
 
         Windows are contiguous: each starts where the one before it ends, and the last ends at ``cutoff``.
         A stretch without rows at the end makes an empty batch. Nothing is yielded if the watermark has
-        reached the cutoff.
+        reached the cutoff. Unless rows may be ``unread``, the source is not asked for any.
         """
         if record.watermark >= cutoff:
             return
         whole = Window(lower=record.watermark, upper=cutoff)
         lower = whole.lower
-        groups = list(self._groups(stream, whole))
+        groups = list(self._groups(stream, whole)) if unread else []
         for position, group in enumerate(groups):
             following = groups[position + 1][0].window.lower if position + 1 < len(groups) else cutoff
             window = Window(lower=lower, upper=following)

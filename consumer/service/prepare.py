@@ -42,17 +42,32 @@ class Preparation:
         self._catalog = catalog
         self._planner = Planner(source, ledger)
 
-    def prepare(self, stream: Stream, claim: Claim, event_cutoff: datetime) -> Work:
+    def prepare(
+        self,
+        stream: Stream,
+        claim: Claim,
+        event_cutoff: datetime,
+        *,
+        table: SourceTable | None = None,
+        unread: bool = True,
+    ) -> Work:
         """Return the work that leads from the claim's watermark to the event's cutoff.
 
         The target is created where that is allowed, and both tables' UUIDs are recorded at first sight.
+
+        Args:
+            stream: the stream.
+            claim: the lease on it.
+            event_cutoff: how far the event asks for.
+            table: what the source looks like now; ``None`` to describe it.
+            unread: whether the source may hold rows at or above the watermark.
 
         Raises:
             StreamError: if source, target and ledger do not fit together.
             TransientError: if one of them can't be asked now.
         """
         record = claim.record
-        described, mapping = self.read_source(stream, record)
+        described, mapping = self.read_source(stream, record, table)
         target = self._catalog.ensure(stream, mapping, expected_uuid=record.target_uuid)
         check_divergence(
             stream=stream.name,
@@ -62,14 +77,16 @@ class Preparation:
         if record.source_uuid is None or record.target_uuid is None:
             with self._failpoints.around("stream.bind"):
                 self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid)
-        cutoff, batches = self.plan(stream, record, described, target.uuid, event_cutoff)
+        cutoff, batches = self.plan(stream, record, described, target.uuid, event_cutoff, unread=unread)
         if cutoff.obstacle is not None:
             raise cutoff.obstacle
         return Work(source=described, mapping=mapping, target=target, cutoff=cutoff, batches=batches)
 
-    def read_source(self, stream: Stream, record: StreamRecord | None) -> tuple[SourceTable, TableMapping]:
-        """Describe the source, check that it is the one that the ledger knows, and map its columns."""
-        described = self._source.describe(stream.source)
+    def read_source(
+        self, stream: Stream, record: StreamRecord | None, table: SourceTable | None = None
+    ) -> tuple[SourceTable, TableMapping]:
+        """Describe the source unless that was just done, check that the ledger knows it, and map its columns."""
+        described = table or self._source.describe(stream.source)
         known = record.source_uuid if record is not None else None
         if known is not None and known != described.uuid:
             raise SourceChangedError(
@@ -92,8 +109,10 @@ class Preparation:
         source: SourceTable,
         target_uuid: UUID,
         event_cutoff: datetime,
+        *,
+        unread: bool = True,
     ) -> tuple[Cutoff, Sequence[Batch]]:
-        """Return the cutoff and the batches that lead to it; reads the source, writes nothing."""
+        """Return the cutoff and the batches that lead to it; reads the source, unless nothing is unread."""
         identity = Identity(source_uuid=source.uuid, target_uuid=target_uuid, generation=record.generation)
         cutoff = self._planner.cutoff(stream, event_cutoff, source)
-        return cutoff, tuple(self._planner.batches(stream, record, identity, cutoff.instant))
+        return cutoff, tuple(self._planner.batches(stream, record, identity, cutoff.instant, unread=unread))

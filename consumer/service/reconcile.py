@@ -30,11 +30,12 @@ from consumer.domain.reconcile import (
     find_shrunk,
     find_suspects,
     find_vanished,
+    read_already,
 )
 from consumer.domain.stream import Stream
 from consumer.domain.window import MICROSECOND, Window
 from consumer.failpoints.acting import Failpoints
-from consumer.ports import Claim, Comparison, Ledger, Metrics, Source
+from consumer.ports import Claim, Comparison, Ledger, Metrics, Source, SourceTable
 from consumer.service.batch_run import BatchContext
 from consumer.service.settle import Settled, Settler
 from consumer.service.steps import step
@@ -44,10 +45,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What the partitions of a source hold, and what they held when they were last compared."""
+    """What the partitions of a source hold, and what they held when they were last compared.
+
+    ``table`` is what the source looks like; ``None`` where it has to be described again. ``unread`` tells whether rows
+    may be there that have not been read yet.
+    """
 
     contents: Mapping[str, PartitionContent]
     recorded: Mapping[str, ComparedPartition]
+    table: SourceTable | None
+    unread: bool
 
 
 class Reconciler:
@@ -68,8 +75,15 @@ class Reconciler:
         Raises:
             GapError: if rows at or above the watermark, seen earlier, are not there any more.
         """
-        seen = Observation(contents=self._source.contents(stream), recorded=self._ledger.partitions(stream.name))
-        gaps = list(self._gaps(stream, claim.record.watermark, seen))
+        survey, recorded = self._source.survey(stream), self._ledger.partitions(stream.name)
+        watermark = claim.record.watermark
+        seen = Observation(
+            contents=survey.contents,
+            recorded=recorded,
+            table=survey.table,
+            unread=not read_already(recorded, survey.contents, watermark),
+        )
+        gaps = list(self._gaps(stream, watermark, seen))
         if gaps:
             with self._failpoints.around("comparison.record"):
                 self._ledger.record_comparison(claim, Comparison(findings=gaps))

@@ -21,7 +21,7 @@ from consumer.domain.reconcile import (
     LateRow,
     RecordedWindow,
 )
-from consumer.domain.window import Window
+from consumer.domain.window import MICROSECOND, Window
 from consumer.ports import Catalog, Claim, Ledger, Source
 from consumer.service.batch_run import BatchContext, BatchRunner
 
@@ -127,23 +127,25 @@ class Settler:
             kind=BatchKind.SUPPLEMENT,
             window=recorded.window,
             generation=generation,
-            units=tuple(_units(context, recorded.window, late)),
+            units=tuple(_units(context, late)),
             base=recorded.cold,
             revision=recorded.revision,
             lateness=lateness_of(((row.instant, row.rows) for row in late), found=self._source.now()),
         )
 
 
-def _units(context: BatchContext, window: Window, late: Sequence[LateRow]) -> Iterator[Unit]:
-    """Yield a unit for each partition of the target that late rows belong to."""
+def _units(context: BatchContext, late: Sequence[LateRow]) -> Iterator[Unit]:
+    """Yield a unit for each partition of the target that late rows belong to.
+
+    It reaches from the first of them to the last, so that the source need not read the rest of their window again.
+    """
     partition_by = context.stream.partition_by
     ordered = sorted(late, key=lambda row: (row.instant, row.hash))
-    for index, (floor, rows) in enumerate(groupby(ordered, key=lambda row: partition_by.floor(row.instant))):
+    for index, (_, rows) in enumerate(groupby(ordered, key=lambda row: partition_by.floor(row.instant))):
         members = tuple(rows)
-        ceil = partition_by.ceil(members[0].instant)
         yield Unit(
             index=index,
-            window=Window(lower=max(window.lower, floor), upper=min(window.upper, ceil)),
+            window=Window(lower=members[0].instant, upper=members[-1].instant + MICROSECOND),
             rows=sum(row.rows for row in members),
             late=tuple(sorted(members, key=lambda row: row.hash)),
         )

@@ -18,7 +18,7 @@ TRACER = "icehaul"
 
 @contextmanager
 def step(metrics: Metrics, stream: str, name: str, **attributes: AttributeValue) -> Iterator[Span]:
-    """Run a step (claim, plan, write, check, publish) in a span ``offload.<name>``, and record its seconds.
+    """Run a step (claim, observe, plan, write, check, publish, reconcile) in a span ``offload.<name>``, and time it.
 
     Attribute names are given with ``_`` for ``.``: ``offload_batch_id`` becomes ``offload.batch_id``.
     """

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 from consumer.domain.errors import CheckFailedError, SourceMissingError, TimeColumnError
 from consumer.domain.fingerprint import Fingerprint
-from consumer.domain.inventory import Inventory, PartitionContent
+from consumer.domain.inventory import Inventory
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import LATE_ROWS_MAX, Difference, LateRow, PartitionSpan
 from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
 from consumer.domain.window import BEGINNING, PartitionBy, Window
-from consumer.ports import Bucket, Extent, SequenceReport, Step
+from consumer.ports import Bucket, Extent, SequenceReport, Step, Survey
 from consumer.testing.rows import ROW_BYTES, Row, fingerprint_of
 from consumer.testing.steps import bucket_start
 from consumer.testing.tables import MemoryTables
@@ -130,9 +130,17 @@ class MemorySource(MemoryTables):
         cold = Counter(row for path in paths for row in self._file(path))
         return (hot - cold).total(), (cold - hot).total()
 
-    def contents(self, stream: Stream) -> Mapping[str, PartitionContent]:
-        """Return what every partition holds."""
-        return {partition.id: partition.content for partition in self.inventory(stream).partitions}
+    def survey(self, stream: Stream) -> Survey:
+        """Return what every partition holds, and the table where it still looks as it was described last."""
+        self.check_up()
+        table = stream.source
+        if table not in self.tables:
+            return Survey(contents={}, table=None)
+        known = self.last_described(table)
+        return Survey(
+            contents={partition.id: partition.content for partition in self.partitions(table)},
+            table=known if known == self.describe(table) else None,
+        )
 
     def spans(self, stream: Stream, partitions: Collection[str], watermark: datetime) -> Mapping[str, PartitionSpan]:
         """Return first and last instant of partitions, and their rows at or above ``watermark``."""

@@ -101,6 +101,10 @@ class MemoryTables:
         )
         return self._described[table]
 
+    def last_described(self, table: TableName) -> SourceTable | None:
+        """Return the table as it was described last."""
+        return self._described.get(table)
+
     def partitions(self, table: TableName) -> tuple[Partition, ...]:
         """Return the partitions that hold rows."""
         return self._parts.partitions(table, [row.ts for row in self.tables[table]])

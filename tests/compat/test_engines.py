@@ -258,6 +258,11 @@ def test_a_table_is_described_with_all_that_it_stores(engine: Engine, trades: Ta
     ]
 
 
+def test_a_survey_tells_what_every_partition_holds(engine: Engine, trades: TableMapping) -> None:
+    contents = engine.source.survey(TRADES_STREAM).contents
+    assert sum(content.rows for content in contents.values()) == engine.source.extent(TRADES_STREAM, WHOLE).rows
+
+
 def test_a_window_has_an_extent(engine: Engine, trades: TableMapping) -> None:
     extent = engine.source.extent(TRADES_STREAM, WHOLE)
 

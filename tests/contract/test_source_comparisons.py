@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from consumer.domain.errors import CheckFailedError, SourceChangedError
 from consumer.domain.reconcile import PartitionSpan
+from consumer.domain.stream import TableName
 from consumer.domain.window import BEGINNING, Window
 from tests.support.hot_tables import ALWAYS, DAY, NOON, HotTable, rows_at
 
@@ -16,10 +19,15 @@ WINDOWS = [
 
 
 def test_contents_are_those_of_the_inventory(hot: HotTable) -> None:
-    assert hot.source.contents(hot.stream) == {}
+    assert hot.source.survey(hot.stream).contents == {}
     hot.insert(rows_at(NOON, 1, 2) + rows_at(NOON + DAY, 3))
     partitions = hot.inventory.inventory(hot.stream).partitions
-    assert hot.source.contents(hot.stream) == {partition.id: partition.content for partition in partitions}
+    assert hot.source.survey(hot.stream).contents == {partition.id: partition.content for partition in partitions}
+
+
+def test_a_missing_table_has_no_contents_and_no_description(hot: HotTable) -> None:
+    found = hot.source.survey(replace(hot.stream, source=TableName.parse("nowhere.nothing")))
+    assert (found.contents, found.table) == ({}, None)
 
 
 def test_spans_go_from_first_to_last_and_count_what_is_not_below_the_watermark(hot: HotTable) -> None:

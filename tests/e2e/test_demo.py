@@ -40,15 +40,17 @@ def test_every_stream_arrives_exactly(demo: tuple[Path, str]) -> None:
         assert stream["source_rows"] == stream["cold_rows"] > 0
         assert stream["missing"] == stream["duplicated"] == 0
         assert stream["batches"] == stream["snapshots"] >= 3
+        assert stream["supplements"] == (0 if "book" in stream["name"] else 1)
         assert stream["watermark"].startswith("20")
 
 
 def test_the_report_tells_what_happened(demo: tuple[Path, str]) -> None:
     report = json.loads((demo[0] / "var/demo/report.json").read_text())
+    assert report["late_rows"] == 8
     assert report["kills"] == 1
     assert report["replays"] == 1
     assert report["events"] > 30
-    assert set(report["seconds"]) == {"prepare", "offload", "add", "kill", "tick", "replay", "verify"}
+    assert set(report["seconds"]) == {"prepare", "offload", "add", "kill", "late", "tick", "replay", "verify"}
 
 
 def test_a_person_sees_the_trace_and_the_verdict(demo: tuple[Path, str]) -> None:

@@ -113,6 +113,7 @@ def _assert_one_trace_from_event_to_offset(traces: Path, view: Application, stre
     assert {
         f"process {topic}",
         "offload.claim",
+        "offload.observe",
         "offload.plan",
         "offload.write",
         "offload.unit",

@@ -527,7 +527,7 @@ def test_an_owner_that_freezes_inside_the_publish_loses_its_transaction_before_i
     database: Database, ledger: PostgresLedger, direct: PostgresLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A process that is frozen has no thread that ends its connection: the server has to.
-    monkeypatch.setattr(Watchdog, "_bite", lambda _: None)
+    monkeypatch.setattr(Watchdog, "bite", lambda _: None)
     claim = ledger.claim(STREAM, "first", LEASE)
     planned = batch()
     ledger.begin(claim, planned, trigger())

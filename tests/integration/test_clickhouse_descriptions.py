@@ -76,6 +76,19 @@ def test_a_table_that_stands_still_takes_one_query(
     assert descriptions.last(table) == descriptions.describe(table)
 
 
+def test_a_survey_tells_contents_and_an_unchanged_description_by_one_query(
+    table: TableName, descriptions: Descriptions, connection: CountingConnection, hot: HotTier
+) -> None:
+    hot.run(f"INSERT INTO {table} SELECT now(), 1 FROM numbers(3)")
+    before = len(connection.queries)
+    found = descriptions.survey(table)
+    assert len(connection.queries) == before + 1
+    assert found.table == descriptions.last(table)
+    assert [content.rows for content in found.contents.values()] == [3]
+    hot.run(f"ALTER TABLE {table} ADD COLUMN more String")
+    assert descriptions.survey(table).table is None
+
+
 @pytest.mark.parametrize(
     ("change", "after"),
     [

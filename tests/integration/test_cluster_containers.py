@@ -128,17 +128,17 @@ def test_a_replica_that_is_behind_is_refused_until_it_has_caught_up(
 def test_replicas_of_a_shard_are_read_once(source: ClickHouseSource, clients: dict[str, Client]) -> None:
     clients["two"].command("INSERT INTO default.trades VALUES ('2024-01-01 00:00:00'), ('2024-01-02 00:00:00')")
     wait_until(lambda: _rows(source) == 2, seconds=30, what="both rows")
-    assert source.contents(STREAM).keys() == {"shard1-20240101", "shard1-20240102"}
+    assert source.survey(STREAM).contents.keys() == {"shard1-20240101", "shard1-20240102"}
     assert source.describe(TABLE).engine == "ReplicatedMergeTree"
 
 
 def _rows(source: ClickHouseSource) -> int:
-    return sum(content.rows for content in source.contents(STREAM).values())
+    return sum(content.rows for content in source.survey(STREAM).contents.values())
 
 
 def _refused(source: ClickHouseSource) -> bool:
     try:
-        source.contents(STREAM)
+        source.survey(STREAM)
     except SourceUnavailableError as error:
         return "behind" in error.message or "stale" in error.message.lower()
     return False

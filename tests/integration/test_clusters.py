@@ -84,7 +84,7 @@ def test_partitions_are_those_of_each_shard_and_their_closes_reconcile_them(plat
     platform.insert(10)
     with platform.consumer() as application:
         settings = application.streams[stream]
-        assert application.source.contents(settings).keys() == {"shard1-20240101", "shard2-20240101"}
+        assert application.source.survey(settings).contents.keys() == {"shard1-20240101", "shard2-20240101"}
         inventory = application.inventory.inventory(settings)
         closings = find_closings(inventory, sent={}, now=END_OF_TIME, quiet_for=timedelta(0))
         events = [
@@ -109,7 +109,7 @@ def test_a_shard_that_does_not_answer_is_never_left_out(platform: LocalPlatform)
         window = Window(lower=day("2024-01-01"), upper=day("2024-01-02"))
         for look in (
             lambda: application.source.describe(settings.source),
-            lambda: application.source.contents(settings),
+            lambda: application.source.survey(settings).contents,
             lambda: application.source.extent(settings, window),
             lambda: application.inventory.inventory(settings),
         ):

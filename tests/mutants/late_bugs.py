@@ -12,6 +12,7 @@ _DIVERGENCE = "consumer/domain/divergence.py"
 _BATCH = "consumer/domain/batch.py"
 
 _LATE = "tests/unit/service/test_late_rows.py"
+_QUIET = "tests/unit/service/test_quiet_streams.py"
 _LEDGER = "tests/contract/test_ledger.py"
 
 BUGS = (
@@ -47,7 +48,8 @@ BUGS = (
                 file=_SERVICE,
                 before="            self._record(claim, _partitions(claim, seen, suspects, spans), gone, settled)\n",
                 after=(
-                    "            seen = Observation(contents=self._source.contents(stream), recorded=seen.recorded)\n"
+                    "            held, known = self._source.survey(stream).contents, seen.recorded\n"
+                    "            seen = Observation(contents=held, recorded=known, table=None, unread=True)\n"
                     "            self._record(claim, _partitions(claim, seen, suspects, spans), gone, settled)\n"
                 ),
             ),
@@ -101,6 +103,18 @@ BUGS = (
             ),
         ),
         tests=(f"{_LATE}::test_a_window_that_ttl_has_thinned_out_is_compared_row_by_row_once",),
+    ),
+    Bug(
+        name="unread_rows_told_by_their_count",
+        breaks="Who accepts a gap gives up the rows of other partitions that are still to be read.",
+        edits=(
+            Edit(
+                file=_RECONCILE,
+                before="each.content == contents[each.id] and each.span.last < watermark for each",
+                after="each.content == contents[each.id] and not each.span.pending for each",
+            ),
+        ),
+        tests=(f"{_QUIET}::test_who_accepts_a_gap_does_not_give_up_the_unread_rows_of_other_partitions",),
     ),
     Bug(
         name="gap_passed_over",

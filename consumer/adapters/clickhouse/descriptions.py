@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import Any
 
-from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
+from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
+from consumer.adapters.clickhouse.partitions import content_of, parts_query
 from consumer.adapters.clickhouse.tables import describe_table
 from consumer.domain.clickhouse_sql import read_system
 from consumer.domain.stream import TableName
 from consumer.domain.time_type import from_micros
-from consumer.ports import SourceTable
+from consumer.ports import SourceTable, Survey
 
 _SETTLED_S = 2
 """A definition that is older than this is not being altered: times of change are told in whole seconds."""
@@ -51,15 +54,27 @@ class Descriptions:
         That the user may read every column is proved once for each definition; a grant that is taken away later
         fails the query that reads the rows.
         """
-        version, settled = self._version(table)
+        (told,) = self._ask(_version_query(table), table)
+        version, settled = self._version(told)
+        unchanged = self._unchanged(table, version)
+        if unchanged is not None:
+            return unchanged
         with self._lock:
             known = self._known.get(table)
-        if known is not None and version is not None and known.version == version:
-            return known.table
         described = describe_table(self._connection, table, known.table if known is not None else None)
         with self._lock:
             self._known[table] = _Known(version=version if settled else None, table=described)
         return described
+
+    def survey(self, table: TableName) -> Survey:
+        """Return what the partitions of a table hold, and how it was described, if that is what it looks like now."""
+        statement = load_sql("survey", parts=parts_query(table), version=_version_query(table))
+        ((*told, partitions),) = self._ask(statement, table)
+        version, _ = self._version(told)
+        return Survey(
+            contents={str(id_): content_of(parts) for id_, *parts, _ in partitions},
+            table=self._unchanged(table, version),
+        )
 
     def last(self, table: TableName) -> SourceTable:
         """Return the table as it was described last, or describe it for the first time."""
@@ -82,16 +97,21 @@ class Descriptions:
         ((micros,),) = self._connection.rows("SELECT toUnixTimestamp64Micro(now64(6))")
         return from_micros(int(micros))
 
-    def _version(self, table: TableName) -> tuple[Version | None, bool]:
-        """Return the table's version, and whether nobody has altered it for a while; none where there is no table."""
-        statement = load_sql(
-            "table_version",
-            tables=read_system(table, "tables"),
-            shard="0" if table.cluster is None else "_shard_num",
-        )
-        ((definition, modified, micros, tables),) = self._connection.rows(
-            statement, parameters={"database": table.database, "table": table.table}
-        )
+    def _ask(self, statement: str, table: TableName) -> Sequence[Row]:
+        return self._connection.rows(statement, parameters={"database": table.database, "table": table.table})
+
+    def _unchanged(self, table: TableName, version: Version | None) -> SourceTable | None:
+        """Return the table as it was described, if this is the version that was."""
+        with self._lock:
+            known = self._known.get(table)
+        return known.table if known is not None and version is not None and known.version == version else None
+
+    def _version(self, told: Sequence[Any]) -> tuple[Version | None, bool]:
+        """Return the version that ``table_version.sql`` told, and whether nobody has altered the table for a while.
+
+        There is none where there is no table.
+        """
+        definition, modified, micros, tables = told
         if not int(tables):
             return None, False
         now = from_micros(int(micros))
@@ -99,3 +119,8 @@ class Descriptions:
             self._clock = (now, time.monotonic())
         settled = int(modified) <= int(now.timestamp()) - _SETTLED_S
         return Version(definition=definition, modified=int(modified)), settled
+
+
+def _version_query(table: TableName) -> str:
+    shard = "0" if table.cluster is None else "_shard_num"
+    return load_sql("table_version", tables=read_system(table, "tables"), shard=shard)

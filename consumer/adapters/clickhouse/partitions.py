@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
@@ -20,17 +20,19 @@ def read_contents(
     connection: ClickHouseConnection, table: TableName
 ) -> Mapping[str, tuple[PartitionContent, datetime]]:
     """Return content and latest modification of every non-empty partition, by id; none for an engine without parts."""
-    statement = load_sql(
-        "inventory_parts", partition=partition_of(table, "partition_id"), parts=read_system(table, "parts")
-    )
-    rows = connection.rows(statement, parameters={"database": table.database, "table": table.table})
-    return {
-        str(id_): (
-            PartitionContent(rows=int(count), min_block=int(lowest), max_block=int(highest), data_version=int(version)),
-            from_micros(int(modified) * 1_000_000),
-        )
-        for id_, count, lowest, highest, version, modified in rows
-    }
+    rows = connection.rows(parts_query(table), parameters={"database": table.database, "table": table.table})
+    return {str(id_): (content_of(parts), from_micros(int(modified) * 1_000_000)) for id_, *parts, modified in rows}
+
+
+def parts_query(table: TableName) -> str:
+    """Return the query of what the parts of a table tell, by partition."""
+    return load_sql("inventory_parts", partition=partition_of(table, "partition_id"), parts=read_system(table, "parts"))
+
+
+def content_of(parts: Sequence[int]) -> PartitionContent:
+    """Return what ``inventory_parts.sql`` tells of a partition, between its id and its latest modification."""
+    rows, min_block, max_block, version = map(int, parts)
+    return PartitionContent(rows=rows, min_block=min_block, max_block=max_block, data_version=version)
 
 
 def read_spans(

@@ -12,13 +12,12 @@ from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileCom
 from consumer.adapters.clickhouse.descriptions import Descriptions
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
-from consumer.adapters.clickhouse.partitions import read_contents, read_spans
+from consumer.adapters.clickhouse.partitions import read_spans
 from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
 from consumer.domain.clickhouse_sql import quote_name, read_system, read_table
 from consumer.domain.errors import TimeColumnError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
-from consumer.domain.inventory import PartitionContent
 from consumer.domain.late_query import hashes, hot_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import Difference, PartitionSpan
@@ -36,7 +35,7 @@ from consumer.domain.unit_query import (
     window_condition,
 )
 from consumer.domain.window import BEGINNING, END_OF_TIME, Window
-from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step
+from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step, Survey
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
 
 
@@ -179,14 +178,14 @@ class ClickHouseSource:
         ((missing, surplus),) = self._file_rows(load_sql("difference", hashes=every), COMPARISON_SETTINGS)
         return int(missing), int(surplus)
 
-    def contents(self, stream: Stream) -> Mapping[str, PartitionContent]:
-        """Return what every non-empty partition holds, by id; of a cluster, by shard and id.
+    def survey(self, stream: Stream) -> Survey:
+        """Return contents and description of the source by one query; of a cluster, partitions by shard and id.
 
         Raises:
             SourceUnavailableError: if a replica that would be read is behind.
         """
         self._replicas.begin(stream)
-        found = {id_: content for id_, (content, _) in read_contents(self._connection, stream.source).items()}
+        found = self._descriptions.survey(stream.source)
         self._replicas.confirm(stream)
         return found
 

@@ -26,6 +26,8 @@ _SHOWN = {
     "error.type": "{}",
 }
 """Attributes worth a place in the tree, and how they are written."""
+_IDENTITY = frozenset({"offload.stream", "offload.batch.id"})
+"""Attributes that are not written again where a line above, in the same branch, has said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +82,20 @@ class _Drawing:
         """Return the whole drawing."""
         title = Text.assemble(("trace ", "bold"), self._trace_id, (f"  {_duration(self._length)}", "dim"))
         tree = Tree(title, guide_style="dim")
-        self._grow(tree, None)
+        self._grow(tree, None, {})
         return tree
 
-    def _grow(self, tree: Tree, parent: str | None) -> None:
+    def _grow(self, tree: Tree, parent: str | None, above: Mapping[str, object]) -> None:
         folded: list[FileSpan] = []
+        said = dict(above)
         for span in self._children.get(parent, ()):
             if parent is not None and span.name.startswith(_SEND) and not self._downstream:
                 folded.append(span)
             else:
-                self._grow(tree.add(_line(span, self._begin)), span.span_id)
+                branch = tree.add(_line(span, self._begin, said))
+                said |= {key: span.attributes[key] for key in _IDENTITY if key in span.attributes}
+                said["service"] = span.service
+                self._grow(branch, span.span_id, said)
         if folded:
             count = sum(self._size(span.span_id) for span in folded)
             tree.add(Text(f"events to dependent streams: {len(folded)}, with {count} spans", "dim italic"))
@@ -98,13 +104,17 @@ class _Drawing:
         return 1 + sum(self._size(child.span_id) for child in self._children.get(span_id, ()))
 
 
-def _line(span: FileSpan, begin: int) -> Text:
-    details = [form.format(span.attributes[key]) for key, form in _SHOWN.items() if key in span.attributes]
+def _line(span: FileSpan, begin: int, said: Mapping[str, object]) -> Text:
+    details = [
+        form.format(span.attributes[key])
+        for key, form in _SHOWN.items()
+        if key in span.attributes and said.get(key) != span.attributes[key]
+    ]
     return Text.assemble(
         (span.name, "bold red" if span.failed else "bold cyan"),
         (f"  {_duration(span.ended_ns - span.started_ns)}", "green"),
         (f"  +{_duration(span.started_ns - begin)}", "dim"),
-        (f"  {span.service}", "dim italic"),
+        (f"  {span.service}" if said.get("service") != span.service else "", "dim italic"),
         ("  " + ", ".join(details) if details else "", "dim"),
     )
 

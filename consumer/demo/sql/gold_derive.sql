@@ -1,4 +1,4 @@
-INSERT INTO market.{table}
+INSERT INTO {database}.{table}
 SELECT
     toStartOfInterval(exchange_timestamp, INTERVAL {minutes} MINUTE, 'UTC') AS bar_start,
     exchange,
@@ -10,6 +10,6 @@ SELECT
     sum(quantity) AS volume,
     sum(notional) AS notional,
     count() AS trades
-FROM market.silver_trades
-WHERE exchange_timestamp >= {lower} AND exchange_timestamp < {upper}
+FROM {database}.silver_trades
+WHERE exchange_timestamp >= {lower} AND exchange_timestamp < {upper} AND symbol LIKE '{symbols}'
 GROUP BY bar_start, exchange, symbol

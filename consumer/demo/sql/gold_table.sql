@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS market.{table}
+CREATE TABLE IF NOT EXISTS {database}.{table}
 (
     bar_start DateTime('UTC'),
     exchange  LowCardinality(String),

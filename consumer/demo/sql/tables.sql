@@ -1,10 +1,10 @@
 -- The hot tier of a small market-data platform: three bronze tables as captured, silver and gold derived.
 
 -- block
-CREATE DATABASE IF NOT EXISTS market
+CREATE DATABASE IF NOT EXISTS {database}
 
 -- block
-CREATE TABLE IF NOT EXISTS market.bronze_trades_binance
+CREATE TABLE IF NOT EXISTS {database}.bronze_trades_binance
 (
     exchange_timestamp DateTime64(6, 'UTC'),
     sequence_number    UInt64,
@@ -18,7 +18,7 @@ PARTITION BY toDate(exchange_timestamp)
 ORDER BY (symbol, exchange_timestamp, sequence_number)
 
 -- block
-CREATE TABLE IF NOT EXISTS market.bronze_book_coinbase
+CREATE TABLE IF NOT EXISTS {database}.bronze_book_coinbase
 (
     exchange_timestamp DateTime64(6, 'UTC'),
     sequence_number    UInt64,
@@ -33,7 +33,7 @@ PARTITION BY toDate(exchange_timestamp)
 ORDER BY (product, exchange_timestamp, sequence_number)
 
 -- block
-CREATE TABLE IF NOT EXISTS market.bronze_book_kraken
+CREATE TABLE IF NOT EXISTS {database}.bronze_book_kraken
 (
     exchange_timestamp DateTime64(6, 'UTC'),
     sequence_number    UInt64,
@@ -50,7 +50,7 @@ PARTITION BY toYYYYMM(exchange_timestamp)
 ORDER BY (pair, exchange_timestamp, sequence_number)
 
 -- block
-CREATE TABLE IF NOT EXISTS market.silver_trades
+CREATE TABLE IF NOT EXISTS {database}.silver_trades
 (
     exchange_timestamp DateTime64(6, 'UTC'),
     sequence_number    UInt64,
@@ -66,7 +66,7 @@ PARTITION BY toDate(exchange_timestamp)
 ORDER BY (symbol, exchange_timestamp, sequence_number)
 
 -- block
-CREATE MATERIALIZED VIEW IF NOT EXISTS market.silver_trades_from_binance TO market.silver_trades AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.silver_trades_from_binance TO {database}.silver_trades AS
 SELECT
     exchange_timestamp,
     sequence_number,
@@ -76,4 +76,4 @@ SELECT
     price,
     quantity,
     toDecimal128(price, 8) * quantity AS notional
-FROM market.bronze_trades_binance
+FROM {database}.bronze_trades_binance

@@ -182,6 +182,19 @@ def test_what_happens_in_dependent_streams_is_one_line_unless_it_is_asked_for(tm
     assert whole.count("offload.publish") == 2
 
 
+def test_a_line_does_not_repeat_what_one_above_it_says_of_stream_batch_and_process(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+    with tracing.tracer.start_as_current_span("process events") as process:
+        trace_id = f"{process.get_span_context().trace_id:032x}"
+        for name, stream in (("offload.write", "trades"), ("offload.publish", "trades"), ("offload.claim", "bars")):
+            with tracing.tracer.start_as_current_span(name) as span:
+                span.set_attributes({"offload.stream": stream, "offload.rows": 7})
+    tracing.shutdown()
+    drawn = draw([file], trace_id)
+    assert [drawn.count(word) for word in ("trades", "bars", "icehaul-consumer", "7 rows")] == [1, 1, 1, 3]
+
+
 def test_several_writers_of_one_file_do_not_mix_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "traces.jsonl"
 
