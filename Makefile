@@ -14,6 +14,7 @@ KEEP ?= 0
 PYTEST_ARGS ?=
 ROWS ?= 3000000
 STEPS ?= 1000000
+EVENTS ?= 1000000
 SEED ?=
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
@@ -137,6 +138,10 @@ platform: $(VENV)/.dev ## Offload quarters of an hour of 2,000,000 rows over ten
 .PHONY: simulate
 simulate: $(VENV)/.dev ## Play the service against servers in memory, and check every invariant (STEPS=1000000, SEED= plays a run again)
 	@$(BIN)/python -m tests.simulation --steps $(STEPS) --workers 2 $(if $(SEED),--seed $(SEED))
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Read hostile messages and configuration files (EVENTS=1000000, SEED= plays a campaign again)
+	@$(BIN)/python -m tests.fuzz --events $(EVENTS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: crash-matrix
 crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes, and judge the rows (writes docs/reference/crash-matrix.md)

@@ -28,6 +28,7 @@ from consumer.adapters.iceberg.register import IcebergRegister
 from consumer.adapters.kafka.codec import decode_message
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
 from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
+from consumer.adapters.kafka.letter_box import KafkaLetterBox, decode_letter
 from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.adapters.kafka.topics import Topics
@@ -54,6 +55,7 @@ from consumer.service.cut import Cuts
 from consumer.service.dropping.drops import HotDrops
 from consumer.service.dropping.review import Review
 from consumer.service.follow import Follower
+from consumer.service.letters import Letters
 from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.preview import Previewer
@@ -183,6 +185,13 @@ class Application:
         letters = KafkaDeadLetters(self.configuration.kafka)
         self._closing.callback(letters.close)
         return letters
+
+    @cached_property
+    def letters(self) -> Letters:
+        """Looks at dead letters, and sends them again."""
+        box = KafkaLetterBox(self.configuration.kafka)
+        self._closing.callback(box.close)
+        return Letters(box=box, decode=decode_letter, streams=self.streams.keys(), failpoints=self.failpoints)
 
     @cached_property
     def relay(self) -> OutboxRelay:

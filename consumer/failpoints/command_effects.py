@@ -1,8 +1,8 @@
-"""The part of the catalogue that an operator's command leads to: drops, history, the register of streams."""
+"""The part of the catalogue that an operator's command leads to: drops, history, the register of streams, dead letters."""
 
 from __future__ import annotations
 
-from consumer.failpoints.effect import LEDGER, SOURCE, Component, effects
+from consumer.failpoints.effect import BROKER, LEDGER, SOURCE, Component, effects
 
 DROPPER = effects(
     Component.DROPPER,
@@ -97,5 +97,21 @@ REGISTER = effects(
         LEDGER,
         "a stream's table has its old name in the catalog",
         "the table has its new name, the configuration may have the old one",
+    ),
+)
+
+LETTERS = effects(
+    Component.LETTERS,
+    (
+        "letter.redrive",
+        BROKER,
+        "dead letters are events now, none was sent",
+        "the events are sent, nothing says so",
+    ),
+    (
+        "letter.receipt",
+        BROKER,
+        "the events are sent, their letters look unsent",
+        "receipts say that the letters were sent again",
     ),
 )

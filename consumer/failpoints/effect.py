@@ -29,6 +29,7 @@ class Component(StrEnum):
     HISTORY = "history"
     OPERATOR = "operator"
     REGISTER = "register"
+    LETTERS = "letters"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

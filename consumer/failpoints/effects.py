@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from consumer.domain.errors import BrokerUnavailableError, EngineFailedError
-from consumer.failpoints.command_effects import DROPPER, HISTORY, OPERATOR, REGISTER
+from consumer.failpoints.command_effects import DROPPER, HISTORY, LETTERS, OPERATOR, REGISTER
 from consumer.failpoints.effect import (
     BROKER,
     COMMIT,
@@ -234,6 +234,7 @@ EFFECTS: Mapping[str, Effect] = {
         *HISTORY,
         *OPERATOR,
         *REGISTER,
+        *LETTERS,
     )
 }
 """Every side effect by its name, in the order of the protocol."""

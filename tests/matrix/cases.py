@@ -151,6 +151,7 @@ ELSEWHERE: Mapping[Component, str] = MappingProxyType(
         " tests/faults/test_drop_hot_failures.py",
         Component.HISTORY: "history is offloaded on request only: see tests/faults/test_backfill_failures.py",
         Component.REGISTER: "`icehaul stream` gets there: see tests/faults/test_stream_changes.py",
+        Component.LETTERS: "`icehaul dlq` gets there: see tests/unit/service/test_letters.py",
         Component.OPERATOR: "an operator's command gets there: see tests/faults/test_backfill_failures.py",
     }
 )

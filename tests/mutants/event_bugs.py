@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consumer.embedded.component import ComponentName
 from tests.mutants.bug import Bug, Edit
 
 _DISPATCHER = "consumer/service/runtime/dispatcher.py"
@@ -211,5 +212,54 @@ BUGS = (
             ),
         ),
         tests=("tests/unit/emitter/test_emitter.py::test_a_close_that_was_not_acknowledged_is_not_recorded",),
+    ),
+    Bug(
+        name="receipt_before_the_event",
+        breaks="A redrive that breaks off has noted letters as sent that nobody has sent.",
+        edits=(
+            Edit(
+                file="consumer/service/letters.py",
+                before="                self._box.send(sent)\n",
+                after="                self._box.receipt(sent)\n",
+            ),
+            Edit(
+                file="consumer/service/letters.py",
+                before="                self._box.receipt(sent)\n            for number",
+                after="                self._box.send(sent)\n            for number",
+            ),
+        ),
+        tests=(
+            "tests/unit/service/test_letters.py::test_a_redrive_that_breaks_off_anywhere_is_finished_by_the_next_one",
+        ),
+    ),
+    Bug(
+        name="receipt_of_a_stranger_believed",
+        breaks="A message with a header that looks like a receipt hides another one's dead letter.",
+        edits=(
+            Edit(
+                file="consumer/adapters/kafka/letter_box.py",
+                before="    if not said or any(name == _FIRST for name, _ in headers):\n",
+                after="    if not said:\n",
+            ),
+        ),
+        tests=("tests/contract/test_letter_box.py::test_letters_are_read_as_they_were_put_there[kafka]",),
+        servers=(ComponentName.KAFKA,),
+    ),
+    Bug(
+        name="deep_json_ends_the_worker",
+        breaks="An event of ten thousand brackets raises an error that nobody expects, and halts a stream that is fine.",
+        edits=(
+            Edit(
+                file="consumer/adapters/kafka/strict_json.py",
+                before="    _check_depth(field, text)\n    try:\n",
+                after="    try:\n",
+            ),
+            Edit(
+                file="consumer/adapters/kafka/strict_json.py",
+                before="    except (ValueError, RecursionError) as error:\n",
+                after="    except ValueError as error:\n",
+            ),
+        ),
+        tests=("tests/fuzz/test_fuzz.py::test_every_message_is_an_event_or_a_dead_letter",),
     ),
 )

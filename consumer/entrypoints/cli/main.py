@@ -16,6 +16,7 @@ from consumer.entrypoints.cli import (
     clickhouse_events,
     config,
     cut,
+    dlq,
     doctor,
     drop_hot,
     emit,
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.add_typer(stack.app, name="stack")
 app.add_typer(config.app, name="config")
 app.add_typer(stream.app, name="stream")
+app.add_typer(dlq.app, name="dlq")
 app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 app.command("migrate")(migrate.migrate)
