@@ -119,6 +119,9 @@ class TcpProxy:
                 client.close()
                 continue
             server.settimeout(None)
+            for side in (client, server):
+                # Else each message of several packets waits 40 ms for the acknowledgement of its first one.
+                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             link = Link(client, server)
             with self._lock:
                 self._links.add(link)
