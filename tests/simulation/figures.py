@@ -74,6 +74,11 @@ NOT_SIMULATED: Mapping[str, str] = {
         for name, point in POINTS.items()
         if point.effect.component is Component.REGISTER
     },
+    **{
+        name: "dead letters are the broker's matter"
+        for name, point in POINTS.items()
+        if point.effect.component is Component.LETTERS
+    },
 }
 """Failpoints that no process of the simulation passes, with the reason; other tests have them."""
 

@@ -69,7 +69,7 @@ class Replacements:
             FencedError: if the lease was lost on the way; the windows done by then stay done.
             StreamError, TransientError: as the steps of a batch raise them.
         """
-        check_active(self._ledger.register(stream.name))
+        check_active(self._ledger.register(stream.name, stream.begins))
         with self._failpoints.around("lease.claim"):
             claim = self._ledger.claim(stream.name, self._owner, self._lease)
         running = RunningBatch(self._engine)

@@ -216,6 +216,15 @@ def test_nothing_is_replaced_while_somebody_else_works_on_the_stream(lake: Lake)
         lake.replace(EVER)
 
 
+def test_a_stream_that_was_never_worked_on_keeps_its_start() -> None:
+    lake = Lake()
+    lake.stream = lake.streams["trades"] = replace(make_stream(), start=NOW - timedelta(days=1))
+    lake.ledger.register("trades", lake.stream.begins)
+    with pytest.raises(ConfigurationError, match="has offloaded no window"):
+        lake.replace(EVER)
+    assert lake.ledger.read(["trades"])["trades"].watermark == NOW - timedelta(days=1)
+
+
 def test_a_halted_stream_is_resumed_first(lake: Lake) -> None:
     lake.ledger.halt("trades", reason="lost", remedy="find it", epoch=None)
     for step in (lake.review, lake.replace):
