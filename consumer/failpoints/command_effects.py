@@ -1,4 +1,4 @@
-"""The part of the catalogue that an operator's command leads to: drops, history, the register of streams, dead letters."""
+"""The part of the catalogue that operators' commands lead to: drops, history, the register of streams, letters."""
 
 from __future__ import annotations
 

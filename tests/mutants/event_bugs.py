@@ -247,7 +247,7 @@ BUGS = (
     ),
     Bug(
         name="deep_json_ends_the_worker",
-        breaks="An event of ten thousand brackets raises an error that nobody expects, and halts a stream that is fine.",
+        breaks="An event of ten thousand brackets raises an error that nobody expects, and ends the worker.",
         edits=(
             Edit(
                 file="consumer/adapters/kafka/strict_json.py",
