@@ -1,0 +1,114 @@
+"""A consumer, an emitter, a command: everything that one process needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+from consumer.adapters.kafka.codec import decode_message
+from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
+from consumer.adapters.kafka.relay import OutboxRelay
+from consumer.adapters.postgres.emissions import PostgresEmitterStore
+from consumer.adapters.telemetry.logs import configure_logging
+from consumer.adapters.telemetry.tracing import Tracing
+from consumer.bootstrap.commands import Commands
+from consumer.domain.errors import EngineFailedError
+from consumer.emitter.emitter import Emitter
+from consumer.service.audit.background import BackgroundAudit
+from consumer.service.loss_watch import LossWatch
+from consumer.service.offload import Offload
+from consumer.service.runtime.loop import EventLoop
+
+
+class Application(Commands):
+    """Everything that one process needs, built when it is first asked for, and closed together."""
+
+    @cached_property
+    def offload(self) -> Offload:
+        """The handler of events."""
+        return Offload(
+            streams=self.streams,
+            source=self.source,
+            ledger=self.ledger,
+            backfills=self.backfills,
+            catalog=self.catalog,
+            engine=self.engine,
+            metrics=self.metrics,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def relay(self) -> OutboxRelay:
+        """Sends the ledger's outbox."""
+        return OutboxRelay(self.ledger, self.event_sink, self.failpoints)
+
+    @cached_property
+    def emitter(self) -> Emitter:
+        """Sends ticks and partition closes."""
+        return Emitter(
+            streams=tuple(self.streams.values()),
+            source=self.inventory,
+            sink=self.event_sink,
+            store=PostgresEmitterStore(self.database),
+            settings=self.configuration.emitter,
+            owner=self.owner,
+            failpoints=self.failpoints,
+        )
+
+    def loop(self, tracing: Tracing) -> EventLoop[KafkaMessage]:
+        """Return the poll loop of one member of the consumer group."""
+        settings = self.configuration
+        return EventLoop(
+            settings=settings.consumer,
+            group=settings.kafka.group,
+            source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics),
+            decode=decode_message,
+            handler=self.offload.handle if self.background_audit is None else self.background_audit.handle,
+            dead_letters=self.dead_letters,
+            metrics=self.metrics,
+            tracer=tracing.tracer,
+            failpoints=self.failpoints,
+            urgency=self.loss_watch.urgency,
+        )
+
+    @cached_property
+    def loss_watch(self) -> LossWatch:
+        """Watches how near the sources' TTLs are to rows that were not offloaded."""
+        return LossWatch(streams=self.streams, source=self.source, ledger=self.ledger, metrics=self.metrics)
+
+    def probes(self) -> Mapping[str, Callable[[], object]]:
+        """Return a small real operation for each server that a consumer needs, by name."""
+        return {
+            "clickhouse": self.source.now,
+            "kafka": self.topics.check_present,
+            "postgres": lambda: self.ledger.read(()),
+            "spark": self._check_engine,
+        }
+
+    def _check_engine(self) -> None:
+        if not self.engine.ready:
+            raise EngineFailedError("no Spark session is running", remedy="nothing to do: the next batch starts one")
+
+    @cached_property
+    def background_audit(self) -> BackgroundAudit | None:
+        """Audits beside a consumer's work; ``None`` where the configuration asks for none."""
+        interval = self.configuration.consumer.audit_interval
+        if interval is None:
+            return None
+        return BackgroundAudit(
+            auditor=self.auditor,
+            streams=self.streams,
+            handler=self.offload.handle,
+            interval=interval,
+            metrics=self.metrics,
+        )
+
+    def observe(self, role: str) -> Tracing:
+        """Set up logs and traces of this process, which is a ``role`` (consumer, emitter); traces are flushed last."""
+        configure_logging(self.configuration.telemetry)
+        tracing = Tracing(self.configuration.telemetry, role=role)
+        tracing.install()
+        self._closing.callback(tracing.shutdown)
+        return tracing

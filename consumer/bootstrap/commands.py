@@ -1,0 +1,179 @@
+"""The use cases of operators' commands, on the servers of one process."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from consumer.adapters.clickhouse.event_objects import EventObjects
+from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
+from consumer.adapters.clickhouse.shards import refuse_cluster
+from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
+from consumer.adapters.iceberg.census import IcebergFiles
+from consumer.adapters.kafka.letter_box import KafkaLetterBox, decode_letter
+from consumer.adapters.postgres.attempts import PostgresAttempts
+from consumer.bootstrap.servers import Servers
+from consumer.service.adoption.adoptions import Adoptions
+from consumer.service.audit.auditor import Auditor
+from consumer.service.backfill.requests import BackfillRequests
+from consumer.service.cut import Cuts
+from consumer.service.dropping.drops import HotDrops
+from consumer.service.dropping.review import Review
+from consumer.service.follow import Follower
+from consumer.service.letters import Letters
+from consumer.service.preview import Previewer
+from consumer.service.registry.changes import StreamChanges
+from consumer.service.replacing.replacing import Replacements
+from consumer.service.replacing.review import Review as ReplacementReview
+from consumer.service.status import Statuses
+from consumer.service.takeover import Takeovers
+from consumer.service.verify import Verifier
+from consumer.service.view import Views
+
+
+class Commands(Servers):
+    """What commands do, built when it is first asked for."""
+
+    @cached_property
+    def backfill_requests(self) -> BackfillRequests:
+        """Checks and records what is to be backfilled."""
+        return BackfillRequests(
+            source=self.source, ledger=self.ledger, backfills=self.backfills, failpoints=self.failpoints
+        )
+
+    @cached_property
+    def letters(self) -> Letters:
+        """Looks at dead letters, and sends them again."""
+        box = KafkaLetterBox(self.configuration.kafka)
+        self._closing.callback(box.close)
+        return Letters(box=box, decode=decode_letter, streams=self.streams.keys(), failpoints=self.failpoints)
+
+    def event_objects(self, database: str, collection: str) -> EventObjects:
+        """Return what writes the statements by which ClickHouse makes events itself, in this database."""
+        settings = self.configuration
+        refuse_cluster(settings.clickhouse, "ClickHouse as an emitter", "use icehaul's own emitter: icehaul emit")
+        server = ClickHouseIntrospection(settings.clickhouse)
+        self._closing.callback(server.close)
+        return EventObjects(
+            server, self.inventory, settings.kafka, settings.emitter, database=database, collection=collection
+        )
+
+    @cached_property
+    def statuses(self) -> Statuses:
+        """Reads where streams stand."""
+        return Statuses(source=self.source, ledger=self.ledger, backfills=self.backfills)
+
+    @cached_property
+    def follower(self) -> Follower:
+        """Follows ticks to their commits."""
+        return Follower(streams=self.streams, source=self.source, ledger=self.ledger)
+
+    @cached_property
+    def previewer(self) -> Previewer:
+        """Plans without doing."""
+        return Previewer(source=self.source, ledger=self.ledger, backfills=self.backfills, catalog=self.catalog)
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Compares both tiers."""
+        return Verifier(source=self.source, ledger=self.ledger, catalog=self.catalog, dropped=self.drop_log.dropped)
+
+    @cached_property
+    def cuts(self) -> Cuts:
+        """Finds and tags consistent cuts."""
+        return Cuts(self.catalog)
+
+    def views(self, collection: str) -> Views:
+        """Return what makes views over both tiers, with the store's keys in this named collection."""
+        server = ClickHouseViews(self.configuration.clickhouse, self.configuration.store, collection)
+        self._closing.callback(server.close)
+        return Views(source=self.source, ledger=self.ledger, catalog=self.catalog, tables=self.catalog, server=server)
+
+    @cached_property
+    def auditor(self) -> Auditor:
+        """Checks everything that has to be true of a stream."""
+        settings = self.configuration
+        return Auditor(
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            attempts=PostgresAttempts(self.database),
+            files=IcebergFiles(database=self.database, catalog=settings.catalog, store=settings.store),
+            verifier=self.verifier,
+        )
+
+    @cached_property
+    def takeovers(self) -> Takeovers:
+        """Takes over watermarks of former writers."""
+        return Takeovers(ledger=self.ledger, adoptions=self.adoptions)
+
+    @cached_property
+    def adoptions(self) -> Adoptions:
+        """Adopts tables that other tools have filled."""
+        return Adoptions(
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def drop_review(self) -> Review:
+        """Looks at what would be dropped from the hot tier."""
+        return Review(
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            partitions=self.partitions,
+            views=self.views(INLINE).names,
+        )
+
+    @cached_property
+    def hot_drops(self) -> HotDrops:
+        """Drops partitions from the hot tier."""
+        return HotDrops(
+            review=self.drop_review,
+            ledger=self.ledger,
+            log=self.drop_log,
+            partitions=self.partitions,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def stream_changes(self) -> StreamChanges:
+        """Renames, removes and moves streams."""
+        return StreamChanges(
+            streams=self.streams,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            register=self.register,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def replacement_review(self) -> ReplacementReview:
+        """Looks at what would be replaced in the cold tier."""
+        return ReplacementReview(
+            source=self.source, ledger=self.ledger, catalog=self.catalog, dropped=self.drop_log.windows
+        )
+
+    @cached_property
+    def replacements(self) -> Replacements:
+        """Replaces rows of the cold tier."""
+        return Replacements(
+            streams=self.streams,
+            review=self.replacement_review,
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            engine=self.engine,
+            metrics=self.metrics,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
