@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from uuid import UUID
 
 import structlog
 from opentelemetry import trace
@@ -24,7 +23,7 @@ from consumer.domain.event import Event
 from consumer.domain.event_factory import batch_committed
 from consumer.domain.fingerprint import EMPTY
 from consumer.domain.replacement import check_replacement
-from consumer.domain.stream import DigestPolicy, Stream
+from consumer.domain.stream import DigestPolicy
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import (
     BatchEngine,
@@ -34,52 +33,16 @@ from consumer.ports import (
     Metrics,
     Publication,
     Source,
-    Trigger,
     UnitReport,
 )
-from consumer.service.prepare import Work
+from consumer.service.batch_context import BatchContext
 from consumer.service.retrying import retrying
 from consumer.service.steps import TRACER, step
-from consumer.service.threads import Signal
 
 _log = structlog.get_logger(__name__)
 
 _RESTAGES_MAX = 10
 """How often a moved base is restaged before the attempt counts as failed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchContext:
-    """What a batch runs with, besides the batch.
-
-    ``still_ours`` raises :class:`~consumer.domain.errors.FencedError` once lease or partition are gone; ``started`` is
-    told each batch, so that it can be cancelled; ``dependants`` are the streams that name this one as an upstream.
-    """
-
-    stream: Stream
-    work: Work
-    trigger: Trigger
-    dependants: Sequence[str]
-    abandoned: Signal
-    still_ours: Callable[[], None]
-    started: Callable[[UUID], None]
-
-
-class RunningBatch:
-    """The batch that runs now, so that a lost lease can cancel its tasks."""
-
-    def __init__(self, engine: BatchEngine) -> None:
-        self._engine = engine
-        self._batch: UUID | None = None
-
-    def start(self, batch_id: UUID) -> None:
-        """Take note of the batch that runs now."""
-        self._batch = batch_id
-
-    def cancel(self) -> None:
-        """Cancel the running batch, if there is one."""
-        if self._batch is not None:
-            self._engine.cancel(self._batch)
 
 
 class BatchRunner:

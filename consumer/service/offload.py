@@ -29,7 +29,8 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.backfill.backfiller import Backfiller, is_hint
 from consumer.service.backfill.ports import Backfills
-from consumer.service.batch_run import BatchContext, BatchRunner, RunningBatch
+from consumer.service.batch_context import BatchContext, RunningBatch
+from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
 from consumer.service.prepare import Preparation, Work
 from consumer.service.reconcile import Observation, Reconciler

@@ -36,7 +36,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.window import MICROSECOND, Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Comparison, Ledger, Metrics, Source, SourceTable
-from consumer.service.batch_run import BatchContext
+from consumer.service.batch_context import BatchContext
 from consumer.service.settle import Settled, Settler
 from consumer.service.steps import step
 

@@ -23,7 +23,8 @@ from consumer.domain.reconcile import (
 )
 from consumer.domain.window import MICROSECOND, Window
 from consumer.ports import Catalog, Claim, Ledger, Source
-from consumer.service.batch_run import BatchContext, BatchRunner
+from consumer.service.batch_context import BatchContext
+from consumer.service.batch_run import BatchRunner
 
 _log = structlog.get_logger(__name__)
 

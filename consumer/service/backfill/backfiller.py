@@ -16,7 +16,8 @@ from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Ledger, Metrics, Source
 from consumer.service.backfill.ports import Backfills
-from consumer.service.batch_run import BatchContext, BatchRunner
+from consumer.service.batch_context import BatchContext
+from consumer.service.batch_run import BatchRunner
 from consumer.service.plan import Identity, Planner
 
 _log = structlog.get_logger(__name__)

@@ -15,7 +15,8 @@ from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source
-from consumer.service.batch_run import BatchContext, BatchRunner, RunningBatch
+from consumer.service.batch_context import BatchContext, RunningBatch
+from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
 from consumer.service.offload import check_active
 from consumer.service.plan import Planner
