@@ -136,12 +136,14 @@ class Comparison:
         gone: ids of partitions that are not there any more.
         hot: what the hot tier holds of windows whose rows are not the cold tier's, by lower bound.
         findings: what an operator has to know.
+        equal: windows whose rows are the cold tier's again: what was found in them before is forgotten.
     """
 
     partitions: Sequence[ComparedPartition] = ()
     gone: Sequence[str] = ()
     hot: Mapping[datetime, Fingerprint] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+    equal: Sequence[Window] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,12 +173,14 @@ class Reconciler:
     ) -> None:
         hot: dict[datetime, Fingerprint] = {}
         findings: list[Finding] = []
+        equal: list[Window] = []
         for each in settled:
             hot |= each.hot
             findings += each.findings
+            equal += each.equal
         with self._failpoints.around("comparison.record"):
             self._ledger.record_comparison(
-                claim, Comparison(partitions=partitions, gone=gone, hot=hot, findings=findings)
+                claim, Comparison(partitions=partitions, gone=gone, hot=hot, findings=findings, equal=equal)
             )
         for finding in findings:
             _log.warning(

@@ -37,11 +37,13 @@ class Settled:
         rows: late rows that were published.
         hot: what the hot tier holds of the window, by lower bound, where that is not what the cold tier holds.
         findings: what an operator has to know.
+        equal: the window, if both tiers hold the same rows of it.
     """
 
     rows: int = 0
     hot: Mapping[datetime, Fingerprint] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+    equal: Sequence[Window] = ()
 
 
 class Settler:
@@ -87,6 +89,7 @@ class Settler:
                 rows=published,
                 hot=_remaining(recorded, difference),
                 findings=list(_findings(window, difference, mutated=mutated)),
+                equal=() if difference.surplus or difference.refused else (window,),
             )
 
     def _difference(self, context: BatchContext, window: Window) -> Difference:

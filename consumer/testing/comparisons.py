@@ -49,9 +49,11 @@ class MemoryComparisons:
             before = known.findings.get(key)
             accepted = before is not None and before.accepted and before.rows == finding.rows
             known.findings[key] = replace(finding, accepted=accepted)
+        for window in comparison.equal:
+            self.forget(stream, window)
 
     def forget(self, stream: str, window: Window) -> None:
-        """Forget how the tiers differed in a window whose rows were replaced."""
+        """Forget how the tiers differed in a window whose rows are the same in both."""
         known = self._of(stream)
         known.hot = {lower: hot for lower, hot in known.hot.items() if not window.contains(lower)}
         known.findings = {

@@ -589,6 +589,18 @@ def test_a_replacement_takes_the_place_of_what_is_recorded_and_supplements_after
     assert (recorded.cold, recorded.revision) == (TWO_FILES, 2)
 
 
+def test_a_window_that_is_equal_again_has_no_finding(ledger: Ledger, publish: Publish, claim: Claim) -> None:
+    publish(publication(claim, batch()))
+    hot = Fingerprint(rows=4, digest=5)
+    kinds = (FindingKind.CHANGED, FindingKind.GAP)
+    findings = [Finding(kind=kind, window=window(), rows=1, detail="d") for kind in kinds]
+    ledger.record_comparison(claim, Comparison(hot={BEGINNING: hot}, findings=findings))
+    ledger.record_comparison(claim, Comparison(equal=[window()]))
+    assert [finding.kind for finding in ledger.findings(STREAM)] == [FindingKind.GAP]
+    (recorded,) = ledger.windows(STREAM, window())
+    assert recorded.hot == recorded.cold == TWO_FILES
+
+
 def test_a_replacement_of_another_content_or_revision_is_refused(
     ledger: Ledger, publish: Publish, claim: Claim
 ) -> None:

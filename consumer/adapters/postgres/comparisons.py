@@ -57,6 +57,8 @@ def write_comparison(connection: Connection, stream: str, comparison: Comparison
             ],
         )
         cursor.executemany(sql["found"], [_finding_row(stream, each) for each in comparison.findings])
+    for window in comparison.equal:
+        forget_window(connection, stream, window)
     if comparison.gone:
         connection.execute(sql["gone"], {"stream": stream, "gone": list(comparison.gone)})
 
@@ -90,7 +92,7 @@ def _finding_row(stream: str, finding: Finding) -> Mapping[str, Any]:
 
 
 def forget_window(connection: Connection, stream: str, window: Window) -> None:
-    """Forget how the tiers differed in a window whose rows were replaced: they are the hot tier's now."""
+    """Forget how the tiers differed in a window whose rows are the same in both."""
     for name in ("forget_difference", "forget_findings"):
         connection.execute(
             statements("comparison")[name], {"stream": stream, "lower": window.lower, "upper": window.upper}

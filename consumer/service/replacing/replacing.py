@@ -14,7 +14,7 @@ from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
-from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source
+from consumer.ports import BatchEngine, Catalog, Claim, Comparison, Ledger, Metrics, Source
 from consumer.service.batch_context import BatchContext, RunningBatch
 from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
@@ -102,6 +102,10 @@ class Replacements:
         context.still_ours()
         recorded = self._recorded(stream, window)
         examined = self._review.examine(stream, context.work.mapping, recorded, run.choice)
+        if examined.verdict is Verdict.EQUAL:
+            # What was found before may have been undone in the source.
+            with self._failpoints.around("comparison.record"):
+                self._ledger.record_comparison(run.claim, Comparison(equal=[window]))
         if examined.verdict is not Verdict.REPLACEABLE:
             return examined
         batch = self._batch(run, examined)

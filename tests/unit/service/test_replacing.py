@@ -153,6 +153,19 @@ def test_a_row_that_changes_to_and_fro_is_replaced_each_time(lake: Lake) -> None
     assert lake.cold() == first
 
 
+def test_a_change_that_was_undone_is_no_finding_any_more_and_late_rows_come_again(lake: Lake) -> None:
+    for settle in (handle, lambda found: found.replace(FINDINGS)):
+        lake.update(raised)
+        handle(lake)
+        assert lake.findings() == [FindingKind.CHANGED]
+        lake.update(lambda row: replace(row, value=row.value - 100) if row.value >= 100 else row)
+        settle(lake)
+        assert lake.findings() == []
+    insert(lake, Row(ts=rows(10)[0].ts + timedelta(seconds=1), seq=77))
+    handle(lake)
+    assert lake.cold() == lake.hot()
+
+
 def test_deleted_rows_stay_unless_their_removal_is_asked_for(lake: Lake) -> None:
     lake.delete(lambda row: row.seq < 2)
     handle(lake)
