@@ -88,12 +88,16 @@ class StreamRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A lease on a stream at one epoch: the fence of everything that its owner writes."""
+    """A lease on a stream at one epoch: the fence of everything that its owner writes.
+
+    ``backfilling`` tells whether a range of history was asked for when the lease was taken.
+    """
 
     stream: str
     owner: str
     epoch: int
     record: StreamRecord
+    backfilling: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,8 @@ class MemoryLedger:
             if not free and known.owner != owner:
                 raise _held(stream, f"{known.owner} holds it until {known.lease_expires}")
             record = self.put(replace(known, owner=owner, lease_expires=self._now() + ttl, epoch=known.epoch + 1))
-            return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record)
+            asked = bool(self.backfills.open(stream))
+            return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record, backfilling=asked)
 
     def renew(self, claim: Claim, ttl: timedelta) -> None:
         """Extend a lease."""

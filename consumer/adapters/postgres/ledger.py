@@ -81,7 +81,7 @@ class PostgresLedger:
                 held = stream_record(known)
                 raise _held(stream, f"{held.owner} holds it until {held.lease_expires}")
         record = stream_record(row)
-        return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record)
+        return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record, backfilling=row["backfilling"])
 
     def renew(self, claim: Claim, ttl: timedelta) -> None:
         """Extend a lease."""

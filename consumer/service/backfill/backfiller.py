@@ -66,7 +66,8 @@ class Backfiller:
         """
         if is_hint(event) and event.batch_id != _text(claim.record.last_backfill_id):
             return
-        requests = list(self._backfills.open(context.stream.name))
+        # What was asked for since the lease was taken has a hint of its own.
+        requests = list(self._backfills.open(context.stream.name)) if claim.backfilling else []
         left = self._do_one(context, claim, requests)
         self._metrics.backfill(context.stream.name, left)
 

@@ -30,7 +30,9 @@ SET owner = %(owner)s,
 WHERE stream = %(stream)s
   AND (owner IS NULL OR owner = %(owner)s OR lease_expires <= clock_timestamp())
 RETURNING stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted
+          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted,
+          EXISTS (SELECT FROM offload_backfills AS open WHERE open.stream = offload_watermarks.stream AND open.state = 'open')
+              AS backfilling
 
 -- name: renew
 UPDATE offload_watermarks
