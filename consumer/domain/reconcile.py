@@ -150,12 +150,28 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
-    """A partition whose rows have to be compared; by digest where ``exact``, else by count."""
+    """A partition whose rows have to be compared; by digest where ``exact``, else by count.
+
+    ``fresh`` tells that it was never compared before, so that nobody knows which mutations its rows were read after.
+    """
 
     id: str
     content: PartitionContent
     exact: bool
     mutated: bool
+    fresh: bool = False
+
+    def doubtful(self, first: datetime, observed: datetime) -> bool:
+        """Tell whether a mutation may have changed rows that were read before the partition was first seen.
+
+        Rows may be inserted after the partitions were looked at and before they are read: the window has them, and no
+        record says which mutation they were read after.
+
+        Args:
+            first: the partition's first instant.
+            observed: the watermark when the partitions were looked at.
+        """
+        return self.fresh and self.content.data_version > 0 and first < observed
 
 
 def recorded_windows(parts: Iterable[DonePart], hot: Mapping[datetime, Fingerprint]) -> list[RecordedWindow]:
@@ -210,7 +226,9 @@ def find_suspects(
         unproven = id_ == closed and (known is None or not known.exact)
         if known is not None and known.content == content and not unproven:
             continue
-        suspects.append(Suspect(id=id_, content=content, exact=mutated or id_ == closed, mutated=mutated))
+        suspects.append(
+            Suspect(id=id_, content=content, exact=mutated or id_ == closed, mutated=mutated, fresh=known is None)
+        )
     return tuple(suspects)
 
 

@@ -48,13 +48,14 @@ class Observation:
     """What the partitions of a source hold, and what they held when they were last compared.
 
     ``table`` is what the source looks like; ``None`` where it has to be described again. ``unread`` tells whether rows
-    may be there that have not been read yet.
+    may be there that have not been read yet, ``watermark`` how far the stream had been read at that moment.
     """
 
     contents: Mapping[str, PartitionContent]
     recorded: Mapping[str, ComparedPartition]
     table: SourceTable | None
     unread: bool
+    watermark: datetime
 
 
 class Reconciler:
@@ -82,6 +83,7 @@ class Reconciler:
             recorded=recorded,
             table=survey.table,
             unread=not read_already(recorded, survey.contents, watermark),
+            watermark=watermark,
         )
         gaps = list(self._gaps(stream, watermark, seen))
         if gaps:
@@ -113,7 +115,7 @@ class Reconciler:
             if not merges_combine_rows(context.work.source.engine):
                 settled = [
                     self._settler.settle(context, claim, window, mutated=mutated)
-                    for window, mutated in self._differing(context, watermark, suspects, spans)
+                    for window, mutated in self._differing(context, watermark, suspects, spans, seen.watermark)
                 ]
             span.set_attribute("offload.rows", sum(each.rows for each in settled))
             self._record(claim, _partitions(claim, seen, suspects, spans), gone, settled)
@@ -137,6 +139,7 @@ class Reconciler:
         watermark: datetime,
         suspects: Sequence[Suspect],
         spans: Mapping[str, PartitionSpan],
+        observed: datetime,
     ) -> Iterator[tuple[RecordedWindow, bool]]:
         """Yield the windows whose rows are not the recorded ones, and whether a mutation was at work in them."""
         stream = context.stream
@@ -148,11 +151,12 @@ class Reconciler:
             if span is None or span.first >= watermark:
                 continue
             stretch = Window(lower=span.first, upper=min(span.last + MICROSECOND, watermark))
+            doubtful = suspect.doubtful(span.first, observed)
             for recorded in self._ledger.windows(stream.name, stretch):
                 windows[recorded.window.lower] = recorded
-                if suspect.exact:
+                if suspect.exact or doubtful:
                     exact.add(recorded.window.lower)
-                if suspect.mutated:
+                if suspect.mutated or doubtful:
                     mutated.add(recorded.window.lower)
         ordered = [windows[lower] for lower in sorted(windows)]
         for is_exact, group in groupby(ordered, key=lambda recorded: recorded.window.lower in exact):

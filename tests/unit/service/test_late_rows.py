@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,7 +18,7 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import Difference, FindingKind, PartitionSpan
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
-from consumer.ports import StreamState
+from consumer.ports import StreamState, Survey
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.engine import MemoryEngine
 from consumer.testing.rows import Row
@@ -92,6 +93,32 @@ def test_rows_that_come_late_again_and_again_need_a_supplement_each(world: World
         handle(world)
         assert world.cold() == world.hot()
     assert kinds(world).count(BatchKind.SUPPLEMENT) == 4
+
+
+def test_a_mutation_of_rows_that_were_read_before_their_partition_was_first_seen_is_noticed(world: World) -> None:
+    """They came after the look at the partitions and before the plan; nothing says before which mutation."""
+    source, table = world.source, world.streams["trades"].source
+    late = Row(ts=NOW + timedelta(hours=20), seq=70, value=1)
+
+    def raced(event: Event) -> None:
+        survey = source.survey
+
+        def surveyed(stream: Stream) -> Survey:
+            seen = survey(stream)
+            source.survey = survey  # type: ignore[method-assign]
+            insert(world, late)
+            return seen
+
+        source.survey = surveyed  # type: ignore[method-assign]
+        handle(world, event)
+
+    source.time = NOW + timedelta(days=1)
+    insert(world, Row(ts=NOW + timedelta(minutes=1), seq=60))
+    raced(tick(stream="trades", boundary=source.time))
+    assert late in world.cold()
+    source.update(table, lambda row: replace(row, value=2) if row == late else row)
+    handle(world)
+    assert [finding.kind for finding in world.ledger.findings("trades")] == [FindingKind.CHANGED]
 
 
 class Watched(MemorySource):
