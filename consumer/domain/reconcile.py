@@ -162,16 +162,16 @@ class Suspect:
     fresh: bool = False
 
     def doubtful(self, first: datetime, observed: datetime) -> bool:
-        """Tell whether a mutation may have changed rows that were read before the partition was first seen.
+        """Tell whether a count proves nothing, for rows of the partition were read before it was first seen.
 
-        Rows may be inserted after the partitions were looked at and before they are read: the window has them, and no
-        record says which mutation they were read after.
+        They were inserted after the partitions were looked at and before they were read, or the partition had been
+        there before, and had gone.
 
         Args:
             first: the partition's first instant.
             observed: the watermark when the partitions were looked at.
         """
-        return self.fresh and self.content.data_version > 0 and first < observed
+        return self.fresh and first < observed
 
 
 def recorded_windows(parts: Iterable[DonePart], hot: Mapping[datetime, Fingerprint]) -> list[RecordedWindow]:

@@ -115,7 +115,7 @@ class Reconciler:
             if not merges_combine_rows(context.work.source.engine):
                 settled = [
                     self._settler.settle(context, claim, window, mutated=mutated)
-                    for window, mutated in self._differing(context, watermark, suspects, spans, seen.watermark)
+                    for window, mutated in self._differing(context, watermark, suspects, spans, seen)
                 ]
             span.set_attribute("offload.rows", sum(each.rows for each in settled))
             self._record(claim, _partitions(claim, seen, suspects, spans), gone, settled)
@@ -139,7 +139,7 @@ class Reconciler:
         watermark: datetime,
         suspects: Sequence[Suspect],
         spans: Mapping[str, PartitionSpan],
-        observed: datetime,
+        seen: Observation,
     ) -> Iterator[tuple[RecordedWindow, bool]]:
         """Yield the windows whose rows are not the recorded ones, and whether a mutation was at work in them."""
         stream = context.stream
@@ -148,15 +148,20 @@ class Reconciler:
         mutated: set[datetime] = set()
         for suspect in suspects:
             span = spans.get(suspect.id)
-            if span is None or span.first >= watermark:
+            if span is None:
                 continue
-            stretch = Window(lower=span.first, upper=min(span.last + MICROSECOND, watermark))
-            doubtful = suspect.doubtful(span.first, observed)
+            # Where rows have gone at its ends, the partition reached further when it was last compared.
+            reach = (span, seen.recorded[suspect.id].span) if suspect.id in seen.recorded else (span,)
+            first, last = min(one.first for one in reach), max(one.last for one in reach)
+            if first >= watermark:
+                continue
+            stretch = Window(lower=first, upper=min(last + MICROSECOND, watermark))
+            doubtful = suspect.doubtful(first, seen.watermark)
             for recorded in self._ledger.windows(stream.name, stretch):
                 windows[recorded.window.lower] = recorded
                 if suspect.exact or doubtful:
                     exact.add(recorded.window.lower)
-                if suspect.mutated or doubtful:
+                if suspect.mutated or (doubtful and suspect.content.data_version):
                     mutated.add(recorded.window.lower)
         ordered = [windows[lower] for lower in sorted(windows)]
         for is_exact, group in groupby(ordered, key=lambda recorded: recorded.window.lower in exact):
