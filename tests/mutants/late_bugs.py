@@ -74,8 +74,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_RECONCILE,
-                before="exact=mutated or id_ == closed, mutated=mutated)",
-                after="exact=id_ == closed, mutated=mutated)",
+                before="exact=mutated or id_ == closed, mutated=mutated, fresh",
+                after="exact=id_ == closed, mutated=mutated, fresh",
             ),
         ),
         tests=(f"{_LATE}::test_a_tick_finds_a_row_that_was_exchanged_for_another_by_a_mutation_and_reports_it",),
