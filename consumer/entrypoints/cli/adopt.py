@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from consumer.bootstrap import Application
-from consumer.domain.errors import LeaseHeldError
 from consumer.entrypoints.cli.adopt_view import adopted_data, adopted_text
+from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
 from consumer.entrypoints.cli.repair import find_stream
@@ -42,12 +42,8 @@ def adopt(
         if not yes:
             found = application.adoptions.review(chosen)
         else:
-            try:
+            with told_when_held():
                 found = application.adoptions.adopt(chosen, leave_missing=leave_missing)
-            except LeaseHeldError as error:
-                raise LeaseHeldError(
-                    error.message, remedy="wait until the consumer has finished its batch, and run the command again"
-                ) from error
     emit(output, text=adopted_text(found), data=adopted_data(found))
     if found.dry and (found.proof.surplus or (found.proof.missing and not leave_missing)):
         raise typer.Exit(ExitCode.FINDING)

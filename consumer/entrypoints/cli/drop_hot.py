@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from consumer.bootstrap import Application
-from consumer.domain.errors import ConfigurationError, LeaseHeldError
+from consumer.domain.errors import ConfigurationError
 from consumer.domain.hot_drop import Selection
 from consumer.entrypoints.cli.arguments import parse_instant
 from consumer.entrypoints.cli.drop_hot_view import drop_data, drop_text
+from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
 from consumer.entrypoints.cli.repair import find_stream
@@ -50,12 +51,8 @@ def drop_hot(
         if not yes:
             report = application.drop_review.review(chosen, selection)
         else:
-            try:
+            with told_when_held():
                 report = application.hot_drops.drop(chosen, selection)
-            except LeaseHeldError as error:
-                raise LeaseHeldError(
-                    error.message, remedy="wait until the consumer has finished its batch, and run the command again"
-                ) from error
     emit(output, text=drop_text(report), data=drop_data(report))
     if not report.good:
         raise typer.Exit(ExitCode.FINDING)

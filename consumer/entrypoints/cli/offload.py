@@ -15,12 +15,13 @@ from rich.text import Text
 
 from consumer.bootstrap import Application
 from consumer.domain.batch import BatchStatus
-from consumer.domain.errors import ConfigurationError, LeaseHeldError, RetriesExhaustedError
+from consumer.domain.errors import ConfigurationError, RetriesExhaustedError
 from consumer.domain.event_factory import tick
 from consumer.domain.phrasing import counted
 from consumer.domain.stream import Layer, Stream, TableName
 from consumer.domain.window import PartitionBy
 from consumer.entrypoints.cli.arguments import parse_instant
+from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption
 from consumer.entrypoints.cli.output import Format, emit, instant, messages, size, span
 from consumer.ports import BatchRecord
@@ -174,13 +175,10 @@ def _run(application: Application, stream: Stream, until: datetime | None, forme
     taken_over = application.takeovers.take_over(stream, former) if former is not None else None
     before = application.ledger.register(stream.name, stream.begins).watermark
     boundary = application.source.now() if until is None else until
+    held = f"wait for the other process; one that was killed is forgotten after {application.lease}; {_AGAIN}"
     try:
-        application.offload.run(tick(stream=stream.name, boundary=boundary), threading.Event())
-    except LeaseHeldError as error:
-        raise LeaseHeldError(
-            error.message,
-            remedy=f"wait for the other process; one that was killed is forgotten after {application.lease}; {_AGAIN}",
-        ) from error
+        with told_when_held(held):
+            application.offload.run(tick(stream=stream.name, boundary=boundary), threading.Event())
     except RetriesExhaustedError as error:
         raise RetriesExhaustedError(error.message, remedy=f"mend the cause; {_AGAIN}") from error
     batches = [

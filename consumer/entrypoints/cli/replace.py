@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from consumer.bootstrap import Application
-from consumer.domain.errors import ConfigurationError, LeaseHeldError, RetriesExhaustedError
+from consumer.domain.errors import ConfigurationError, RetriesExhaustedError
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.entrypoints.cli.arguments import parse_instant
+from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
 from consumer.entrypoints.cli.repair import find_stream
@@ -66,11 +67,8 @@ def replace(
 
 def _replace(application: Application, stream: Stream, choice: Choice) -> Sequence[Examined]:
     try:
-        return application.replacements.replace(stream, choice)
-    except LeaseHeldError as error:
-        raise LeaseHeldError(
-            error.message, remedy="wait until the consumer has finished its batch, and run the command again"
-        ) from error
+        with told_when_held():
+            return application.replacements.replace(stream, choice)
     except RetriesExhaustedError as error:
         raise RetriesExhaustedError(error.message, remedy="mend the cause, and run the command again") from error
 

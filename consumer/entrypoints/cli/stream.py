@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from consumer.bootstrap import Application
-from consumer.domain.errors import ConfigurationError, LeaseHeldError
+from consumer.domain.errors import ConfigurationError
 from consumer.domain.phrasing import counted
 from consumer.domain.stream import TableName
+from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument, complete_stream
 from consumer.entrypoints.cli.output import Format, emit, instant
 from consumer.entrypoints.cli.records import Column, Records
@@ -98,12 +99,8 @@ def list_(config: ConfigOption = None, output: OutputOption = Format.TEXT) -> No
 
 
 def _given(change: Callable[[], Change]) -> Change:
-    try:
+    with told_when_held("stop its consumers, or wait until they have finished, and run the command again"):
         return change()
-    except LeaseHeldError as error:
-        raise LeaseHeldError(
-            error.message, remedy="stop its consumers, or wait until they have finished, and run the command again"
-        ) from error
 
 
 def _report(change: Change, output: Format) -> None:
