@@ -16,6 +16,8 @@ from consumer.domain.ttl_parser import parse_ttl
 
 HOUR = timedelta(hours=1)
 instants = st.datetimes(datetime(1971, 1, 1), datetime(2050, 1, 1)).map(lambda naive: naive.replace(tzinfo=UTC))  # noqa: DTZ001
+shiftable = instants.filter(lambda instant: instant.year < 2016)
+"""Instants that three shifts by thirty years leave within ClickHouse's DateTime, which ends in 2106."""
 UNITS = ["Second", "Minute", "Hour", "Day", "Week", "Month", "Quarter", "Year"]
 
 
@@ -153,7 +155,7 @@ def test_months_keep_the_day_or_end_with_the_month(instant: datetime, months: in
     assert found == instant.replace(year=year, month=month + 1, day=day, microsecond=0)
 
 
-@given(instants, instants, st.lists(st.tuples(st.sampled_from(UNITS), st.integers(-9, 30)), max_size=3), st.booleans())
+@given(shiftable, shiftable, st.lists(st.tuples(st.sampled_from(UNITS), st.integers(-9, 30)), max_size=3), st.booleans())
 def test_the_oldest_row_is_the_first_to_go(
     one: datetime, other: datetime, shifts: list[tuple[str, int]], whole_days: bool
 ) -> None:
@@ -166,7 +168,7 @@ def test_the_oldest_row_is_the_first_to_go(
     assert first <= last
 
 
-@given(instants, st.lists(st.tuples(st.sampled_from(UNITS), st.integers(-3, 30)), max_size=3), st.booleans())
+@given(shiftable, st.lists(st.tuples(st.sampled_from(UNITS), st.integers(-3, 30)), max_size=3), st.booleans())
 def test_no_row_goes_before_the_shortest_span_that_is_told(
     instant: datetime, shifts: list[tuple[str, int]], whole_days: bool
 ) -> None:
