@@ -6,8 +6,7 @@ from consumer.domain.clickhouse_sql import quote_name, quote_text, read_table
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
-from consumer.domain.type_mapping import DIGEST_COLUMN
-from consumer.domain.unit_query import file_rows, unchanged, window_condition, wire_rows
+from consumer.domain.unit_query import file_rows, unchanged, window_condition, wire_rows, with_digest
 from consumer.domain.window import Window
 
 
@@ -29,9 +28,8 @@ def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str
 
 def kept_rows(stream: Stream, mapping: TableMapping, window: Window, source: str) -> str:
     """Return the query of a file's rows outside of a window: wire values, then the row's hash."""
-    names = ", ".join(quote_name(column.name) for column in mapping.columns)
     rows = f"SELECT * FROM ({file_rows(mapping, source)}) WHERE NOT ({within(stream, mapping, window)})"
-    return f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
+    return with_digest(mapping, rows)
 
 
 def file_rows_by_window(stream: Stream, mapping: TableMapping, window: Window, source: str, number: int) -> str:

@@ -79,9 +79,14 @@ def unit_query(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
     if unit.sequence is not None:
         where += _sequence_condition(stream, mapping, unit.sequence)
     rows = wire_rows(mapping, f"{read_table(stream.source)} WHERE {where} AND {unchanged(stream, mapping)}")
-    names = ", ".join(quote_name(column.name) for column in mapping.columns)
-    query = f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
+    query = with_digest(mapping, rows)
     return query if unit.late is None else _only_late(query, unit.late)
+
+
+def with_digest(mapping: TableMapping, rows: str) -> str:
+    """Return the query of all columns of ``rows``, a query of wire values, and the row's hash as the last one."""
+    names = ", ".join(quote_name(column.name) for column in mapping.columns)
+    return f"SELECT {names}, {mapping.digest_sql()} AS {quote_name(DIGEST_COLUMN)} FROM ({rows})"
 
 
 def _only_late(query: str, late: Sequence[LateRow]) -> str:

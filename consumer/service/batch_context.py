@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -27,6 +27,11 @@ class BatchContext:
     abandoned: Signal
     still_ours: Callable[[], None]
     started: Callable[[UUID], None]
+
+
+def dependants_of(stream: Stream, streams: Mapping[str, Stream]) -> list[str]:
+    """Return the names of the streams that name this one as an upstream."""
+    return [name for name, other in streams.items() if stream.name in other.upstreams]
 
 
 class RunningBatch:

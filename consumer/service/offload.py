@@ -29,7 +29,7 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.backfill.backfiller import Backfiller, is_hint
 from consumer.service.backfill.ports import Backfills
-from consumer.service.batch_context import BatchContext, RunningBatch
+from consumer.service.batch_context import BatchContext, RunningBatch, dependants_of
 from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
 from consumer.service.prepare import Preparation, Work
@@ -204,7 +204,7 @@ class Offload:
                 stream=stream,
                 work=work,
                 trigger=trigger_of(event),
-                dependants=[name for name, other in self._streams.items() if stream.name in other.upstreams],
+                dependants=dependants_of(stream, self._streams),
                 abandoned=abandoned,
                 still_ours=still_ours,
                 started=running.start,

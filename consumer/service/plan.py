@@ -9,6 +9,7 @@ from itertools import islice, pairwise
 from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchKind, SequenceRange, Unit, batch_id
+from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.planning import Cutoff, CutoffReason, Slice, by_partition, exceeds, find_cutoff, pack
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, END_OF_TIME, MICROSECOND, PartitionBy, Window
@@ -40,6 +41,18 @@ class Identity:
     source_uuid: UUID
     target_uuid: UUID
     generation: int
+
+    def batch_id(self, kind: BatchKind, window: Window, *, base: Fingerprint | None = None, revision: int = 0) -> UUID:
+        """Return the id of a batch between the two tables; see :func:`consumer.domain.batch.batch_id`."""
+        return batch_id(
+            source_uuid=self.source_uuid,
+            target_uuid=self.target_uuid,
+            kind=kind,
+            window=window,
+            generation=self.generation,
+            base=base,
+            revision=revision,
+        )
 
 
 class Planner:
@@ -207,15 +220,8 @@ class Planner:
         units: tuple[Unit, ...],
         kind: BatchKind = BatchKind.WINDOW,
     ) -> Batch:
-        identifier = batch_id(
-            source_uuid=identity.source_uuid,
-            target_uuid=identity.target_uuid,
-            kind=kind,
-            window=window,
-            generation=identity.generation,
-        )
         return Batch(
-            id=identifier,
+            id=identity.batch_id(kind, window),
             stream=stream.name,
             kind=kind,
             window=window,

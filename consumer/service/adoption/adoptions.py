@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from consumer.domain.adoption import AdoptedWindow, Adoption, windows_of
-from consumer.domain.batch import Batch, BatchKind, BatchStatus, batch_id
+from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.errors import BaseMovedError, DivergenceError, LedgerUnavailableError, UnknownCommitError
 from consumer.domain.event_factory import tick
 from consumer.domain.stream import Stream
-from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, Publication, StreamRecord, TargetTable
 from consumer.service.adoption.ports import FileSource
@@ -127,7 +125,7 @@ class Adoptions:
         self, stream: Stream, record: StreamRecord, proof: Proof, identity: Identity
     ) -> Iterator[AdoptedWindow]:
         for window, fingerprint in windows_of(proof.counted, record.start, stream.bounds):
-            yield AdoptedWindow(id=_id(identity, window), window=window, fingerprint=fingerprint)
+            yield AdoptedWindow(id=identity.batch_id(BatchKind.WINDOW, window), window=window, fingerprint=fingerprint)
 
     def _publish(self, stream: Stream, claim: Claim, adoption: Adoption) -> None:
         last = adoption.windows[-1]
@@ -162,13 +160,3 @@ class Adoptions:
                     f"stream {stream.name}: the adoption of {stream.target} did not land",
                     remedy="run the same command again",
                 ) from None
-
-
-def _id(identity: Identity, window: Window) -> UUID:
-    return batch_id(
-        source_uuid=identity.source_uuid,
-        target_uuid=identity.target_uuid,
-        kind=BatchKind.WINDOW,
-        window=window,
-        generation=identity.generation,
-    )

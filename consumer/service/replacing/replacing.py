@@ -15,7 +15,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Comparison, Ledger, Metrics, Source
-from consumer.service.batch_context import BatchContext, RunningBatch
+from consumer.service.batch_context import BatchContext, RunningBatch, dependants_of
 from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
 from consumer.service.offload import check_active
@@ -84,7 +84,7 @@ class Replacements:
                 stream=stream,
                 work=work,
                 trigger=trigger_of(event),
-                dependants=[name for name, other in self._streams.items() if stream.name in other.upstreams],
+                dependants=dependants_of(stream, self._streams),
                 abandoned=self._threads.signal(),
                 still_ours=keeper.check,
                 started=running.start,
