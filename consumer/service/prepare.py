@@ -29,6 +29,10 @@ class Work:
     cutoff: Cutoff
     batches: Sequence[Batch]
 
+    def identity(self, generation: int) -> Identity:
+        """What the ids of batches between the two tables derive from."""
+        return Identity(source_uuid=self.source.uuid, target_uuid=self.target.uuid, generation=generation)
+
 
 class Preparation:
     """Compares source, target and ledger of a stream, and plans its batches."""

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import structlog
 
-from consumer.domain.batch import Batch, BatchKind, Unit, batch_id
+from consumer.domain.batch import Batch, BatchKind, Unit
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.lateness import lateness_of
 from consumer.domain.phrasing import counted
@@ -118,14 +118,8 @@ class Settler:
         stream, work = context.stream, context.work
         generation = claim.record.generation
         return Batch(
-            id=batch_id(
-                source_uuid=work.source.uuid,
-                target_uuid=work.target.uuid,
-                kind=BatchKind.SUPPLEMENT,
-                window=recorded.window,
-                generation=generation,
-                base=recorded.cold,
-                revision=recorded.revision,
+            id=work.identity(generation).batch_id(
+                BatchKind.SUPPLEMENT, recorded.window, base=recorded.cold, revision=recorded.revision
             ),
             stream=stream.name,
             kind=BatchKind.SUPPLEMENT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -46,25 +47,31 @@ def supplement(
     lateness: tuple[int, ...] | None = None,
     revision: int = 0,
 ) -> Batch:
-    span = span or window()
+    late = (LateRow(hash=1, rows=10, instant=T0),)
+    made = _change(BatchKind.SUPPLEMENT, base, span or window(), revision, late=late)
+    return replace(made, lateness=lateness)
+
+
+def replacement(base: Fingerprint, span: Window | None = None, *, revision: int = 1) -> Batch:
+    """A replacement of what a window holds, by other rows or by none."""
+    made = _change(BatchKind.REPLACE, base, span or window(), revision)
+    return replace(made, replacement=Replacement(content=Fingerprint(rows=10, digest=1), files=()))
+
+
+def _change(
+    kind: BatchKind, base: Fingerprint, span: Window, revision: int, *, late: tuple[LateRow, ...] | None = None
+) -> Batch:
     return Batch(
         id=batch_id(
-            source_uuid=SOURCE,
-            target_uuid=TARGET,
-            kind=BatchKind.SUPPLEMENT,
-            window=span,
-            generation=1,
-            base=base,
-            revision=revision,
+            source_uuid=SOURCE, target_uuid=TARGET, kind=kind, window=span, generation=1, base=base, revision=revision
         ),
         stream=STREAM,
-        kind=BatchKind.SUPPLEMENT,
+        kind=kind,
         window=span,
         generation=1,
-        units=(Unit(index=0, window=span, rows=10, late=(LateRow(hash=1, rows=10, instant=T0),)),),
+        units=(Unit(index=0, window=span, rows=10, late=late),),
         base=base,
         revision=revision,
-        lateness=lateness,
     )
 
 
@@ -89,30 +96,6 @@ def backfill(request_id: UUID, span: Window, *, rows: int = 10) -> Batch:
         generation=1,
         units=(Unit(index=0, window=span, rows=rows),) if rows else (),
         request=request_id,
-    )
-
-
-def replacement(base: Fingerprint, span: Window | None = None, *, revision: int = 1) -> Batch:
-    """A replacement of what a window holds, by other rows or by none."""
-    span = span or window()
-    return Batch(
-        id=batch_id(
-            source_uuid=SOURCE,
-            target_uuid=TARGET,
-            kind=BatchKind.REPLACE,
-            window=span,
-            generation=1,
-            base=base,
-            revision=revision,
-        ),
-        stream=STREAM,
-        kind=BatchKind.REPLACE,
-        window=span,
-        generation=1,
-        units=(Unit(index=0, window=span, rows=10),),
-        base=base,
-        revision=revision,
-        replacement=Replacement(content=Fingerprint(rows=10, digest=1), files=()),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile
@@ -132,7 +132,7 @@ class Publisher:
         if replacement is None:
             snapshot_id = commit.append_files(entries, summary_of(publication))
         else:
-            removed = _still_live(table, publication.batch)
+            removed = _still_live(table, publication.batch, replacement.files)
             snapshot_id = commit.replace_files(entries, removed, summary_of(publication))
         commit.expire(stream.retain_snapshots)
         commit.set_properties(
@@ -181,13 +181,12 @@ class Publisher:
                 _log.info("left %s behind: %s", location, error)
 
 
-def _still_live(table: Table, batch: Batch) -> list[DataFile]:
+def _still_live(table: Table, batch: Batch, files: Sequence[str]) -> list[DataFile]:
     """Return the manifest entries of the files that a replacement removes.
 
     Raises:
         StaleDifferenceError: if one is not live any more, for what is in its place was not looked at.
     """
-    files = batch.replacement.files if batch.replacement is not None else ()
     live = {file.file_path: file for file in live_entries(table, batch.window)}
     gone = [path for path in files if path not in live]
     if gone:

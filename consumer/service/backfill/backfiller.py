@@ -18,7 +18,7 @@ from consumer.ports import Claim, Ledger, Metrics, Source
 from consumer.service.backfill.ports import Backfills
 from consumer.service.batch_context import BatchContext
 from consumer.service.batch_run import BatchRunner
-from consumer.service.plan import Identity, Planner
+from consumer.service.plan import Planner
 
 _log = structlog.get_logger(__name__)
 
@@ -103,10 +103,7 @@ class Backfiller:
     ) -> datetime | None:
         """Do the first batch of a stretch, and return where it ends; ``None`` if it was left, its rows having gone."""
         context.still_ours()
-        work = context.work
-        identity = Identity(
-            source_uuid=work.source.uuid, target_uuid=work.target.uuid, generation=claim.record.generation
-        )
+        identity = context.work.identity(claim.record.generation)
         batch = self._planner.backfill(context.stream, identity, stretch, requests[0].id)
         last = len(requests) == 1 and batch.window.upper >= requests[0].window.upper
         if batch.empty:

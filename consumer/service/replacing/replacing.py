@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from consumer.domain.batch import Batch, BatchKind, KeptRows, Replacement, Unit, batch_id
+from consumer.domain.batch import Batch, BatchKind, KeptRows, Replacement, Unit
 from consumer.domain.errors import StaleDifferenceError
 from consumer.domain.event_factory import tick
 from consumer.domain.reconcile import RecordedWindow
@@ -135,15 +135,7 @@ class Replacements:
         revision = recorded.revision + 1
         generation = run.claim.record.generation
         return Batch(
-            id=batch_id(
-                source_uuid=work.source.uuid,
-                target_uuid=work.target.uuid,
-                kind=BatchKind.REPLACE,
-                window=window,
-                generation=generation,
-                base=recorded.cold,
-                revision=revision,
-            ),
+            id=work.identity(generation).batch_id(BatchKind.REPLACE, window, base=recorded.cold, revision=revision),
             stream=stream.name,
             kind=BatchKind.REPLACE,
             window=window,

@@ -155,7 +155,9 @@ def test_months_keep_the_day_or_end_with_the_month(instant: datetime, months: in
     assert found == instant.replace(year=year, month=month + 1, day=day, microsecond=0)
 
 
-@given(shiftable, shiftable, st.lists(st.tuples(st.sampled_from(UNITS), st.integers(-9, 30)), max_size=3), st.booleans())
+@given(
+    shiftable, shiftable, st.lists(st.tuples(st.sampled_from(UNITS), st.integers(-9, 30)), max_size=3), st.booleans()
+)
 def test_the_oldest_row_is_the_first_to_go(
     one: datetime, other: datetime, shifts: list[tuple[str, int]], whole_days: bool
 ) -> None:
