@@ -23,7 +23,7 @@ from consumer.adapters.kafka.topics import Topics
 from consumer.adapters.postgres.backfills import PostgresBackfills
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.drops import PostgresDropLog
-from consumer.adapters.postgres.ledger import PostgresLedger
+from consumer.adapters.postgres.ledger import RELAY_CLAIM, PostgresLedger
 from consumer.adapters.postgres.migrations import Migration, migrate, pending
 from consumer.adapters.spark.engine import SparkEngine
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
@@ -89,7 +89,8 @@ class Servers:
     @cached_property
     def ledger(self) -> PostgresLedger:
         """The ledger."""
-        return PostgresLedger(self.database)
+        # What a dead relay has taken from the outbox waits no longer than its streams do.
+        return PostgresLedger(self.database, relay_claim=min(RELAY_CLAIM, self.lease))
 
     @cached_property
     def backfills(self) -> PostgresBackfills:

@@ -33,7 +33,8 @@ from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import BatchRecord, Claim, Comparison, OutboxMessage, StreamRecord, StreamState, Trigger
 
-_RELAY_CLAIM = timedelta(seconds=10)
+RELAY_CLAIM = timedelta(seconds=10)
+"""How long an outbox message that one relay has taken is kept from the others, at most."""
 _LONGEST_TEXT = 8_000
 
 
@@ -46,7 +47,7 @@ class PostgresLedger:
     only once Kafka has acknowledged it.
     """
 
-    def __init__(self, database: Database, *, relay_claim: timedelta = _RELAY_CLAIM) -> None:
+    def __init__(self, database: Database, *, relay_claim: timedelta = RELAY_CLAIM) -> None:
         self._database = database
         self._relay_claim = relay_claim
         self._sql = statements("ledger")
