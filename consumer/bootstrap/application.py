@@ -17,6 +17,7 @@ from consumer.emitter.emitter import Emitter
 from consumer.service.audit.background import BackgroundAudit
 from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
+from consumer.service.replay.replays import Replays
 from consumer.service.runtime.loop import EventLoop
 
 
@@ -34,9 +35,21 @@ class Application(Commands):
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,
+            heal=self.repairs.heal,
             owner=self.owner,
             lease=self.lease,
             failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def replays(self) -> Replays:
+        """Goes through stretches of time again."""
+        return Replays(
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            repairs=self.repairs,
+            run=self.offload.run,
         )
 
     @cached_property

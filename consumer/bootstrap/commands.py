@@ -11,6 +11,7 @@ from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
 from consumer.adapters.iceberg.census import IcebergFiles
 from consumer.adapters.kafka.letter_box import KafkaLetterBox, decode_letter
 from consumer.adapters.postgres.attempts import PostgresAttempts
+from consumer.adapters.postgres.repairs import PostgresRepairs
 from consumer.bootstrap.servers import Servers
 from consumer.service.adoption.adoptions import Adoptions
 from consumer.service.audit.auditor import Auditor
@@ -22,6 +23,7 @@ from consumer.service.follow import Follower
 from consumer.service.letters import Letters
 from consumer.service.preview import Previewer
 from consumer.service.registry.changes import StreamChanges
+from consumer.service.repair.repairer import Repairs
 from consumer.service.replacing.replacing import Replacements
 from consumer.service.replacing.review import Review as ReplacementReview
 from consumer.service.status import Statuses
@@ -99,6 +101,22 @@ class Commands(Servers):
             attempts=PostgresAttempts(self.database),
             files=IcebergFiles(database=self.database, catalog=settings.catalog, store=settings.store),
             verifier=self.verifier,
+        )
+
+    @cached_property
+    def repairs(self) -> Repairs:
+        """Makes ledgers follow their tables."""
+        settings = self.configuration
+        return Repairs(
+            source=self.source,
+            ledger=self.ledger,
+            repairs=PostgresRepairs(self.database),
+            catalog=self.catalog,
+            files=IcebergFiles(database=self.database, catalog=settings.catalog, store=settings.store),
+            attempts=PostgresAttempts(self.database),
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
         )
 
     @cached_property

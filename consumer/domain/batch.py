@@ -32,6 +32,8 @@ class BatchStatus(StrEnum):
     PUBLISHED = "published"
     FAILED = "failed"
     EMPTY = "empty"
+    WITHDRAWN = "withdrawn"
+    """It was published or empty, and the target table does not prove it any more; its window is written again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,20 @@ from consumer.domain.errors import DivergenceError
 
 
 def check_divergence(*, stream: str, recorded: Progress, evidence: Evidence | None) -> None:
-    """Compare the ledger's last batch, last non-empty upper and generation with the evidence on the table's ancestry.
+    """Compare the ledger's last batch and last non-empty upper with the evidence on the table's ancestry.
 
-    The upper alone would not do: a supplement leaves it as it is, and may be rolled back like any batch.
+    The upper alone would not do: a supplement leaves it as it is, and may be rolled back like any batch. The ledger's
+    generation may be above the table's, once what the table did not prove was withdrawn, and never below it.
 
     Raises:
         DivergenceError: naming both sides; an operator decides which one is right.
     """
     if evidence is None and recorded.last_batch_id is None:
         return
-    if evidence is not None and recorded == Progress(
-        last_upper=evidence.upper, generation=evidence.generation, last_batch_id=evidence.batch_id
+    if (
+        evidence is not None
+        and (recorded.last_upper, recorded.last_batch_id) == (evidence.upper, evidence.batch_id)
+        and recorded.generation >= evidence.generation
     ):
         return
     ledger = "nothing" if recorded.last_batch_id is None else _story(recorded)
@@ -27,8 +30,15 @@ def check_divergence(*, stream: str, recorded: Progress, evidence: Evidence | No
         table = f"{_story(proven)} in snapshot {evidence.snapshot_id}"
     raise DivergenceError(
         f"stream {stream}: the ledger has recorded {ledger}; the target table's current snapshot proves {table}",
-        remedy="find out who changed the table or the ledger (rolled back, dropped, restored, edited); put the side"
-        f" that is wrong back, then run `icehaul resume {stream}`",
+        remedy=repair_command(stream),
+    )
+
+
+def repair_command(stream: str) -> str:
+    """Return the remedy for a ledger and a table that tell different stories."""
+    return (
+        f"run `icehaul repair {stream}`, which shows what the table was changed by (rolled back, dropped, restored) or"
+        " the ledger (edited, restored), and with --yes makes the ledger follow the table"
     )
 
 

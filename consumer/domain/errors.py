@@ -240,7 +240,8 @@ class TimeColumnError(StreamError):
 class DivergenceError(StreamError):
     """The ledger and the target table tell different stories.
 
-    What to do: Find out who changed the table or the ledger, put the side that is wrong back, then resume.
+    What to do: Undo the change and resume, or run `icehaul repair STREAM`: it shows what differs, and with --yes makes
+    the ledger follow the table.
     """
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchStatus
+from consumer.domain.divergence import repair_command
 from consumer.domain.errors import (
     DivergenceError,
     FencedError,
@@ -25,7 +26,7 @@ class Position:
 
     Attributes:
         status: status of the batch in question, ``None`` where the ledger has not seen it.
-        overlapped: whether a window of the same generation that is done overlaps the batch's.
+        overlapped: whether a window that is done overlaps the batch's.
     """
 
     watermark: datetime
@@ -38,8 +39,7 @@ def missing_row(stream: str) -> DivergenceError:
     """Return the error for a stream that has no row in the ledger though it is being worked on."""
     return DivergenceError(
         f"stream {stream}: the ledger has no row for it",
-        remedy="find out who deleted it or restored an older ledger, and put the row back; then run"
-        f" `icehaul resume {stream}`",
+        remedy=repair_command(stream),
     )
 
 
@@ -75,9 +75,29 @@ def check_window(batch: Batch, position: Position) -> None:
     if problem is not None:
         raise DivergenceError(
             f"stream {batch.stream}: {problem}",
-            remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
-            f" `icehaul resume {batch.stream}`",
+            remedy=repair_command(batch.stream),
         )
+
+
+def check_chain(stream: str, *, start: datetime, watermark: datetime, covered: timedelta) -> None:
+    """Check that the windows that are done add up to what lies between the start and the watermark.
+
+    They never overlap, so that a sum that fits leaves no gap.
+
+    Raises:
+        DivergenceError: if it does not fit.
+    """
+    if covered != watermark - start:
+        raise broken_chain(stream, watermark)
+
+
+def broken_chain(stream: str, watermark: datetime) -> DivergenceError:
+    """Return the error for a watermark that the windows that are done do not lead to."""
+    return DivergenceError(
+        f"stream {stream}: the windows that the ledger has as done do not lead to its watermark"
+        f" {watermark.isoformat()}: somebody has edited the watermark, or deleted batches",
+        remedy=repair_command(stream),
+    )
 
 
 def check_content(batch: Batch, status: BatchStatus | None, recorded: Content, generation: int) -> None:
@@ -97,8 +117,7 @@ def check_content(batch: Batch, status: BatchStatus | None, recorded: Content, g
         raise DivergenceError(
             f"stream {batch.stream}: the {batch.kind} is of generation {batch.generation}, the ledger is at generation"
             f" {generation}",
-            remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
-            f" `icehaul resume {batch.stream}`",
+            remedy=repair_command(batch.stream),
         )
     if (recorded.fingerprint, recorded.revision) != (batch.base, batch.base_revision):
         raise StaleDifferenceError(

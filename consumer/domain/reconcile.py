@@ -6,7 +6,7 @@ to exact: partitions whose content has changed, then the counts (or digests) of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -207,7 +207,11 @@ def content_of(parts: Iterable[DonePart], window: Window) -> Content:
 
 
 def find_suspects(
-    recorded: Mapping[str, ComparedPartition], contents: Mapping[str, PartitionContent], *, closed: str | None
+    recorded: Mapping[str, ComparedPartition],
+    contents: Mapping[str, PartitionContent],
+    *,
+    closed: str | None,
+    again: Collection[str] = (),
 ) -> tuple[Suspect, ...]:
     """Return the partitions that have to be compared again, by id.
 
@@ -218,17 +222,17 @@ def find_suspects(
         recorded: the partitions as they were last compared.
         contents: what they hold now; read before anything that is compared.
         closed: id of the partition that an event says is closed, if it is about one.
+        again: ids of partitions that are compared by digest whatever is known of them.
     """
     suspects = []
     for id_, content in sorted(contents.items()):
         known = recorded.get(id_)
         mutated = known is not None and known.content.data_version != content.data_version
         unproven = id_ == closed and (known is None or not known.exact)
-        if known is not None and known.content == content and not unproven:
+        if known is not None and known.content == content and not unproven and id_ not in again:
             continue
-        suspects.append(
-            Suspect(id=id_, content=content, exact=mutated or id_ == closed, mutated=mutated, fresh=known is None)
-        )
+        exact = mutated or id_ == closed or id_ in again
+        suspects.append(Suspect(id=id_, content=content, exact=exact, mutated=mutated, fresh=known is None))
     return tuple(suspects)
 
 

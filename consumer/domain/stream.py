@@ -51,6 +51,15 @@ class DigestPolicy(StrEnum):
     ON_DEMAND = "on_demand"
 
 
+class OnDivergence(StrEnum):
+    """What happens where ledger and target table tell different stories."""
+
+    HALT = "halt"
+    """The stream is halted, with the command that repairs it."""
+    HEAL = "heal"
+    """The ledger is made to follow the table, and what that lacks is written again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableName:
     """A two-part table name: ClickHouse ``database.table`` or Iceberg ``namespace.table``.
@@ -121,6 +130,7 @@ class Stream:
         late_rows_max_age: rows that are found this long after their timestamp are reported, not added; ``None``
             adds all.
         upstreams: names of streams whose watermark this one never passes, but in danger of loss.
+        on_divergence: what happens where ledger and target table tell different stories.
         start: where live windows start; ``None`` is the beginning of time. History below it is offloaded on request.
         retention: how near the source's TTL may come to rows that were not offloaded, and what happens then.
     """
@@ -143,6 +153,7 @@ class Stream:
     late_rows_max_age: timedelta | None = None
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     start: datetime | None = None
+    on_divergence: OnDivergence = OnDivergence.HALT
 
     def __post_init__(self) -> None:
         check_identifier("stream name", self.name)

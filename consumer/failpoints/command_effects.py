@@ -65,6 +65,18 @@ HISTORY = effects(
 OPERATOR = effects(
     Component.OPERATOR,
     (
+        "stream.repair",
+        LEDGER,
+        "it is known what the table proves and holds, the ledger tells another story",
+        "the ledger follows the table, the stream is active, and an event to go on with stands in the outbox",
+    ),
+    (
+        "stream.pause",
+        LEDGER,
+        "an operator wants a stream to stand still, an owner may work on it",
+        "the stream is halted, and whoever worked on it is fenced",
+    ),
+    (
         "backfill.request",
         LEDGER,
         "an operator wants a range of history, the ledger does not know",

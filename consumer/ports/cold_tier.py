@@ -14,6 +14,7 @@ from consumer.domain.batch import Batch, Evidence, WrittenFile, content_of_files
 from consumer.domain.event import Event
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
+from consumer.domain.repair import NO_LINEAGE, Lineage
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports.ledger import Claim, Trigger
@@ -21,7 +22,10 @@ from consumer.ports.ledger import Claim, Trigger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTable:
-    """A target table as the catalog shows it now; ``schema`` carries the table's own field ids."""
+    """A target table as the catalog shows it now.
+
+    ``schema`` carries the table's own field ids; ``lineage`` is the current snapshot with its ancestors.
+    """
 
     name: TableName
     uuid: UUID
@@ -29,6 +33,7 @@ class TargetTable:
     schema: Schema
     snapshot_id: int | None
     evidence: Evidence | None
+    lineage: Lineage = NO_LINEAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

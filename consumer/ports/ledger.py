@@ -90,7 +90,8 @@ class StreamRecord:
 class Claim:
     """A lease on a stream at one epoch: the fence of everything that its owner writes.
 
-    ``backfilling`` tells whether a range of history was asked for when the lease was taken.
+    ``backfilling`` tells whether a range of history was asked for when the lease was taken, ``continuous`` whether a
+    window that is done ended at the watermark then.
     """
 
     stream: str
@@ -98,6 +99,7 @@ class Claim:
     epoch: int
     record: StreamRecord
     backfilling: bool = True
+    continuous: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +234,16 @@ class Ledger(Protocol):
 
     def halt(self, stream: str, *, reason: str, remedy: str, epoch: int | None) -> bool:
         """Halt a stream; with ``epoch`` only if it is still the stream's. Tell whether the stream is halted now."""
+        ...
+
+    def pause(self, stream: str, *, reason: str, remedy: str) -> bool:
+        """Halt an active stream and end its lease, so that nobody publishes anything of it any more.
+
+        Return whether it was active; one that is halted stays as it is.
+
+        Raises:
+            DivergenceError: if the ledger has no row for the stream.
+        """
         ...
 
     def resume(self, stream: str) -> None:

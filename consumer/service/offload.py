@@ -7,7 +7,7 @@ what arrived below the watermark is looked for, and one batch is done of what is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -16,6 +16,7 @@ import structlog
 from consumer.domain.errors import (
     ConfigurationError,
     DefectError,
+    DivergenceError,
     FencedError,
     IcehaulError,
     InvalidEventError,
@@ -24,7 +25,8 @@ from consumer.domain.errors import (
     StreamError,
 )
 from consumer.domain.event import Event
-from consumer.domain.stream import Stream
+from consumer.domain.stream import OnDivergence, Stream
+from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.backfill.backfiller import Backfiller, is_hint
@@ -58,12 +60,14 @@ class Offload:
         catalog: Catalog,
         engine: BatchEngine,
         metrics: Metrics,
+        heal: Callable[[Stream, DivergenceError], None],
         owner: str,
         lease: timedelta,
         failpoints: Failpoints,
         threads: Threads = SYSTEM_THREADS,
     ) -> None:
         self._streams = streams
+        self._heal = heal
         self._source = source
         self._ledger = ledger
         self._engine = engine
@@ -132,8 +136,17 @@ class Offload:
                 self._ledger.release(claim)
             self._park(event)
             return
+        self._guarded(stream, event, claim, abandoned, heal=stream.on_divergence is OnDivergence.HEAL)
+
+    def _guarded(self, stream: Stream, event: Event, claim: Claim, abandoned: Signal, *, heal: bool) -> None:
+        """Do the work; what needs an operator halts the stream, and parks the event."""
         try:
             self._handle_claimed(stream, event, claim, abandoned)
+        except DivergenceError as error:
+            if heal:
+                self._healed(stream, event, error, abandoned)
+            else:
+                self._halt(event, claim, error)
         except (StreamError, ConfigurationError) as error:
             self._halt(event, claim, error)
         except IcehaulError:
@@ -143,7 +156,23 @@ class Offload:
             _log.exception("unexpected error", stream=stream.name)
             self._halt(event, claim, _defect(stream, error))
 
-    def run(self, event: Event, abandoned: Signal) -> None:
+    def _healed(self, stream: Stream, event: Event, found: DivergenceError, abandoned: Signal) -> None:
+        """Make the ledger follow the table, and go on; a repair has a lease of its own, so ours is taken again."""
+        _log.warning("healing a divergence", stream=stream.name, reason=found.message)
+        refused: StreamError | None = None
+        try:
+            self._heal(stream, found)
+        except StreamError as error:
+            refused = error
+        claim = self._claim(stream)
+        if refused is not None:
+            with self._failpoints.around("lease.release"):
+                self._ledger.release(claim)
+            self._halt(event, claim, refused)
+            return
+        self._guarded(stream, event, claim, abandoned, heal=False)
+
+    def run(self, event: Event, abandoned: Signal, again: Window | None = None) -> None:
         """Offload what the event asks for on behalf of somebody who waits for the outcome, not of Kafka.
 
         The same steps as :meth:`handle`, but nothing is halted and nothing parked: whatever fails is raised, and
@@ -152,6 +181,7 @@ class Offload:
         Args:
             event: the event, never sent to Kafka.
             abandoned: set to stop between two batches.
+            again: a stretch whose partitions are compared with the record, whatever is known of them.
 
         Raises:
             LeaseHeldError: if another owner works on the stream.
@@ -161,7 +191,7 @@ class Offload:
         stream = self._stream(event)
         check_active(self._register(stream))
         claim = self._claim(stream)
-        self._handle_claimed(stream, event, claim, abandoned)
+        self._handle_claimed(stream, event, claim, abandoned, again)
 
     def _stream(self, event: Event) -> Stream:
         stream = self._streams.get(event.stream)
@@ -185,7 +215,9 @@ class Offload:
         self._metrics.state(stream.name, halted=claim.record.state is StreamState.HALTED)
         return claim
 
-    def _handle_claimed(self, stream: Stream, event: Event, claim: Claim, abandoned: Signal) -> None:
+    def _handle_claimed(
+        self, stream: Stream, event: Event, claim: Claim, abandoned: Signal, again: Window | None = None
+    ) -> None:
         running = RunningBatch(self._engine)
         with LeaseKeeper(
             self._ledger, claim, self._lease, running.cancel, self._threads, failpoints=self._failpoints
@@ -199,7 +231,7 @@ class Offload:
                         remedy="nothing to do: the partition's new owner goes on from the watermark",
                     )
 
-            seen, work = retrying(stream, abandoned, lambda: self._look(stream, event, claim))
+            seen, work = retrying(stream, abandoned, lambda: self._look(stream, event, claim, again))
             context = BatchContext(
                 stream=stream,
                 work=work,
@@ -215,10 +247,10 @@ class Offload:
         offloaded = any(not batch.empty for batch in work.batches)
         self._metrics.event_handled(stream.name, event.type, "offloaded" if offloaded else "idle")
 
-    def _look(self, stream: Stream, event: Event, claim: Claim) -> tuple[Observation, Work]:
+    def _look(self, stream: Stream, event: Event, claim: Claim, again: Window | None) -> tuple[Observation, Work]:
         # What was observed is planned with, so whenever planning is tried again, both are.
         with step(self._metrics, stream.name, "observe"):
-            seen = self._reconciler.observe(stream, claim)
+            seen = self._reconciler.observe(stream, claim, again)
         with step(self._metrics, stream.name, "plan") as span:
             work = self._preparation.prepare(stream, claim, event.cutoff, table=seen.table, unread=seen.unread)
             span.set_attribute("offload.cutoff", work.cutoff.instant.isoformat())

@@ -10,6 +10,7 @@ from uuid import UUID
 from consumer.domain.batch import Batch
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import SourceChangedError
+from consumer.domain.fence import broken_chain
 from consumer.domain.mapping import TableMapping
 from consumer.domain.planning import Cutoff
 from consumer.domain.stream import Stream
@@ -73,6 +74,8 @@ class Preparation:
         record = claim.record
         described, mapping = self.read_source(stream, record, table)
         target = self._catalog.ensure(stream, mapping, expected_uuid=record.target_uuid)
+        if not claim.continuous:
+            raise broken_chain(stream.name, record.watermark)
         check_divergence(
             stream=stream.name,
             recorded=record.progress,

@@ -13,6 +13,7 @@ from itertools import groupby, pairwise
 
 import structlog
 
+from consumer.domain.divergence import repair_command
 from consumer.domain.engine_semantics import merges_combine_rows, merges_remove_rows
 from consumer.domain.errors import DivergenceError, GapError
 from consumer.domain.event import Event
@@ -48,7 +49,8 @@ class Observation:
     """What the partitions of a source hold, and what they held when they were last compared.
 
     ``table`` is what the source looks like; ``None`` where it has to be described again. ``unread`` tells whether rows
-    may be there that have not been read yet, ``watermark`` how far the stream had been read at that moment.
+    may be there that have not been read yet, ``watermark`` how far the stream had been read at that moment; ``again``
+    names partitions that are to be compared whatever is known of them.
     """
 
     contents: Mapping[str, PartitionContent]
@@ -56,6 +58,7 @@ class Observation:
     table: SourceTable | None
     unread: bool
     watermark: datetime
+    again: frozenset[str] = frozenset()
 
 
 class Reconciler:
@@ -70,8 +73,10 @@ class Reconciler:
         self._metrics = metrics
         self._failpoints = failpoints
 
-    def observe(self, stream: Stream, claim: Claim) -> Observation:
+    def observe(self, stream: Stream, claim: Claim, again: Window | None = None) -> Observation:
         """Look at the partitions before anything is planned, and make sure that no unread row has gone.
+
+        Those that hold rows of the stretch ``again`` are to be compared, whatever is known of them.
 
         Raises:
             GapError: if rows at or above the watermark, seen earlier, are not there any more.
@@ -84,6 +89,7 @@ class Reconciler:
             table=survey.table,
             unread=not read_already(recorded, survey.contents, watermark),
             watermark=watermark,
+            again=frozenset() if again is None else _holding(recorded, again),
         )
         gaps = list(self._gaps(stream, watermark, seen))
         if gaps:
@@ -99,7 +105,7 @@ class Reconciler:
             StreamError, TransientError, FencedError: as the steps of a batch raise them.
         """
         stream, watermark = context.stream, claim.record.watermark
-        suspects = find_suspects(seen.recorded, seen.contents, closed=event.partition_id)
+        suspects = find_suspects(seen.recorded, seen.contents, closed=event.partition_id, again=seen.again)
         moved = {
             id_
             for id_, known in seen.recorded.items()
@@ -202,6 +208,12 @@ class Reconciler:
             )
 
 
+def _holding(recorded: Mapping[str, ComparedPartition], stretch: Window) -> frozenset[str]:
+    return frozenset(
+        id_ for id_, known in recorded.items() if known.span.first < stretch.upper and stretch.lower <= known.span.last
+    )
+
+
 def _partitions(
     claim: Claim, seen: Observation, suspects: Sequence[Suspect], spans: Mapping[str, PartitionSpan]
 ) -> list[ComparedPartition]:
@@ -228,8 +240,7 @@ def _runs(stream: Stream, windows: Sequence[RecordedWindow]) -> Iterator[list[Re
         if other is not None and one.window.upper > other.window.lower:
             raise DivergenceError(
                 f"stream {stream.name}: the windows {one.window} and {other.window} are both done, and overlap",
-                remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
-                f" `icehaul resume {stream.name}`",
+                remedy=repair_command(stream.name),
             )
         if other is None or one.window.upper != other.window.lower:
             yield run

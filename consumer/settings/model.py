@@ -9,7 +9,16 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from consumer.domain.retention import OnDanger, RetentionPolicy
-from consumer.domain.stream import BatchBounds, DigestPolicy, Layer, RetryPolicy, Stream, TableName, check_identifier
+from consumer.domain.stream import (
+    BatchBounds,
+    DigestPolicy,
+    Layer,
+    OnDivergence,
+    RetryPolicy,
+    Stream,
+    TableName,
+    check_identifier,
+)
 from consumer.domain.window import PartitionBy
 from consumer.settings.connections import (
     CatalogSettings,
@@ -110,6 +119,9 @@ class StreamSettings(Section):
     """How passing errors are retried before the stream is halted."""
     late_rows: LateRowsSettings = LateRowsSettings()
     """What happens to rows that arrive below the watermark."""
+    on_divergence: OnDivergence = OnDivergence.HALT
+    """What happens where the target was rolled back, dropped or restored, or the ledger was: halt (until it is repaired
+    with `icehaul repair`) or heal (repaired by itself; what the source does not hold any more is reported)."""
     digest: DigestPolicy = DigestPolicy.ALWAYS
     """When ClickHouse reads the written files back to compare their digest: always or on_demand."""
     create_target: bool = True
@@ -153,6 +165,7 @@ class StreamSettings(Section):
             retain_snapshots=self.retain_snapshots,
             late_rows_max_age=self.late_rows.max_age,
             start=self.start,
+            on_divergence=self.on_divergence,
             retention=RetentionPolicy(margin=self.retention.margin, on_danger=self.retention.on_danger),
         )
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from consumer.domain.audit import RecordedAttempt, RecordedFile
-from consumer.domain.batch import WrittenFile
+from consumer.domain.batch import BatchStatus, WrittenFile
 from consumer.domain.errors import DivergenceError
-from consumer.domain.fingerprint import Fingerprint
 from consumer.testing.batches import MemoryBatches
 
 
@@ -35,6 +34,12 @@ class MemoryAttempts:
         self._prefixes.setdefault(prefix, batch_id)
         self._files.update({file.path: (batch_id, prefix, file) for file in files})
 
+    def own(self, batch_id: UUID, file: WrittenFile) -> None:
+        """Give a file to a batch, whoever wrote it."""
+        prefix = file.path.rpartition("/")[0]
+        self._prefixes.setdefault(prefix, batch_id)
+        self._files[file.path] = (batch_id, prefix, file)
+
     def attempts(self, stream: str) -> Sequence[RecordedAttempt]:
         """Return every prefix that an attempt at a batch of the stream was to write under."""
         return [
@@ -52,9 +57,7 @@ class MemoryAttempts:
                 bytes=file.bytes,
                 fingerprint=file.fingerprint,
                 status=stored.record.status,
-                published=None
-                if stored.record.digest is None
-                else Fingerprint.parse(rows=stored.record.rows, hexadecimal=stored.record.digest),
+                published=stored.fingerprint if stored.record.status is BatchStatus.PUBLISHED else None,
                 kept=file.kept,
                 superseded=self._batches.superseded(stored),
             )

@@ -18,6 +18,7 @@ from consumer.domain.backfill import (
 )
 from consumer.domain.batch import Batch, BatchStatus
 from consumer.domain.event import Event
+from consumer.domain.window import Window
 from consumer.ports import Claim, StreamRecord, Trigger
 from consumer.testing.batches import MemoryBatches
 from consumer.testing.outbox import MemoryOutbox
@@ -53,6 +54,14 @@ class MemoryBackfills:
             self._ledger.known(stream)
             chosen = [one for one in self._open(stream) if request in {None, one.id}]
             return [self._put(replace(one, state=BackfillState.CANCELLED, ended=self._now())) for one in chosen]
+
+    def reopen(self, stream: str, window: Window) -> None:
+        """Open requests again whose rows of a window have gone from the table; those that were cancelled stay so."""
+        for one in list(self._requests.values()):
+            touched = one.window.lower < window.upper and window.lower < one.window.upper
+            if one.stream == stream and touched and one.state is not BackfillState.CANCELLED:
+                position = min(one.position, max(one.window.lower, window.lower))
+                self._put(replace(one, state=BackfillState.OPEN, ended=None, position=position))
 
     def open(self, stream: str) -> Sequence[BackfillRequest]:
         """Return the stream's open requests, oldest first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from consumer.domain.adoption import Adoption
@@ -27,6 +27,13 @@ class StoredBatch:
     epoch: int
     lateness: tuple[int, ...] = NO_LATENESS
     revision: int = 0
+    withdrawn_by: UUID | None = None
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What was published; nothing where it was empty."""
+        record = self.record
+        return EMPTY if record.digest is None else Fingerprint.parse(rows=record.rows, hexadecimal=record.digest)
 
 
 class MemoryBatches:
@@ -51,8 +58,23 @@ class MemoryBatches:
         found.sort(key=lambda record: (record.started, record.window.upper), reverse=True)
         return found[:limit]
 
+    def ends_at(self, stream: str, instant: datetime) -> bool:
+        """Tell whether a live window that is done ends at an instant."""
+        return any(record.window.upper == instant for record in self._chain(stream))
+
+    def covered(self, stream: str) -> timedelta:
+        """Return how much time the live windows that are done cover."""
+        return sum((record.window.upper - record.window.lower for record in self._chain(stream)), timedelta(0))
+
+    def _chain(self, stream: str) -> list[BatchRecord]:
+        return [
+            stored.record
+            for stored in self.of(stream)
+            if stored.record.kind is BatchKind.WINDOW and stored.record.status in DONE
+        ]
+
     def overlaps(self, batch: Batch) -> bool:
-        """Tell whether a window of the same generation that is done overlaps the batch's."""
+        """Tell whether a window that is done overlaps the batch's."""
         return any(_overlaps(stored, batch) for stored in self._stored.values())
 
     def done(self, stream: str, within: Window) -> list[DonePart]:
@@ -73,14 +95,20 @@ class MemoryBatches:
             DonePart(
                 kind=PartKind.of(record.kind),
                 window=record.window,
-                fingerprint=EMPTY
-                if record.digest is None
-                else Fingerprint.parse(rows=record.rows, hexadecimal=record.digest),
+                fingerprint=stored.fingerprint,
                 revision=stored.revision,
             )
             for stored in self._stored.values()
             if (record := stored.record).stream == stream and record.status in DONE
         ]
+
+    def of(self, stream: str) -> list[StoredBatch]:
+        """Return every batch of a stream."""
+        return [stored for stored in self._stored.values() if stored.record.stream == stream]
+
+    def delete(self, batch_id: UUID) -> None:
+        """Delete a batch."""
+        del self._stored[batch_id]
 
     def superseded(self, stored: StoredBatch) -> bool:
         """Tell whether the rows of a batch were replaced by a later one."""
@@ -160,7 +188,7 @@ class MemoryBatches:
 def _overlaps(other: StoredBatch, batch: Batch) -> bool:
     record = other.record
     return (
-        (record.stream, record.generation) == (batch.stream, batch.generation)
+        record.stream == batch.stream
         and record.kind in {BatchKind.WINDOW, BatchKind.BACKFILL}
         and record.status in DONE
         and record.window.upper > batch.window.lower

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 
 from consumer.domain.batch import Batch, BatchKind, Evidence, WrittenFile
-from consumer.domain.divergence import check_divergence
+from consumer.domain.divergence import check_divergence, repair_command
 from consumer.domain.errors import (
     BaseMovedError,
     CheckFailedError,
@@ -22,6 +22,7 @@ from consumer.domain.errors import (
     TargetMissingError,
 )
 from consumer.domain.mapping import TableMapping
+from consumer.domain.repair import Lineage
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.target_schema import check_columns, mismatch
 from consumer.domain.window import PartitionBy, Window
@@ -75,6 +76,15 @@ class MemoryTable:
             return None
         evidence, window = self.repeated
         return evidence if any(_overlap(live, window) for _, live in self.live()) else None
+
+    def lineage(self) -> Lineage:
+        """Return the current snapshot and its ancestors, as far as they are there."""
+        ancestry = list(self.ancestry())
+        return Lineage(
+            snapshot_ids=frozenset(one.id for one in ancestry),
+            batch_ids=frozenset(one.evidence.batch_id for one in ancestry if one.evidence is not None),
+            whole=not ancestry or ancestry[-1].parent is None,
+        )
 
     def live(self) -> tuple[LiveFile, ...]:
         """Return the live files of the current snapshot."""
@@ -165,7 +175,7 @@ class MemoryCatalog:
             if batch.id in batch_ids:
                 raise DivergenceError(
                     f"stream {stream.name}: batch {batch.id} is in the table already, and the ledger does not know",
-                    remedy=f"see `icehaul status {stream.name}`",
+                    remedy=repair_command(stream.name),
                 )
             check_divergence(stream=stream.name, recorded=record.progress, evidence=evidence)
             _check_live(table, batch)
@@ -295,6 +305,7 @@ def _target(table: MemoryTable) -> TargetTable:
         schema=table.schema,
         snapshot_id=table.current,
         evidence=table.evidence(),
+        lineage=table.lineage(),
     )
 
 
@@ -302,7 +313,7 @@ def _replaced(stream: Stream, table: MemoryTable | None) -> DivergenceError:
     what = "is not in the catalog any more" if table is None else f"is another one now (UUID {table.uuid})"
     return DivergenceError(
         f"stream {stream.name}: the target {stream.target}, which the ledger has recorded rows in, {what}",
-        remedy=f"put the old table back, then run `icehaul resume {stream.name}`",
+        remedy=f"put the old table back, or {repair_command(stream.name)}",
     )
 
 

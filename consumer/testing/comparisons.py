@@ -62,6 +62,12 @@ class MemoryComparisons:
             if kind is FindingKind.GAP or not window.contains(lower)
         }
 
+    def renew(self, stream: str, comparison: Comparison) -> None:
+        """Forget partitions and differences, and record others; findings stay."""
+        known = self._of(stream)
+        known.partitions, known.hot = {}, {}
+        self.record(stream, comparison)
+
     def accept(self, stream: str) -> int:
         """Accept every finding, and wait for no row that has gone; return how many findings there were."""
         known = self._of(stream)

@@ -15,6 +15,7 @@ from consumer.domain.event import Event
 from consumer.domain.fence import (
     Position,
     check_binding,
+    check_chain,
     check_content,
     check_fence,
     check_window,
@@ -38,6 +39,7 @@ from consumer.testing.batches import DONE, MemoryBatches
 from consumer.testing.comparisons import MemoryComparisons
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.outbox import MemoryOutbox
+from consumer.testing.repairs import MemoryRepairs
 
 _RELAY_CLAIM = timedelta(seconds=10)
 _PATIENCE = timedelta(seconds=22.5)
@@ -71,6 +73,7 @@ class MemoryLedger:
         self._outbox = MemoryOutbox(now, relay_claim)
         self._comparisons = MemoryComparisons()
         self.backfills = MemoryBackfills(self, self._batches, self._outbox, now)
+        self.repairs = MemoryRepairs(self, self._batches, self._comparisons, self._outbox, now)
 
     def register(self, stream: str, start: datetime = BEGINNING) -> StreamRecord:
         """Create the stream's record unless it exists, and return it; ``start`` counts until it is first claimed."""
@@ -99,7 +102,15 @@ class MemoryLedger:
                 raise _held(stream, f"{known.owner} holds it until {known.lease_expires}")
             record = self.put(replace(known, owner=owner, lease_expires=self._now() + ttl, epoch=known.epoch + 1))
             asked = bool(self.backfills.open(stream))
-            return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record, backfilling=asked)
+            continuous = record.unread or self._batches.ends_at(stream, record.watermark)
+            return Claim(
+                stream=stream,
+                owner=owner,
+                epoch=record.epoch,
+                record=record,
+                backfilling=asked,
+                continuous=continuous,
+            )
 
     def renew(self, claim: Claim, ttl: timedelta) -> None:
         """Extend a lease."""
@@ -152,6 +163,7 @@ class MemoryLedger:
         with self.row(claim.stream):
             known = self.fenced(claim)
             self._check_continues(known, batch)
+            self._check_whole(known)
             self._batches.put(batch, self._batches.empty(batch, trigger), claim.epoch)
             self.put(replace(known, watermark=batch.window.upper))
             self._outbox.send(outbox)
@@ -192,12 +204,20 @@ class MemoryLedger:
             )
             return True
 
+    def pause(self, stream: str, *, reason: str, remedy: str) -> bool:
+        """Halt an active stream and end its lease; return whether it was active."""
+        with self.row(stream, patience=_PATIENCE):
+            known = self.known(stream)
+            if known.state is StreamState.HALTED:
+                return (known.halt_reason, known.halt_remedy) == (reason, remedy)
+            halted = replace(known, state=StreamState.HALTED, halt_reason=reason, halt_remedy=remedy)
+            self.put(replace(halted, epoch=known.epoch + 1, owner=None, lease_expires=None))
+            return True
+
     def resume(self, stream: str) -> None:
         """Make a halted stream active again and move its parked events to the outbox."""
         with self.row(stream):
-            known = self.known(stream)
-            self.put(replace(known, state=StreamState.ACTIVE, halt_reason=None, halt_remedy=None))
-            self._outbox.send([self._parked.pop(key) for key in list(self._parked) if key[0] == stream])
+            self.activate(self.known(stream))
 
     def park(self, event: Event) -> None:
         """Keep an event of a halted stream; where it was resumed in the meantime, put it into the outbox."""
@@ -285,6 +305,7 @@ class MemoryLedger:
                     done = self._batches.done(batch.stream, batch.window)
                     recorded = content_of(done, batch.window)
                     check_content(batch, self._batches.status(batch.id), recorded, known.generation)
+                self._check_whole(known)
                 swapped = swap(known)
 
             def effect() -> None:
@@ -326,6 +347,11 @@ class MemoryLedger:
             self.database.wait_for(stream, patience=patience)
             yield
 
+    def activate(self, record: StreamRecord) -> None:
+        """Make a stream active, and send its parked events to the outbox."""
+        self.put(replace(record, state=StreamState.ACTIVE, halt_reason=None, halt_remedy=None))
+        self._outbox.send([self._parked.pop(key) for key in list(self._parked) if key[0] == record.stream])
+
     def known(self, stream: str) -> StreamRecord:
         """Return the record of a stream; raises where there is none."""
         record = self._streams.get(stream)
@@ -355,6 +381,10 @@ class MemoryLedger:
                 overlapped=self._batches.overlaps(batch),
             ),
         )
+
+    def _check_whole(self, known: StreamRecord) -> None:
+        covered = self._batches.covered(known.stream)
+        check_chain(known.stream, start=known.start, watermark=known.watermark, covered=covered)
 
     def put(self, record: StreamRecord) -> StreamRecord:
         """Store a record, and return it as it is stored."""

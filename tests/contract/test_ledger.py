@@ -161,6 +161,28 @@ def test_reading_leaves_out_streams_that_have_no_record(ledger: Ledger, claim: C
 # ------------------------------------------------------------------------------------------- leases
 
 
+def test_a_paused_stream_is_halted_and_its_owner_fenced(ledger: Ledger, claim: Claim) -> None:
+    assert ledger.pause(STREAM, reason="paused by me", remedy="ask me")
+
+    found = current(ledger)
+    assert (found.state, found.halt_reason, found.owner, found.epoch) == (
+        StreamState.HALTED,
+        "paused by me",
+        None,
+        claim.epoch + 1,
+    )
+    with pytest.raises(FencedError):
+        ledger.renew(claim, TTL)
+    assert ledger.pause(STREAM, reason="paused by me", remedy="ask me"), "an answer may have been lost"
+    assert not ledger.pause(STREAM, reason="paused by you", remedy="ask you")
+    assert current(ledger).halt_reason == "paused by me"
+
+
+def test_pausing_a_stream_without_a_record_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(DivergenceError, match="no row"):
+        ledger.pause("unheard_of", reason="paused by me", remedy="ask me")
+
+
 def test_every_acquisition_increments_the_epoch(ledger: Ledger, claim: Claim) -> None:
     again = ledger.claim(STREAM, "first", TTL)
 

@@ -74,8 +74,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_RECONCILE,
-                before="exact=mutated or id_ == closed, mutated=mutated, fresh",
-                after="exact=id_ == closed, mutated=mutated, fresh",
+                before="exact = mutated or id_ == closed or id_ in again",
+                after="exact = id_ == closed or id_ in again",
             ),
         ),
         tests=(f"{_LATE}::test_a_tick_finds_a_row_that_was_exchanged_for_another_by_a_mutation_and_reports_it",),
@@ -152,14 +152,9 @@ BUGS = (
             Edit(
                 file=_DIVERGENCE,
                 before=(
-                    "    if evidence is not None and recorded == Progress(\n"
-                    "        last_upper=evidence.upper, generation=evidence.generation,"
-                    " last_batch_id=evidence.batch_id\n    ):\n"
+                    "        and (recorded.last_upper, recorded.last_batch_id) == (evidence.upper, evidence.batch_id)\n"
                 ),
-                after=(
-                    "    if evidence is not None and (recorded.last_upper, recorded.generation)"
-                    " == (evidence.upper, evidence.generation):\n"
-                ),
+                after=("        and recorded.last_upper == evidence.upper\n"),
             ),
         ),
         tests=("tests/unit/domain/test_divergence.py",),

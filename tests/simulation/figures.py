@@ -46,6 +46,8 @@ _SUMS: Mapping[str, Sequence[str]] = {
     "stretches of history without rows": ("point backfill.after-advance",),
     "backfills cancelled": ("point backfill.after-cancel",),
     "rows changed at the source": ("rows changed",),
+    "ledgers that were made to follow their tables": ("point stream.after-repair",),
+    "streams paused": ("point stream.after-pause",),
     "windows replaced": ("metric batch * replace-window published",),
     "rows removed at the source": ("rows removed",),
     "windows of several units": ("windows of several units",),

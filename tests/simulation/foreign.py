@@ -43,6 +43,7 @@ class Foreign:
             return
         saved, before = table.current, (_proves(table), self._servers.cold(stream))
         self._servers.catalog.roll_back(table.name, ancestors[which % len(ancestors)])
+        self._saved.pop(stream, None)
         if (_proves(table), self._servers.cold(stream)) != before:
             truth.rolled_back = truth.diverged = True
             self._saved[stream] = saved
@@ -51,7 +52,7 @@ class Foreign:
     def put_back(self, stream: str) -> None:
         """Put a table back to the snapshot that it was rolled back from."""
         table, truth = self._table(stream), self._servers.truth.streams[stream]
-        if table is not None and truth.rolled_back:
+        if table is not None and truth.rolled_back and stream in self._saved:
             self._servers.catalog.roll_back(table.name, self._saved.pop(stream))
             truth.rolled_back = False
             self._count("put back")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from consumer.domain.window import BEGINNING
 from consumer.ports import StreamState
 from tests.simulation.processes import CommandProcess, ConsumerProcess, EmitterProcess
-from tests.simulation.setting import resuming
+from tests.simulation.setting import repairing, resuming
 from tests.simulation.truth import Violation
 from tests.simulation.world import World
 
@@ -32,8 +32,6 @@ def heal(world: World) -> None:
     servers.broker.down = False
     for process in world.processes.values():
         process.frozen = False
-    for stream in servers.streams:
-        world.put_back(list(servers.streams).index(stream))
     servers.put_clocks_forward()
     target = _target(world)
     # The source's clock may have been set back behind its rows.
@@ -84,7 +82,9 @@ def _resume_halted(world: World) -> None:
     records = world.servers.ledger.read(list(world.servers.streams))
     if not world.of(CommandProcess):
         for name, record in records.items():
-            if record.state is StreamState.HALTED:
+            if world.servers.truth.streams[name].rolled_back:
+                world.command(repairing(name))
+            elif record.state is StreamState.HALTED:
                 world.command(resuming(name))
 
 
@@ -98,6 +98,7 @@ def _behind(world: World, target: dict[str, datetime]) -> list[str]:
         if name not in records or records[name].watermark < upper
     ]
     behind += [f"{name} is halted" for name, record in records.items() if record.state is StreamState.HALTED]
+    behind += [f"the table of {name} is rolled back" for name in servers.truth.rolled_back]
     behind += [f"{name} has parked events" for name in records if servers.ledger.parked(name)]
     behind += [f"{request} is left" for name in records for request in servers.ledger.backfills.open(name)]
     late = {name: world.invariants.missing(name, known).total() for name, known in servers.truth.streams.items()}

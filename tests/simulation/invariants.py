@@ -45,7 +45,7 @@ class Invariants:
                 )
             table = self._servers.catalog.tables.get(known.stream.target)
             readings = sum(len(landed.readings) for landed in known.done)
-            seen = (table.version if table is not None else 0, readings, known.rolled_back)
+            seen = (table.version if table is not None else 0, readings, known.rolled_back, known.repairs)
             if self._seen.get(name) != seen:
                 self._seen[name] = seen
                 self._check_rows(name, known)

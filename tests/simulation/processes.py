@@ -17,6 +17,7 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import Ledger
 from consumer.service.backfill.requests import BackfillRequests
 from consumer.service.offload import Offload
+from consumer.service.repair.repairer import Repairs
 from consumer.service.replacing.replacing import Replacements
 from consumer.service.replacing.review import Review
 from consumer.service.runtime.loop import EventLoop
@@ -76,6 +77,23 @@ class Simulated(Process):
             catalog=wire("catalog", servers.catalog),
             engine=wire("engine", servers.engine()),
             metrics=servers.metrics,
+            heal=self.repairs().heal,
+            owner=self.name,
+            lease=LEASE,
+            failpoints=self.failpoints,
+            threads=self.threads,
+        )
+
+    def repairs(self) -> Repairs:
+        """Return what makes ledgers follow their tables, for this process."""
+        servers, wire = self.servers, self.servers.network.wire
+        return Repairs(
+            source=wire("source", servers.source),
+            ledger=wire("ledger", servers.ledger),
+            repairs=wire("repairs", servers.ledger.repairs),
+            catalog=wire("catalog", servers.catalog),
+            files=wire("files", servers.files()),
+            attempts=wire("attempts", servers.ledger.recorded),
             owner=self.name,
             lease=LEASE,
             failpoints=self.failpoints,

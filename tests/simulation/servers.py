@@ -11,13 +11,14 @@ from uuid import UUID
 from consumer.domain.batch import Batch, WrittenFile
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import Difference
-from consumer.domain.stream import BatchBounds, RetryPolicy, Stream, TableName
+from consumer.domain.stream import BatchBounds, OnDivergence, RetryPolicy, Stream, TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Bucket, Extent, Step, TargetTable, UnitReport
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.emissions import MemoryEmitterStore
 from consumer.testing.engine import MemoryEngine
+from consumer.testing.files import MemoryFiles
 from consumer.testing.rows import Row
 from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
@@ -62,6 +63,7 @@ STREAMS: Mapping[str, Stream] = {
         ),
         _stream(
             "quotes",
+            on_divergence=OnDivergence.HEAL,
             sequence_columns=(),
             partition_by=PartitionBy.NONE,
             settle_lag=timedelta(0),
@@ -95,6 +97,7 @@ class Servers:
         self.emissions = MemoryEmitterStore(now=lambda: self.now("ledger"))
         self.written: dict[str, WrittenFile] = {}
         self.catalog = MemoryCatalog(self.ledger, self.written, hit=self._hit, new_uuid=self.uuid)
+        self.ledger.repairs.proven = self._proven
         self.broker = WatchedBroker(self.truth, self.deliveries, threads, _PARTITIONS)
         self.letters = WatchedDeadLetters(self.truth, self.deliveries)
         self.sync()
@@ -124,6 +127,15 @@ class Servers:
     def engine(self) -> MemoryEngine:
         """Return the engine of one process; all write to one store."""
         return WatchedEngine(self)
+
+    def _proven(self, stream: str) -> UUID | None:
+        table = self.catalog.tables.get(self.streams[stream].target)
+        evidence = None if table is None else table.evidence()
+        return None if evidence is None else evidence.batch_id
+
+    def files(self) -> MemoryFiles:
+        """Return what reads the tables' metadata."""
+        return MemoryFiles(self.catalog, self.written)
 
     def uuid(self) -> UUID:
         """Return an id that nobody else has, the same ones in each run."""

@@ -145,6 +145,21 @@ def halting(stream: str) -> Callable[[CommandProcess], object]:
     return lambda process: process.ledger.halt(stream, reason="halted by the operator", remedy="resume it", epoch=None)
 
 
+def pausing(stream: str) -> Callable[[CommandProcess], object]:
+    """Return the command ``icehaul pause``."""
+
+    def pause(process: CommandProcess) -> None:
+        with process.failpoints.around("stream.pause"):
+            process.ledger.pause(stream, reason=f"halted by the operator {process.name}", remedy="resume it")
+
+    return pause
+
+
+def repairing(stream: str) -> Callable[[CommandProcess], object]:
+    """Return the command ``icehaul repair --yes``."""
+    return lambda process: process.repairs().repair(process.servers.streams[stream])
+
+
 def resuming(stream: str) -> Callable[[CommandProcess], object]:
     """Return the command ``icehaul resume --accept-findings``."""
 

@@ -53,10 +53,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """A window that is done, with the steps between which its rows were read: by itself, then by each supplement."""
+    """A window that is done, with the steps between which its rows were read: by itself, then by each supplement.
+
+    A ``counted`` one was there when the ledger was made to follow the table: nobody knows which of its rows were read
+    when, and the end of the run judges them.
+    """
 
     window: Window
     readings: list[tuple[int, int]]
+    counted: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class StreamTruth:
     holder: str | None = None
     rolled_back: bool = False
     diverged: bool = False
+    repairs: int = 0
 
     @property
     def watermark(self) -> datetime:
@@ -94,6 +100,9 @@ class StreamTruth:
         may: Counter[Row] = Counter()
         for landed in self.done:
             inside = [held for held in self.rows if landed.window.contains(held.row.ts)]
+            if landed.counted:
+                may |= Counter(held.row for held in inside)
+                continue
             for first, last in landed.readings:
                 seen = [(held.row, *held.during(first, last)) for held in inside]
                 must |= Counter(row for row, always, _ in seen if always)
@@ -193,6 +202,13 @@ class Truth:
         if claim.epoch != known.epoch:
             self.violated(f"{claim.stream}: the claim number {known.epoch} has the epoch {claim.epoch}")
 
+    def fenced(self, stream: str, epoch: int) -> None:
+        """Nobody has the lease any more, whoever had it."""
+        known = self.streams[stream]
+        known.epoch, known.holder = known.epoch + 1, None
+        if epoch != known.epoch:
+            self.violated(f"{stream}: the lease was ended at epoch {epoch} instead of {known.epoch}")
+
     def released(self, claim: Claim) -> None:
         """A claim is given back."""
         known = self.streams[claim.stream]
@@ -237,6 +253,17 @@ class Truth:
         last = reading.last if reading is not None and reading.batch.id == batch.id else counted
         self._check_fence(claim, batch)
         self._done(batch, (planned, max(planned, last)), watermarks)
+
+    def repaired(self, claim: Claim, windows: Sequence[Window], *, follows: bool) -> None:
+        """The ledger was made to follow the table as it was looked at, and the table is still so, or is not."""
+        known = self.streams[claim.stream]
+        if (claim.epoch, claim.owner) != (known.epoch, known.holder):
+            self.violated(f"{claim.stream}: a repair of {claim.owner} at epoch {claim.epoch} has landed, fenced or not")
+        counted = [Landed(window, [], counted=True) for window in windows]
+        known.windows = [landed for landed in counted if landed.window.lower >= known.stream.begins]
+        known.backfilled = [landed for landed in counted if landed.window.lower < known.stream.begins]
+        known.rolled_back, known.diverged = not follows, True
+        known.repairs += 1
 
     def _check_fence(self, claim: Claim, batch: Batch) -> None:
         known = self.streams[batch.stream]

@@ -10,12 +10,15 @@ from uuid import UUID
 from consumer.domain.batch import Batch, WrittenFile
 from consumer.domain.errors import IcehaulError
 from consumer.domain.event import Event
+from consumer.domain.window import EVER
 from consumer.ports import Claim, Publication, Trigger
+from consumer.service.repair.ports import Repair
 from consumer.service.runtime.ports import Partition
 from consumer.testing.backfills import MemoryBackfills
 from consumer.testing.broker import BrokerMessage, MemoryBroker, MemoryMember
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.ledger import MemoryLedger
+from consumer.testing.repairs import MemoryRepairs
 from consumer.testing.source import MemorySource
 from tests.simulation.deliveries import Deliveries
 from tests.simulation.kernel import Kernel, SimulatedThreads
@@ -35,6 +38,19 @@ class WatchedBackfills(MemoryBackfills):
         ledger.passed_over(claim, batch, before)
 
 
+class WatchedRepairs(MemoryRepairs):
+    """Repairs that tell what lands; ``proven`` returns the batch that a stream's table names last."""
+
+    proven: Callable[[str], UUID | None] = staticmethod(lambda _stream: None)
+
+    def repair(self, claim: Claim, repair: Repair) -> None:
+        ledger = cast("WatchedLedger", self._ledger)
+        before = ledger.known(claim.stream).generation
+        super().repair(claim, repair)
+        if ledger.known(claim.stream).generation != before:
+            ledger.repaired(claim, follows=self.proven(claim.stream) == repair.last_batch_id)
+
+
 class WatchedLedger(MemoryLedger):
     """A ledger that tells what lands."""
 
@@ -48,6 +64,7 @@ class WatchedLedger(MemoryLedger):
     ) -> None:
         super().__init__(now=now, database=database)
         self.backfills = WatchedBackfills(self, self._batches, self._outbox, now)
+        self.repairs: WatchedRepairs = WatchedRepairs(self, self._batches, self._comparisons, self._outbox, now)
         self._truth = truth
         self._deliveries = deliveries
         self._kernel = kernel
@@ -56,6 +73,17 @@ class WatchedLedger(MemoryLedger):
         """Tell that a stretch of history without rows is done."""
         thread = self._kernel.current
         self._truth.passed_over(thread.name if thread else "", claim, batch, before)
+
+    def repaired(self, claim: Claim, *, follows: bool) -> None:
+        """Tell that the ledger follows the table."""
+        windows = [one.window for one in self.windows(claim.stream, EVER)]
+        self._truth.repaired(claim, windows, follows=follows)
+
+    def pause(self, stream: str, *, reason: str, remedy: str) -> bool:
+        paused = super().pause(stream, reason=reason, remedy=remedy)
+        if paused:
+            self._truth.fenced(stream, self._streams[stream].epoch)
+        return paused
 
     def watermarks(self) -> dict[str, datetime]:
         """Return every stream's watermark."""

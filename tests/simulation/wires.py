@@ -34,6 +34,9 @@ _SERVERS = {
     "ledger": ("ledger",),
     "emissions": ("ledger",),
     "backfills": ("ledger",),
+    "repairs": ("ledger",),
+    "attempts": ("ledger",),
+    "files": ("ledger", "store"),
     "catalog": ("ledger", "store"),
     "sink": ("broker",),
     "letters": ("broker",),
@@ -47,6 +50,7 @@ _COVERED: Mapping[str, frozenset[str]] = {
         | {"outbox", "relayed", "record_comparison"}
     ),
     "backfills": frozenset({"request", "cancel", "skip", "pass_over"}),
+    "repairs": frozenset({"repair"}),
     "emissions": frozenset({"acquire", "renew", "release", "record_tick", "record_emissions"}),
     "sink": frozenset({"send"}),
     "letters": frozenset({"send"}),
@@ -72,7 +76,7 @@ def faults(point: str) -> tuple[str, ...]:
     if known is not None:
         return tuple(mode for mode in (Mode.RAISE, Mode.APPLY_THEN_RAISE) if refusal(known, mode) is None)
     port = point.partition(".")[0]
-    return ("unavailable",) if port in {"source", "catalog", "ledger", "emissions", "backfills"} else ()
+    return ("unavailable",) if port in {"source", "catalog", "ledger", "emissions", "backfills", "repairs"} else ()
 
 
 _READS = (

@@ -16,6 +16,8 @@ from tests.simulation.setting import (
     calling_off,
     halting,
     offloading,
+    pausing,
+    repairing,
     replacing,
     resuming,
 )
@@ -262,8 +264,9 @@ class World(Setting):
         self.set_trap("publish.after-stage", Trap(spring=spring))
 
     def roll_back(self, stream: int, which: int) -> None:
-        """Somebody rolls a table back."""
+        """Somebody rolls a table back, and the next event finds it so."""
         self.foreign_writer.roll_back(self.stream(stream), which)
+        self.tick(stream, which)
 
     def put_back(self, stream: int) -> None:
         """Somebody puts a table back that was rolled back."""
@@ -276,7 +279,7 @@ class World(Setting):
 
     def operate(self, stream: int, what: int) -> None:
         """An operator halts a stream, resumes it, or offloads it by hand."""
-        commands = (halting, resuming, resuming, offloading, offloading)
+        commands = (halting, pausing, resuming, resuming, offloading, offloading)
         if len(self.of(CommandProcess)) < COMMANDS:
             self.command(commands[what % len(commands)](self.stream(stream)))
 
@@ -296,6 +299,11 @@ class World(Setting):
         """An operator cancels what is being backfilled."""
         if len(self.of(CommandProcess)) < COMMANDS:
             self.command(calling_off(("bars", "quotes")[stream % 2]))
+
+    def repair(self, stream: int) -> None:
+        """An operator makes the ledger follow the table, whether that is needed or not."""
+        if len(self.of(CommandProcess)) < COMMANDS:
+            self.command(repairing(self.stream(stream)))
 
     def replace_rows(self, stream: int) -> None:
         """An operator replaces what differs from the source."""

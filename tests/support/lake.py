@@ -31,6 +31,7 @@ from consumer.testing.rows import Row
 from consumer.testing.runtime import MemoryDeadLetters
 from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
+from tests.support.memory_repairs import memory_repairs
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -159,6 +160,9 @@ class Lake:
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,
+            heal=memory_repairs(
+                source=self.source, ledger=self.ledger, catalog=self.catalog, engine=self.engine, owner="consumer"
+            ).heal,
             owner="consumer",
             lease=timedelta(seconds=30),
             failpoints=Failpoints(),

@@ -9,6 +9,7 @@ from pyiceberg.serializers import ToOutputFile
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.snapshots import Snapshot
 
+from consumer.adapters.iceberg.evidence import read_ancestry
 from consumer.adapters.iceberg.file_checks import check_footer
 from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.history import read_history
@@ -22,7 +23,7 @@ from consumer.adapters.iceberg.tables import check_table, new_metadata
 from consumer.adapters.iceberg.tagging import Tagger
 from consumer.adapters.iceberg.target import Base, Bases
 from consumer.adapters.postgres.database import Database
-from consumer.domain.batch import WrittenFile
+from consumer.domain.batch import Evidence, WrittenFile
 from consumer.domain.cut import History
 from consumer.domain.errors import LedgerUnavailableError, TargetMissingError, UnknownCommitError
 from consumer.domain.mapping import TableMapping
@@ -113,7 +114,7 @@ class IcebergCatalog:
         return {
             name: Stand(
                 record=standing.record,
-                evidence=None if standing.base is None else self._publisher.evidence(standing.base),
+                evidence=None if standing.base is None else self._evidence(standing.base),
                 history=History() if standing.base is None else read_history(standing.base.metadata),
             )
             for name, standing in self.moments.read(streams).items()
@@ -135,7 +136,7 @@ class IcebergCatalog:
         snapshot: Snapshot | None = base.metadata.current_snapshot()
         return Pin(
             record=standing.record,
-            evidence=self._publisher.evidence(base),
+            evidence=self._evidence(base),
             location=base.metadata.location,
             metadata=base.location,
             snapshot_id=None if snapshot is None else snapshot.snapshot_id,
@@ -168,16 +169,21 @@ class IcebergCatalog:
         base = self._bases.load(table)
         return {} if base is None else dict(base.metadata.properties)
 
+    def _evidence(self, base: Base) -> Evidence | None:
+        return self._publisher.evidence(base, read_ancestry(base.metadata))
+
     def _target(self, base: Base) -> TargetTable:
         metadata = base.metadata
         snapshot: Snapshot | None = metadata.current_snapshot()
+        ancestry = read_ancestry(metadata)
         return TargetTable(
             name=base.name,
             uuid=metadata.table_uuid,
             location=metadata.location,
             schema=metadata.schema(),
             snapshot_id=None if snapshot is None else snapshot.snapshot_id,
-            evidence=self._publisher.evidence(base),
+            evidence=self._publisher.evidence(base, ancestry),
+            lineage=ancestry.lineage,
         )
 
     def _create(self, stream: Stream, mapping: TableMapping) -> Base:

@@ -17,6 +17,7 @@ from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
 from consumer.domain.batch import BatchKind, Evidence
 from consumer.domain.errors import DivergenceError
+from consumer.domain.repair import Lineage
 from consumer.domain.window import Window
 from consumer.ports import Publication
 
@@ -37,13 +38,22 @@ _LAST_SNAPSHOT_ID = f"{PREFIX}last-snapshot-id"
 class Ancestry:
     """What the current snapshot and its ancestors say.
 
-    ``evidence`` is the newest; ``batch_ids`` are all that are still to be seen; ``whole`` tells whether the walk
-    came to the table's first snapshot, so that nothing can be hidden by expiry.
+    ``evidence`` is the newest; ``batch_ids`` and ``snapshot_ids`` are all that are still to be seen; ``whole`` tells
+    whether the walk came to the table's first snapshot, so that nothing can be hidden by expiry.
     """
 
     evidence: Evidence | None
     batch_ids: frozenset[str]
     whole: bool
+    snapshot_ids: frozenset[int] = frozenset()
+
+    @property
+    def lineage(self) -> Lineage:
+        """The same, as the domain sees it; a name that is no batch id is nobody's."""
+        ids = (_id_or_none(text) for text in self.batch_ids)
+        return Lineage(
+            snapshot_ids=self.snapshot_ids, batch_ids=frozenset(id_ for id_ in ids if id_ is not None), whole=self.whole
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +128,11 @@ def read_ancestry(metadata: TableMetadata) -> Ancestry:
     """
     evidence: Evidence | None = None
     batch_ids: set[str] = set()
+    snapshot_ids: set[int] = set()
     oldest = None
     for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
         oldest = snapshot
+        snapshot_ids.add(snapshot.snapshot_id)
         summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
         if _BATCH_ID in summary:
             batch_ids.add(summary[_BATCH_ID])
@@ -130,7 +142,9 @@ def read_ancestry(metadata: TableMetadata) -> Ancestry:
             )
     # Java leaves the id of an expired parent behind, PyIceberg clears it: then the sequence number tells.
     whole = oldest is None or (oldest.parent_snapshot_id is None and (oldest.sequence_number or 0) <= 1)
-    return Ancestry(evidence=evidence, batch_ids=frozenset(batch_ids), whole=whole)
+    return Ancestry(
+        evidence=evidence, batch_ids=frozenset(batch_ids), whole=whole, snapshot_ids=frozenset(snapshot_ids)
+    )
 
 
 def said_by(snapshot: Snapshot) -> tuple[Window | None, datetime | None]:
@@ -180,6 +194,13 @@ def _parse(entries: Mapping[str, str], snapshot_id: int, batch_id: str, *, where
         )
     except (KeyError, ValueError) as error:
         raise _unreadable(where, error) from error
+
+
+def _id_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _instant(text: str) -> datetime:

@@ -29,7 +29,7 @@ from consumer.adapters.iceberg.target import Base, Bases
 from consumer.adapters.postgres import publishing
 from consumer.adapters.postgres.database import Database
 from consumer.domain.batch import Batch, Evidence
-from consumer.domain.divergence import check_divergence
+from consumer.domain.divergence import check_divergence, repair_command
 from consumer.domain.errors import (
     BaseMovedError,
     DivergenceError,
@@ -91,15 +91,12 @@ class Publisher:
                 self._remove(retired_files)
         return snapshot_id
 
-    def evidence(self, base: Base) -> Evidence | None:
-        """Return the newest evidence on the current snapshot's ancestry.
+    def evidence(self, base: Base, ancestry: Ancestry) -> Evidence | None:
+        """Return the newest evidence on the current snapshot's ``ancestry``.
 
         Where snapshots of other engines are on top and expiry has hidden what is below, the table's properties
         speak for it, if rows of the window that they name are alive; a rollback would have taken those away.
         """
-        return self._evidence(base, read_ancestry(base.metadata))
-
-    def _evidence(self, base: Base, ancestry: Ancestry) -> Evidence | None:
         if ancestry.evidence is not None or ancestry.whole:
             return ancestry.evidence
         repeated = read_properties(base.metadata)
@@ -148,7 +145,7 @@ class Publisher:
         self, base: Base, staged: Base, snapshot_id: int, publication: Publication, attempt: AttemptFiles
     ) -> None:
         ancestry = read_ancestry(base.metadata)
-        evidence = self._evidence(base, ancestry)
+        evidence = self.evidence(base, ancestry)
         before, after = EFFECTS["publish.commit"].points
         certain = True
         try:
@@ -205,8 +202,7 @@ def _check_evidence(
         raise DivergenceError(
             f"stream {batch.stream}: batch {batch.id} {batch.window} is in the table {publication.stream.target}"
             " already, and the ledger does not know",
-            remedy="find out who changed the ledger (restored from a backup, edited); bring its watermark up to what"
-            f" the table proves (see `icehaul status {batch.stream}`), then run `icehaul resume {batch.stream}`",
+            remedy=repair_command(batch.stream),
         )
     check_divergence(stream=batch.stream, recorded=record.progress, evidence=evidence)
 
@@ -216,8 +212,8 @@ def replaced(stream: str, target: object, base: Base | None) -> DivergenceError:
     what = "is not in the catalog any more" if base is None else f"is another one now (UUID {base.metadata.table_uuid})"
     return DivergenceError(
         f"stream {stream}: the target {target}, which the ledger has recorded rows in, {what}",
-        remedy=f"find out who dropped or recreated it; put the old table back (see `icehaul status {stream}` for what"
-        f" the ledger expects), then run `icehaul resume {stream}`",
+        remedy=f"put the old table back, then run `icehaul resume {stream}`; or, if it is gone for good,"
+        f" {repair_command(stream)}",
     )
 
 

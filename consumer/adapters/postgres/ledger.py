@@ -22,7 +22,7 @@ from consumer.adapters.postgres.comparisons import (
 )
 from consumer.adapters.postgres.database import Connection, Database
 from consumer.adapters.postgres.events import event_from_json, event_to_row
-from consumer.adapters.postgres.publishing import check_continues, lock_stream, send
+from consumer.adapters.postgres.publishing import check_continues, check_whole, lock_stream, send
 from consumer.adapters.postgres.rows import batch_parameters, batch_record, stream_record
 from consumer.adapters.postgres.statements import statements
 from consumer.domain.batch import Batch, WrittenFile
@@ -82,7 +82,14 @@ class PostgresLedger:
                 held = stream_record(known)
                 raise _held(stream, f"{held.owner} holds it until {held.lease_expires}")
         record = stream_record(row)
-        return Claim(stream=stream, owner=owner, epoch=record.epoch, record=record, backfilling=row["backfilling"])
+        return Claim(
+            stream=stream,
+            owner=owner,
+            epoch=record.epoch,
+            record=record,
+            backfilling=row["backfilling"],
+            continuous=row["continuous"],
+        )
 
     def renew(self, claim: Claim, ttl: timedelta) -> None:
         """Extend a lease."""
@@ -154,6 +161,7 @@ class PostgresLedger:
         with self._database.transaction() as connection:
             known = lock_stream(connection, claim)
             check_continues(connection, batch, known)
+            check_whole(connection, known)
             if connection.execute(self._sql["extend_empty"], parameters).rowcount == 0:
                 connection.execute(self._sql["add_empty"], parameters)
             connection.execute(self._sql["advance"], parameters)
@@ -190,6 +198,19 @@ class PostgresLedger:
                 {"stream": stream, "reason": _storable(reason), "remedy": _storable(remedy), "epoch": epoch},
             )
         return halted.rowcount > 0
+
+    def pause(self, stream: str, *, reason: str, remedy: str) -> bool:
+        """Halt an active stream and end its lease; return whether it was active.
+
+        A second time, after an unknown outcome, it finds what the first has done.
+        """
+        told = {"stream": stream, "reason": _storable(reason), "remedy": _storable(remedy)}
+        with self._database.transaction(repeatable=True, lock_timeout=self._database.patience) as connection:
+            known = self._locked(connection, stream)
+            if known.state is StreamState.HALTED:
+                return (known.halt_reason, known.halt_remedy) == (told["reason"], told["remedy"])
+            connection.execute(self._sql["pause"], told)
+        return True
 
     def resume(self, stream: str) -> None:
         """Make a halted stream active again and move its parked events to the outbox.

@@ -7,6 +7,7 @@ connection, then calls :func:`record`; the end of the block commits all of it, o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -18,9 +19,10 @@ from consumer.adapters.postgres.statements import statements
 from consumer.domain.adoption import Adoption, check_adoption
 from consumer.domain.backfill import BackfillPlace, check_backfill, request_changed
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
+from consumer.domain.divergence import repair_command
 from consumer.domain.errors import DivergenceError
 from consumer.domain.event import Event
-from consumer.domain.fence import Position, check_content, check_fence, check_window, missing_row
+from consumer.domain.fence import Position, check_chain, check_content, check_fence, check_window, missing_row
 from consumer.domain.reconcile import content_of
 from consumer.ports import Claim, Publication, StreamRecord
 
@@ -56,6 +58,17 @@ def lock_stream(connection: Connection, claim: Claim) -> StreamRecord:
     return record
 
 
+def check_whole(connection: Connection, record: StreamRecord) -> None:
+    """Check that the live windows that are done lead from the start to the watermark of the locked record.
+
+    Raises:
+        DivergenceError: if somebody has edited the watermark, or deleted batches.
+    """
+    row = connection.execute(statements("publish")["chain"], {"stream": record.stream}).fetchone()
+    covered = timedelta(0) if row is None else row["covered"]
+    check_chain(record.stream, start=record.start, watermark=record.watermark, covered=covered)
+
+
 def check_continues(connection: Connection, batch: Batch, record: StreamRecord) -> None:
     """Check the predicate of a window against the locked record.
 
@@ -77,7 +90,6 @@ def _standing(connection: Connection, batch: Batch) -> tuple[BatchStatus | None,
         {
             "batch_id": batch.id,
             "stream": batch.stream,
-            "generation": batch.generation,
             "lower": batch.window.lower,
             "upper": batch.window.upper,
         },
@@ -120,7 +132,8 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
         UnknownCommitError: if the batch is done already, and has to be read back.
         StaleDifferenceError: if the window of a supplement or replacement has got another content.
         BackfillChangedError: if a backfill's request is not open any more, or further on.
-        DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
+        DivergenceError: if the watermark is not the window's lower, windows that are done do not lead to it, or the
+            ledger contradicts itself.
     """
     record = lock_stream(connection, publication.claim)
     if publication.adoption is not None:
@@ -132,6 +145,7 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
         check_continues(connection, publication.batch, record)
     else:
         _check_content(connection, publication.batch, record)
+    check_whole(connection, record)
     return record
 
 
@@ -177,8 +191,7 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
         if connection.execute(statements(file)[name], parameters).rowcount != 1:
             raise DivergenceError(
                 f"stream {batch.stream}: {name} of batch {batch.id} {batch.window} touched no row",
-                remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
-                f" `icehaul resume {batch.stream}`",
+                remedy=repair_command(batch.stream),
             )
     if batch.kind is BatchKind.REPLACE:
         forget_window(connection, batch.stream, batch.window)

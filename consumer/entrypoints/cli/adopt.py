@@ -11,7 +11,7 @@ from consumer.entrypoints.cli.adopt_view import adopted_data, adopted_text
 from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
-from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.settings.load import load
 
 

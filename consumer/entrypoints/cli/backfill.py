@@ -20,7 +20,7 @@ from consumer.entrypoints.cli.backfill_view import (
 )
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import Format, emit
-from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.settings.load import load
 
 

@@ -12,7 +12,7 @@ from consumer.domain.errors import ConfigurationError
 from consumer.domain.stream import check_identifier
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import Format, emit
-from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.settings.load import load
 
 

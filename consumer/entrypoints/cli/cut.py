@@ -15,7 +15,7 @@ from consumer.entrypoints.cli.arguments import parse_instant
 from consumer.entrypoints.cli.cut_view import cut_data, cut_text
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
-from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.settings.load import load
 
 

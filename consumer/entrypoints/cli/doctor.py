@@ -12,7 +12,7 @@ from consumer.entrypoints.checkup import check_up, check_without_configuration
 from consumer.entrypoints.cli.doctor_view import doctor_data, doctor_text
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format, emit, messages
-from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.service.doctor.finding import Finding, Severity
 from consumer.settings.load import load
 

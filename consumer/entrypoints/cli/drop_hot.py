@@ -14,7 +14,7 @@ from consumer.entrypoints.cli.drop_hot_view import drop_data, drop_text
 from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
-from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.settings.load import load
 
 

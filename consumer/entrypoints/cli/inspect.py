@@ -12,8 +12,8 @@ from consumer.entrypoints.cli.audit import audit_streams
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
 from consumer.entrypoints.cli.plan_view import plan_data, plan_text
-from consumer.entrypoints.cli.repair import find_stream
 from consumer.entrypoints.cli.status_view import status_data, status_text
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.entrypoints.cli.verify_view import verify_data, verify_text
 from consumer.entrypoints.cli.watch import Snapshot, watch
 from consumer.ports import StreamState

@@ -27,8 +27,10 @@ from consumer.entrypoints.cli import (
     offload,
     repair,
     replace,
+    replay,
     run,
     stack,
+    state,
     stream,
     topics,
     view,
@@ -74,7 +76,10 @@ app.command("drop-hot")(drop_hot.drop_hot)
 app.command("cut")(cut.cut)
 app.command("view")(view.view)
 app.command("replace")(replace.replace)
-app.command("resume")(repair.resume)
+app.command("replay")(replay.replay)
+app.command("repair")(repair.repair)
+app.command("pause")(state.pause)
+app.command("resume")(state.resume)
 app.command("failpoints")(failpoints.failpoints)
 
 

@@ -1,4 +1,4 @@
-"""Commands that change a stream's state on an operator's word."""
+"""`icehaul repair`: make a stream's ledger follow its target table."""
 
 from __future__ import annotations
 
@@ -7,57 +7,39 @@ from typing import Annotated
 import typer
 
 from consumer.bootstrap import Application
-from consumer.domain.errors import ConfigurationError
-from consumer.domain.phrasing import counted
-from consumer.domain.stream import Stream
+from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
-from consumer.entrypoints.cli.output import Format, emit
+from consumer.entrypoints.cli.output import ExitCode, Format, emit
+from consumer.entrypoints.cli.repair_view import repair_data, repair_text
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.settings.load import load
 
 
-def resume(
+def repair(
+    *,
     stream: StreamArgument,
-    accept_findings: Annotated[
-        bool,
-        typer.Option(
-            "--accept-findings",
-            help="Take note of what `icehaul status` reports of the source: rows that are lost, changed, deleted or"
-            " too late. They are left as they are.",
-        ),
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it. Without this option it is only shown what differs.")
     ] = False,
     config: ConfigOption = None,
     output: OutputOption = Format.TEXT,
 ) -> None:
-    """Make a halted stream active again; its parked events are sent to the topic once more."""
-    with Application(load(config)) as application:
-        find_stream(application, stream)
-        accepted = application.ledger.accept(stream) if accept_findings else 0
-        parked = len(application.ledger.parked(stream))
-        application.ledger.resume(stream)
-    noted = f"; {counted(accepted, 'finding')} accepted" if accept_findings else ""
-    emit(
-        output,
-        text=f"{stream} is active again; {counted(parked, 'parked event')} will be relayed to the topic by a running"
-        f" consumer{noted}",
-        data={
-            "stream": stream,
-            "state": "active",
-            "parked_events_taken_up": parked,
-            "findings_accepted": accepted,
-        },
-    )
+    """Make the ledger follow the target table, after either of them was changed behind icehaul's back.
 
-
-def find_stream(application: Application, name: str) -> Stream:
-    """Return a configured stream.
-
-    Raises:
-        ConfigurationError: if there is none of this name.
+    For a table that was rolled back, dropped, recreated or restored, and for a ledger that was edited or restored.
+    The table's snapshots tell which batches it holds, and its rows are counted window by window; the watermark goes
+    to where the table's windows end, and what is missing above it is written again with the next event. No file is
+    touched, no row removed. Exit code 1 if something differs (without --yes), or if rows can't be written again (with
+    it); 3 if a server can't be used or a consumer works on the stream, 4 if the table holds rows that nothing explains.
     """
-    found = application.streams.get(name)
-    if found is None:
-        raise ConfigurationError(
-            f"STREAM: there is no stream {name!r} in the configuration",
-            remedy=f"name one of: {', '.join(application.streams) or '(none is configured)'}",
-        )
-    return found
+    with Application(load(config)) as application:
+        chosen = find_stream(application, stream)
+        if yes:
+            application.observe("repair")
+            with told_when_held():
+                found = application.repairs.repair(chosen)
+        else:
+            found = application.repairs.review(chosen)
+    emit(output, text=repair_text(chosen, found, dry=not yes), data=repair_data(chosen, found, dry=not yes))
+    if found.lost or (found.needed and not yes):
+        raise typer.Exit(ExitCode.FINDING)

@@ -15,8 +15,8 @@ from consumer.entrypoints.cli.arguments import parse_instant
 from consumer.entrypoints.cli.lease_held import told_when_held
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
-from consumer.entrypoints.cli.repair import find_stream
 from consumer.entrypoints.cli.replace_view import replace_data, replace_text
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.service.replacing.review import Choice, Examined, Verdict
 from consumer.settings.load import load
 

@@ -17,8 +17,8 @@ from consumer.domain.phrasing import counted
 from consumer.domain.window import BEGINNING
 from consumer.entrypoints.cli.arguments import parse_instant, parse_span
 from consumer.entrypoints.cli.output import ExitCode, Format, emit, instant, json_line, results
-from consumer.entrypoints.cli.repair import find_stream
 from consumer.entrypoints.cli.status_view import batch_data
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.service.follow import Followed, Outcome
 from consumer.settings.model import Configuration
 

@@ -14,7 +14,7 @@ from consumer.domain.stream import Stream, TableName, check_identifier
 from consumer.entrypoints.cli.follow import follow
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import Format, emit, instant
-from consumer.entrypoints.cli.repair import find_stream
+from consumer.entrypoints.cli.streams import find_stream
 from consumer.service.view import MadeView, Views
 from consumer.settings.load import load
 

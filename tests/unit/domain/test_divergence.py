@@ -54,4 +54,4 @@ def test_two_stories_halt_the_stream_and_name_both_sides(last_upper: datetime | 
         assert (side.isoformat() if side is not None else "nothing") in error.message
     if found is not None:
         assert "snapshot 77" in error.message
-    assert "icehaul resume trades" in error.remedy
+    assert "icehaul repair trades" in error.remedy

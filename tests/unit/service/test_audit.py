@@ -182,7 +182,7 @@ def test_a_table_that_was_rolled_back_does_not_prove_what_the_ledger_has_recorde
     audit = world.audit()
     assert bad(audit)[CheckName.EVIDENCE] is Outcome.FAILED
     assert bad(audit)[CheckName.REGISTERED] is Outcome.FAILED
-    assert "icehaul resume trades" in (check(audit, CheckName.EVIDENCE).remedy or "")
+    assert "icehaul repair trades" in (check(audit, CheckName.EVIDENCE).remedy or "")
 
 
 def test_a_table_that_was_dropped_is_missed(world: Audited) -> None:

@@ -34,6 +34,7 @@ from consumer.testing.rows import Row
 from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
 from tests.support.interruptions import Interrupt
+from tests.support.memory_repairs import memory_repairs
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 FAST = RetryPolicy(attempts=3, initial=timedelta(microseconds=1), maximum=timedelta(microseconds=1))
@@ -83,6 +84,9 @@ class World:
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,
+            heal=memory_repairs(
+                source=self.source, ledger=self.ledger, catalog=self.catalog, engine=self.engine, owner=owner
+            ).heal,
             owner=owner,
             lease=timedelta(seconds=30),
             failpoints=self.failpoints,
@@ -383,7 +387,7 @@ def test_a_table_that_was_rolled_back_halts_the_stream(world: World) -> None:
     world.offload().handle(event(), NEVER)
     record = world.ledger.read(["trades"])["trades"]
     assert record.state is StreamState.HALTED
-    assert "icehaul resume trades" in str(record.halt_remedy)
+    assert "icehaul repair trades" in str(record.halt_remedy)
 
 
 def test_a_source_that_was_made_anew_halts_the_stream(world: World) -> None:

@@ -31,6 +31,7 @@ from consumer.testing.ledger import MemoryLedger
 from consumer.testing.rows import Row
 from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
+from tests.support.memory_repairs import memory_repairs
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -73,6 +74,9 @@ class World:
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,
+            heal=memory_repairs(
+                source=self.source, ledger=self.ledger, catalog=self.catalog, engine=self.engine, owner="me"
+            ).heal,
             owner="me",
             lease=timedelta(seconds=30),
             failpoints=Failpoints(),

@@ -32,7 +32,12 @@ WHERE stream = %(stream)s
 RETURNING stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
           halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted,
           EXISTS (SELECT FROM offload_backfills AS open WHERE open.stream = offload_watermarks.stream AND open.state = 'open')
-              AS backfilling
+              AS backfilling,
+          watermark = start OR EXISTS (
+              SELECT FROM offload_batches AS done
+              WHERE done.stream = offload_watermarks.stream AND done.upper = offload_watermarks.watermark
+                AND done.kind = 'window' AND done.status IN ('published', 'empty')
+          ) AS continuous
 
 -- name: renew
 UPDATE offload_watermarks
@@ -172,6 +177,13 @@ SET state = 'halted', halt_reason = excluded.halt_reason, halt_remedy = excluded
 UPDATE offload_watermarks
 SET state = 'halted', halt_reason = %(reason)s, halt_remedy = %(remedy)s, updated = clock_timestamp()
 WHERE stream = %(stream)s AND epoch = %(epoch)s
+
+-- name: pause
+-- Whoever holds the lease works at an epoch that is over.
+UPDATE offload_watermarks
+SET state = 'halted', halt_reason = %(reason)s, halt_remedy = %(remedy)s, epoch = epoch + 1, owner = NULL,
+    lease_expires = NULL, updated = clock_timestamp()
+WHERE stream = %(stream)s
 
 -- name: activate
 UPDATE offload_watermarks

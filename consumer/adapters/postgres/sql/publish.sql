@@ -52,10 +52,16 @@ SELECT
     (SELECT status FROM offload_batches WHERE batch_id = %(batch_id)s) AS status,
     EXISTS (
         SELECT FROM offload_batches
-        WHERE stream = %(stream)s AND generation = %(generation)s
+        WHERE stream = %(stream)s
           AND kind IN ('window', 'backfill') AND status IN ('published', 'empty')
           AND upper > %(lower)s AND lower < %(upper)s
     ) AS overlapped
+
+-- name: chain
+-- By an index that holds nothing else.
+SELECT coalesce(sum(upper - lower), interval '0') AS covered
+FROM offload_batches
+WHERE stream = %(stream)s AND kind = 'window' AND status IN ('published', 'empty')
 
 -- name: status
 SELECT status FROM offload_batches WHERE batch_id = %(batch_id)s

@@ -1,0 +1,78 @@
+"""`icehaul pause` and `icehaul resume`: a stream stands still, and goes on, on an operator's word."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from consumer.bootstrap import Application
+from consumer.domain.phrasing import counted
+from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument
+from consumer.entrypoints.cli.output import ExitCode, Format, emit
+from consumer.entrypoints.cli.streams import find_stream
+from consumer.service.operator import operator
+from consumer.settings.load import load
+
+
+def resume(
+    stream: StreamArgument,
+    accept_findings: Annotated[
+        bool,
+        typer.Option(
+            "--accept-findings",
+            help="Take note of what `icehaul status` reports of the source: rows that are lost, changed, deleted or"
+            " too late. They are left as they are.",
+        ),
+    ] = False,
+    config: ConfigOption = None,
+    output: OutputOption = Format.TEXT,
+) -> None:
+    """Make a halted stream active again; its parked events are sent to the topic once more."""
+    with Application(load(config)) as application:
+        find_stream(application, stream)
+        accepted = application.ledger.accept(stream) if accept_findings else 0
+        parked = len(application.ledger.parked(stream))
+        application.ledger.resume(stream)
+    noted = f"; {counted(accepted, 'finding')} accepted" if accept_findings else ""
+    emit(
+        output,
+        text=f"{stream} is active again; {counted(parked, 'parked event')} will be relayed to the topic by a running"
+        f" consumer{noted}",
+        data={
+            "stream": stream,
+            "state": "active",
+            "parked_events_taken_up": parked,
+            "findings_accepted": accepted,
+        },
+    )
+
+
+def pause(
+    stream: StreamArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever looks at it later.", metavar="TEXT")] = "",
+    config: ConfigOption = None,
+    output: OutputOption = Format.TEXT,
+) -> None:
+    """Let a stream stand still: once this has returned, nothing of it is published until it is resumed.
+
+    A batch that is under way is abandoned, and done again after `icehaul resume`; events are kept meanwhile. Exit
+    code 1 if the stream was halted already: it stays as it is.
+    """
+    why = f"paused by {operator()}" + (f": {reason}" if reason else "")
+    with Application(load(config)) as application:
+        chosen = find_stream(application, stream)
+        application.ledger.register(chosen.name, chosen.begins)
+        with application.failpoints.around("stream.pause"):
+            paused = application.ledger.pause(stream, reason=why, remedy="find out whether the reason is gone")
+        record = application.ledger.read([stream])[stream]
+    text = f"{stream} stands still; `icehaul resume {stream}` lets it go on"
+    if not paused:
+        text = f"{stream} is halted already: {record.halt_reason}"
+    emit(
+        output,
+        text=text,
+        data={"stream": stream, "state": record.state, "paused": paused, "reason": record.halt_reason},
+    )
+    if not paused:
+        raise typer.Exit(ExitCode.FINDING)

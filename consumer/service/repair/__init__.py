@@ -1,0 +1,1 @@
+"""Repairing a stream whose ledger and target table tell different stories: the ledger follows the table."""

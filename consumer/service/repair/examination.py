@@ -1,0 +1,297 @@
+"""Looking before repairing: what does the table prove, what does it hold, and what can be written again?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from consumer.domain.adoption import Counted, days, windows_of
+from consumer.domain.batch import Evidence
+from consumer.domain.errors import DivergenceError
+from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.mapping import TableMapping
+from consumer.domain.phrasing import counted
+from consumer.domain.reconcile import ComparedPartition, Finding, FindingKind, PartKind, content_of
+from consumer.domain.repair import (
+    NO_LINEAGE,
+    Judged,
+    Stretch,
+    history,
+    judge,
+    runs,
+    stretches,
+    touching,
+    undecided,
+)
+from consumer.domain.stream import Stream
+from consumer.domain.window import Window
+from consumer.ports import Catalog, StreamRecord, TargetTable
+from consumer.service.adoption.ports import FileSource
+from consumer.service.prepare import Preparation
+from consumer.service.repair.ports import RepairLedger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedWindow:
+    """A window that is recorded anew: what the ledger had of it (``None``: nothing), and what the table holds."""
+
+    window: Window
+    recorded: Fingerprint | None
+    found: Fingerprint
+
+
+def without_tail(
+    judged: Judged, live: Sequence[Stretch], found: Sequence[CountedWindow]
+) -> tuple[Judged, list[Stretch], list[CountedWindow]]:
+    """Leave out the windows above the last rows of a table of which no snapshot proves anything: they come again."""
+    rows = {one.window: one.found.rows for one in found}
+    filled = [place for place, one in enumerate(live) if rows.get(one.window, 1)]
+    tail = live[filled[-1] + 1 :] if filled else live
+    gone = next((one.window.lower for one in tail if one.recorded and one.recorded.fingerprint.rows), None)
+    if gone is None:
+        return judged, list(live), list(found)
+    cut = gone
+    return (
+        Judged(
+            kept=tuple(batch for batch in judged.kept if batch.window.lower < cut),
+            withdrawn=tuple(batch for batch in judged.kept if batch.window.lower >= cut and batch.fingerprint.rows),
+            reinstated=(),
+        ),
+        [one for one in live if one.window.lower < cut],
+        [one for one in found if one.window.lower < cut],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostWindow:
+    """A window of a withdrawn batch of which the source holds fewer rows than were published: these are gone."""
+
+    window: Window
+    published: int
+    there: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows can't be written again."""
+        return self.published - self.there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """How ledger and table differ, and what a repair makes of it.
+
+    Attributes:
+        record: the stream's record as it is.
+        source_uuid: the source table.
+        target: the table; one that was missing has been made anew, or would be (``None``).
+        judged: the ledger's batches, told apart by what the table proves.
+        rebuilt: windows that are recorded as they were counted in the table.
+        watermark: where the watermark comes to lie.
+        again: rows of the source in withdrawn windows, that are written again.
+        lost: what can't be.
+        backfills: withdrawn windows below the start: they come back by their requests, unless these were cancelled.
+        partitions: see :class:`~consumer.service.repair.ports.Repair`.
+    """
+
+    record: StreamRecord
+    source_uuid: UUID
+    target: TargetTable | None
+    judged: Judged
+    rebuilt: Sequence[CountedWindow]
+    watermark: datetime
+    again: int
+    lost: Sequence[LostWindow]
+    backfills: Sequence[Window]
+    partitions: Sequence[ComparedPartition]
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the table proves."""
+        return None if self.target is None else self.target.evidence
+
+    @property
+    def needed(self) -> bool:
+        """Whether the ledger does not follow the table already."""
+        evidence, record = self.evidence, self.record
+        proven = (None, None) if evidence is None else (evidence.upper, evidence.batch_id)
+        return bool(
+            self.judged.withdrawn
+            or self.judged.reinstated
+            or self.rebuilt
+            or self.watermark != record.watermark
+            or proven != (record.last_upper, record.last_batch_id)
+            or (record.target_uuid is not None and (self.target is None or self.target.uuid != record.target_uuid))
+            or (evidence is not None and evidence.generation > record.generation)
+        )
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What an operator has to take note of."""
+        return [
+            Finding(
+                kind=FindingKind.GAP,
+                window=one.window,
+                rows=one.rows,
+                detail=f"{counted(one.published, 'row')} had been published, the table does not hold them any more, and"
+                f" the source holds {one.there:,}: {counted(one.rows, 'row')} can't be written again",
+            )
+            for one in self.lost
+        ]
+
+
+class Examiner:
+    """Compares the ledger with the table, window by window; changes nothing."""
+
+    def __init__(self, *, source: FileSource, ledger: RepairLedger, catalog: Catalog, preparation: Preparation) -> None:
+        self._source = source
+        self._ledger = ledger
+        self._catalog = catalog
+        self._preparation = preparation
+
+    def examine(self, stream: Stream, record: StreamRecord) -> Examination:
+        """Find out what the table proves and holds.
+
+        Raises:
+            DivergenceError: if the table holds rows that belong to no window, or is another one that icehaul has not
+                filled.
+            StreamError, TransientError: as source, ledger and catalog raise them.
+        """
+        described, mapping = self._preparation.read_source(stream, record)
+        target = self._catalog.inspect(stream.target)
+        paths = [] if target is None else self._catalog.data_files(stream.target, stream.partition_by, None)
+        known = self._ledger.known_batches(stream.name)
+        self._check_ours(stream, record, target, paths)
+        evidence = None if target is None else target.evidence
+        unproven = evidence is None and target is not None and not target.lineage.whole
+        judged = (
+            undecided(known) if unproven else judge(known, NO_LINEAGE if target is None else target.lineage, evidence)
+        )
+        live = stretches(judged.valid, start=record.start, reach=None if evidence is None else evidence.upper)
+        below = history(judged.valid, record.start)
+        found = self._count(stream, mapping, live, below, paths)
+        if unproven:
+            judged, live, found = without_tail(judged, live, found)
+        rebuilt = [one for one in found if one.recorded != one.found]
+        watermark = live[-1].window.upper if live else record.start
+        gone, again, lost, backfills = self._hot(stream, mapping, record, judged)
+        return Examination(
+            record=record,
+            source_uuid=described.uuid,
+            target=target,
+            judged=judged,
+            rebuilt=rebuilt,
+            watermark=watermark,
+            again=again,
+            lost=lost,
+            backfills=backfills,
+            partitions=self._partitions(stream, watermark, [*gone, *(one.window for one in rebuilt)]),
+        )
+
+    def _check_ours(
+        self, stream: Stream, record: StreamRecord, target: TargetTable | None, paths: Sequence[str]
+    ) -> None:
+        if target is None or not paths or target.evidence is not None or target.uuid == record.target_uuid:
+            return
+        raise DivergenceError(
+            f"stream {stream.name}: the table {stream.target} (UUID {target.uuid}) holds rows, and no snapshot of it"
+            " says that icehaul has written them",
+            remedy="roll the table back to a snapshot of icehaul's, or move it out of the way"
+            " (rename or drop it), so that it is made anew; then run the command again",
+        )
+
+    def _count(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        live: Sequence[Stretch],
+        below: Sequence[Stretch],
+        paths: Sequence[str],
+    ) -> list[CountedWindow]:
+        """Count the rows of all windows in the table, and make sure that there are no others.
+
+        Raises:
+            DivergenceError: if the table holds rows outside of all windows.
+        """
+        extent = self._source.extent_files(stream, mapping, paths)
+        counted_windows: list[CountedWindow] = []
+        recorded = {one.window: one.recorded for one in (*below, *live) if one.recorded is not None}
+        for run in runs(list(recorded)):
+            for window, found in zip(run, self._tally(stream, mapping, run, paths), strict=True):
+                counted_windows.append(CountedWindow(window=window, recorded=recorded[window].fingerprint, found=found))
+        for stretch in live:
+            if stretch.recorded is None:
+                counted_windows += self._unknown(stream, mapping, stretch.window, extent.first, paths)
+        stray = extent.rows - sum(one.found.rows for one in counted_windows)
+        if stray:
+            raise DivergenceError(
+                f"stream {stream.name}: the table {stream.target} holds {counted(stray, 'row')} outside of every window"
+                " that the ledger or a snapshot speaks of",
+                remedy=f"find out who wrote them (`icehaul verify --all {stream.name}` lists files that no batch has"
+                " recorded), and roll the table back to the newest snapshot that is right; then run the command again",
+            )
+        return counted_windows
+
+    def _unknown(
+        self, stream: Stream, mapping: TableMapping, whole: Window, first: datetime | None, paths: Sequence[str]
+    ) -> list[CountedWindow]:
+        """Count a stretch that the ledger knows nothing of, in windows of the size of batches."""
+        if first is None or first >= whole.upper:
+            return [CountedWindow(window=whole, recorded=None, found=EMPTY)]
+        pieces = days(max(first, whole.lower), whole.upper)
+        pieces[0] = Window(lower=whole.lower, upper=pieces[0].upper)
+        found = self._tally(stream, mapping, pieces, paths)
+        cold = [Counted(window=piece, hot=EMPTY, cold=rows) for piece, rows in zip(pieces, found, strict=True)]
+        windows = list(windows_of(cold, whole.lower, stream.bounds))
+        reached = windows[-1][0].upper if windows else whole.lower
+        if reached < whole.upper:
+            windows.append((Window(lower=reached, upper=whole.upper), EMPTY))
+        return [CountedWindow(window=window, recorded=None, found=rows) for window, rows in windows]
+
+    def _tally(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
+    ) -> Sequence[Fingerprint]:
+        if not paths:
+            return [EMPTY] * len(windows)
+        return self._source.tally_files(stream, mapping, windows, paths)
+
+    def _hot(
+        self, stream: Stream, mapping: TableMapping, record: StreamRecord, judged: Judged
+    ) -> tuple[list[Window], int, list[LostWindow], list[Window]]:
+        """Return the withdrawn batches' windows, the source's rows in those that are read again, and what is gone."""
+        gone = sorted({batch.window for batch in judged.withdrawn}, key=lambda window: (window.lower, window.upper))
+        parts = [batch.part for batch in (*judged.kept, *judged.withdrawn)]
+        windows = [
+            batch.window
+            for batch in sorted(judged.withdrawn, key=lambda batch: batch.window.lower)
+            if batch.part.kind is PartKind.WINDOW
+        ]
+        again, lost = 0, []
+        for run in runs(windows):
+            for window, hot in zip(run, self._source.tally(stream, mapping, run, exact=False), strict=True):
+                if window.lower >= record.start:
+                    again += hot.rows
+                published = content_of(parts, window).fingerprint.rows
+                if hot.rows < published:
+                    lost.append(LostWindow(window=window, published=published, there=hot.rows))
+        return gone, again, lost, [window for window in windows if window.lower < record.start]
+
+    def _partitions(self, stream: Stream, watermark: datetime, changed: Sequence[Window]) -> list[ComparedPartition]:
+        """Return the source's partitions as they have to be remembered, so that rows that go now are missed.
+
+        Those that hold rows of windows whose content changes are remembered as mutated since: they are compared again.
+        """
+        contents, recorded = self._source.survey(stream).contents, self._ledger.partitions(stream.name)
+        found = self._source.spans(stream, list(contents), watermark) if contents else {}
+        partitions = []
+        for id_, span in sorted(found.items()):
+            content = recorded[id_].content if id_ in recorded else None
+            if touching(changed, span.first, span.last):
+                content = replace(contents[id_], data_version=contents[id_].data_version - 1)
+            # One that was never compared stays unknown, and is compared with the next event.
+            if content is not None:
+                partitions.append(
+                    ComparedPartition(id=id_, content=content, span=span, watermark=watermark, exact=False)
+                )
+        return partitions

@@ -1,0 +1,142 @@
+"""Bugs of repairs, replays and pauses: what the table proves, what counts again, who is fenced, and what is found."""
+
+from __future__ import annotations
+
+from tests.mutants.bug import Bug, Edit
+
+_REPAIR = "consumer/domain/repair.py"
+_EXAMINATION = "consumer/service/repair/examination.py"
+_REPAIRER = "consumer/service/repair/repairer.py"
+_FENCE = "consumer/domain/fence.py"
+_PREPARE = "consumer/service/prepare.py"
+_REPLAYS = "consumer/service/replay/replays.py"
+_MEMORY = "consumer/testing/ledger.py"
+
+_UNIT = "tests/unit/service/test_repair.py"
+
+BUGS = (
+    Bug(
+        name="every_batch_is_taken_for_proved",
+        breaks="A table that was rolled back keeps its watermark: what it lacks is never written again.",
+        edits=(
+            Edit(
+                file=_REPAIR, before="            withdrawn.append(batch)\n", after="            kept.append(batch)\n"
+            ),
+        ),
+        tests=(f"{_UNIT}::test_a_table_that_was_rolled_back_is_written_again",),
+    ),
+    Bug(
+        name="expired_snapshots_prove_nothing",
+        breaks="After an expiry a repair withdraws what is in the table, and it is written once more.",
+        edits=(
+            Edit(
+                file=_REPAIR,
+                before=" or seen or (oldest is not None and batch.order <= oldest):\n",
+                after=" or seen:\n",
+            ),
+        ),
+        tests=(f"{_UNIT}::test_expired_snapshots_still_prove_their_batches",),
+    ),
+    Bug(
+        name="overruled_batches_count_again",
+        breaks="A batch whose window was counted anew counts beside it with the next repair.",
+        edits=(
+            Edit(
+                file=_REPAIR,
+                before="batch for batch in candidates if batch.withdrawn_by not in overruled]",
+                after="batch for batch in candidates if batch.withdrawn_by not in set()]",
+            ),
+        ),
+        tests=(f"{_UNIT}::test_whatever_was_done_to_table_and_ledger_a_repair_brings_every_row_back",),
+    ),
+    Bug(
+        name="holes_are_taken_for_empty",
+        breaks="A batch that somebody deleted from the ledger is taken for a window without rows.",
+        edits=(
+            Edit(
+                file=_EXAMINATION,
+                before="        found = self._tally(stream, mapping, pieces, paths)\n",
+                after="        found = [EMPTY] * len(pieces)\n",
+            ),
+        ),
+        tests=(f"{_UNIT}::test_a_batch_that_was_deleted_from_the_ledger_is_counted_in_the_table",),
+    ),
+    Bug(
+        name="stray_rows_are_not_missed",
+        breaks="Rows of somebody else above the watermark are in the table twice once they are offloaded.",
+        edits=(
+            Edit(
+                file=_EXAMINATION,
+                before="        if inside != extent.rows:\n",
+                after="        if inside > extent.rows:\n",
+            ),
+        ),
+        tests=(f"{_UNIT}::test_rows_outside_of_every_window_stop_a_repair",),
+    ),
+    Bug(
+        name="lost_rows_are_not_told",
+        breaks="A window whose rows neither tier holds any more is written again as an empty one, without a word.",
+        edits=(
+            Edit(
+                file=_EXAMINATION,
+                before="                if hot.rows < published:\n",
+                after="                if hot.rows < 0:\n",
+            ),
+        ),
+        tests=(f"{_UNIT}::test_what_the_source_does_not_hold_any_more_is_told_and_stays_told",),
+    ),
+    Bug(
+        name="generation_stays",
+        breaks="A window that is written again has the id of the one that was withdrawn, and is taken for done.",
+        edits=(
+            Edit(
+                file=_REPAIRER,
+                before="0 if evidence is None else evidence.generation) + 1\n",
+                after="0 if evidence is None else evidence.generation)\n",
+            ),
+        ),
+        tests=(f"{_UNIT}::test_a_table_that_was_rolled_back_is_written_again",),
+    ),
+    Bug(
+        name="windows_are_not_added_up",
+        breaks="Somebody deletes a batch from the ledger, and the stream goes on as if its window had never been.",
+        edits=(
+            Edit(
+                file=_FENCE,
+                before="    if covered != watermark - start:\n",
+                after="    if covered > watermark - start:\n",
+            ),
+        ),
+        tests=(f"{_UNIT}::test_a_ledger_whose_batch_was_deleted_publishes_nothing_more",),
+    ),
+    Bug(
+        name="nobody_looks_where_the_watermark_is",
+        breaks="A watermark that somebody has set forward skips rows that are never read.",
+        edits=(Edit(file=_PREPARE, before="        if not claim.continuous:\n", after="        if False:\n"),),
+        tests=(f"{_UNIT}::test_a_watermark_that_was_set_forward_halts_the_stream",),
+    ),
+    Bug(
+        name="a_pause_leaves_the_owner_alone",
+        breaks="A batch that is under way is published after the stream was paused.",
+        edits=(
+            Edit(
+                file=_MEMORY,
+                before="self.put(replace(halted, epoch=known.epoch + 1, owner=None, lease_expires=None))",
+                after="self.put(halted)",
+            ),
+        ),
+        tests=("tests/contract/test_ledger.py::test_a_paused_stream_is_halted_and_its_owner_fenced",),
+    ),
+    Bug(
+        name="a_replay_trusts_the_ledger",
+        breaks="A replay calls windows recognised that the table does not hold.",
+        edits=(
+            Edit(
+                file=_REPLAYS,
+                before="        differing = [one for one in recorded if found[one.window] != one.cold]\n",
+                after="        differing = [one for one in recorded if one.window not in found]\n",
+            ),
+        ),
+        tests=("tests/unit/service/test_replay.py::test_a_table_that_lacks_rows_halts_the_stream",),
+    ),
+)
