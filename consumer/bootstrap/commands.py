@@ -12,6 +12,7 @@ from consumer.adapters.iceberg.census import IcebergFiles
 from consumer.adapters.kafka.letter_box import KafkaLetterBox, decode_letter
 from consumer.adapters.postgres.attempts import PostgresAttempts
 from consumer.adapters.postgres.repairs import PostgresRepairs
+from consumer.adapters.postgres.rewinds import PostgresRewinds
 from consumer.bootstrap.servers import Servers
 from consumer.service.adoption.adoptions import Adoptions
 from consumer.service.audit.auditor import Auditor
@@ -26,6 +27,8 @@ from consumer.service.registry.changes import StreamChanges
 from consumer.service.repair.repairer import Repairs
 from consumer.service.replacing.replacing import Replacements
 from consumer.service.replacing.review import Review as ReplacementReview
+from consumer.service.rewinding.review import Review as RewindReview
+from consumer.service.rewinding.rewinds import Rewinds
 from consumer.service.status import Statuses
 from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
@@ -186,6 +189,35 @@ class Commands(Servers):
         return Replacements(
             streams=self.streams,
             review=self.replacement_review,
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            engine=self.engine,
+            metrics=self.metrics,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def rewind_review(self) -> RewindReview:
+        """Looks at what a rewind would take out of the cold tier."""
+        return RewindReview(
+            streams=self.streams,
+            source=self.source,
+            ledger=self.ledger,
+            rewinds=PostgresRewinds(self.database),
+            catalog=self.catalog,
+            dropped=self.drop_log.windows,
+        )
+
+    @cached_property
+    def rewinds(self) -> Rewinds:
+        """Sets streams back."""
+        return Rewinds(
+            streams=self.streams,
+            review=self.rewind_review,
+            rewinds=PostgresRewinds(self.database),
             source=self.source,
             ledger=self.ledger,
             catalog=self.catalog,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid5
 
 from consumer.domain.fingerprint import EMPTY, Fingerprint
-from consumer.domain.reconcile import LateRow
+from consumer.domain.reconcile import ComparedPartition, Finding, LateRow, RecordedWindow
 from consumer.domain.window import Window
 
 BATCH_NAMESPACE = UUID("5c0f4f0e-7a62-5d0a-9d5e-1ceca51e0001")
@@ -23,6 +23,7 @@ class BatchKind(StrEnum):
     SUPPLEMENT = "supplement"
     BACKFILL = "backfill"
     REPLACE = "replace-window"
+    REWIND = "rewind"
 
 
 class BatchStatus(StrEnum):
@@ -51,12 +52,14 @@ class SequenceRange:
 class KeptRows:
     """Rows of a data file that is to go, which have to stay in the table: those outside of a window that is replaced.
 
-    ``fingerprint`` is theirs, as it was found when the replacement was planned.
+    ``fingerprint`` is theirs, as it was found when the replacement was planned; with ``inside`` only those of them are
+    meant that lie in that window.
     """
 
     path: str
     outside: Window
     fingerprint: Fingerprint
+    inside: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +94,60 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remainder:
+    """What a rewind leaves of the window that straddles its instant: the part below, as a window of its own.
+
+    Attributes:
+        id: the id under which that window is recorded as done.
+        content: the rows that the table holds of it, and keeps.
+        units: the units of the rewind that write such rows anew; the other rows stay in their files.
+    """
+
+    id: UUID
+    window: Window
+    content: Fingerprint
+    units: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewind:
+    """What a rewind makes true besides the removal of rows: windows are withdrawn, and the watermark is set back.
+
+    Attributes:
+        watermark: the instant to which the stream is set back.
+        windows: the windows that reach above it, ascending, with what was recorded of each when they were looked at.
+        remainder: what stays of the first of them, where that straddles the instant.
+        last_upper: upper bound of the last window with rows that stays.
+        partitions: the source's partitions with rows from the instant on, all of which have to be read again.
+        hot: what the hot tier holds of the remainder, by its lower bound, where that is not what the table keeps of it.
+        findings: what an operator still has to know of the remainder.
+        reason: why rows may go that the hot tier does not hold, where somebody has insisted.
+    """
+
+    watermark: datetime
+    windows: tuple[RecordedWindow, ...]
+    remainder: Remainder | None = None
+    last_upper: datetime | None = None
+    partitions: tuple[ComparedPartition, ...] = ()
+    hot: Mapping[datetime, Fingerprint] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    reason: str | None = None
+
+    @property
+    def since(self) -> datetime:
+        """The instant from which on everything that is done is withdrawn: the beginning of the first window."""
+        return self.windows[0].window.lower
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """A stream's window, planned: one Spark job, one snapshot.
 
     A supplement adds late rows to a window that is done, a replacement puts other rows in the place of its rows:
     ``base`` is the content of that window, as it was recorded, which they were computed from. ``revision`` counts how
     often the window's rows have been replaced once the batch is published; ``lateness`` is the histogram of late rows.
-    A backfill's window lies in history, and is done for the ``request`` with this id.
+    A backfill's window lies in history, and is done for the ``request`` with this id. A rewind takes the rows of its
+    window out of the table; its generation is the one that it ends.
     """
 
     id: UUID
@@ -111,11 +161,17 @@ class Batch:
     request: UUID | None = None
     revision: int = 0
     replacement: Replacement | None = None
+    rewind: Rewind | None = None
 
     @property
     def empty(self) -> bool:
         """Whether the source held no row in the window when it was planned, and there is nothing to be replaced."""
         return not self.units and self.replacement is None
+
+    @property
+    def proves(self) -> int:
+        """The generation that the table is at once the batch is published: a rewind begins the next one."""
+        return self.generation if self.rewind is None else self.generation + 1
 
     @property
     def base_revision(self) -> int:

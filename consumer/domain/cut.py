@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from consumer.domain.planning import floor_to_span
 from consumer.domain.stream import Stream
-from consumer.domain.window import Window
+from consumer.domain.window import END_OF_TIME, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,13 @@ class PastSnapshot:
         window: the window whose rows it added; ``None`` for one that went on with what stood there (a compaction, a
             commit of another engine).
         proved: the upper bound of the last window that it proves to be in the table, if it says so.
+        rewound: the instant from which on it has taken all rows out; ``None`` for one that is no rewind.
     """
 
     snapshot_id: int
     window: Window | None
     proved: datetime | None
+    rewound: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +82,23 @@ def find_part(history: History, below: datetime) -> Part:
 
     Windows follow each other without gaps, so that snapshot holds every row below ``below``; its own last window may
     end above it. What it was before the windows that came later, it stays: a row that arrived late, and was added
-    after one of them, is not in it.
+    after one of them, is not in it. A rewind has taken out what older snapshots have added from its instant on.
     """
     chosen: PastSnapshot | None = None
+    left = END_OF_TIME
     for snapshot in history.snapshots:
+        if snapshot.rewound is not None:
+            left = min(left, snapshot.rewound)
         if snapshot.window is None:
             chosen = chosen or snapshot
+        elif snapshot.window.lower >= left:
+            continue
         elif snapshot.window.lower >= below:
             chosen = None
         else:
-            return _part(chosen or snapshot, snapshot.window.upper, below)
+            return _part(chosen or snapshot, min(snapshot.window.upper, left), below)
+    if chosen is not None and left <= below:
+        return Part(fit=Fit.EXACT, snapshot_id=chosen.snapshot_id, upper=left)
     if chosen is not None and chosen.proved is not None and chosen.proved <= below:
         return Part(fit=Fit.EXACT, snapshot_id=chosen.snapshot_id, upper=chosen.proved)
     if not history.whole:

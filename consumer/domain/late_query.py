@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consumer.domain.batch import KeptRows
 from consumer.domain.clickhouse_sql import quote_name, quote_text, read_table
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
@@ -26,10 +27,12 @@ def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str
     return f"SELECT * FROM ({file_rows(mapping, source)}) WHERE {within(stream, mapping, window)}"
 
 
-def kept_rows(stream: Stream, mapping: TableMapping, window: Window, source: str) -> str:
-    """Return the query of a file's rows outside of a window: wire values, then the row's hash."""
-    rows = f"SELECT * FROM ({file_rows(mapping, source)}) WHERE NOT ({within(stream, mapping, window)})"
-    return with_digest(mapping, rows)
+def kept_rows(stream: Stream, mapping: TableMapping, kept: KeptRows, source: str) -> str:
+    """Return the query of the rows of a file that stay in the table: wire values, then the row's hash."""
+    where = f"NOT ({within(stream, mapping, kept.outside)})"
+    if kept.inside is not None:
+        where += f" AND {within(stream, mapping, kept.inside)}"
+    return with_digest(mapping, f"SELECT * FROM ({file_rows(mapping, source)}) WHERE {where}")
 
 
 def file_rows_by_window(stream: Stream, mapping: TableMapping, window: Window, source: str, number: int) -> str:

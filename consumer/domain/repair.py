@@ -60,6 +60,11 @@ class KnownBatch:
         return self.epoch, self.ended
 
     @property
+    def holds_rows(self) -> bool:
+        """Whether the batch put rows into its window; a rewind takes them out."""
+        return self.kind is not BatchKind.REWIND
+
+    @property
     def part(self) -> DonePart:
         """The batch as a part of its window's content."""
         return DonePart(
@@ -83,8 +88,8 @@ class Judged:
 
     @property
     def valid(self) -> tuple[KnownBatch, ...]:
-        """The batches that are done from now on."""
-        return self.kept + self.reinstated
+        """The batches that make up windows from now on."""
+        return tuple(batch for batch in self.kept + self.reinstated if batch.holds_rows)
 
 
 def judge(batches: Sequence[KnownBatch], lineage: Lineage, evidence: Evidence | None) -> Judged:

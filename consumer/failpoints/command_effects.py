@@ -1,4 +1,4 @@
-"""The part of the catalogue that operators' commands lead to: drops, history, the register of streams, letters."""
+"""The part of the catalogue that operators' commands lead to: drops, history, rewinds, the register, letters."""
 
 from __future__ import annotations
 
@@ -109,6 +109,16 @@ REGISTER = effects(
         LEDGER,
         "a stream's table has its old name in the catalog",
         "the table has its new name, the configuration may have the old one",
+    ),
+)
+
+REWINDER = effects(
+    Component.REWINDER,
+    (
+        "watermark.rewind",
+        LEDGER,
+        "a rewind is decided on, nothing of it is written",
+        "the watermark is set back and the rows above it have left the table, the command does not know",
     ),
 )
 

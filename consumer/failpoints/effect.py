@@ -30,6 +30,7 @@ class Component(StrEnum):
     OPERATOR = "operator"
     REGISTER = "register"
     LETTERS = "letters"
+    REWINDER = "rewinder"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from consumer.domain.errors import BrokerUnavailableError, EngineFailedError
-from consumer.failpoints.command_effects import DROPPER, HISTORY, LETTERS, OPERATOR, REGISTER
+from consumer.failpoints.command_effects import DROPPER, HISTORY, LETTERS, OPERATOR, REGISTER, REWINDER
 from consumer.failpoints.effect import (
     BROKER,
     COMMIT,
@@ -235,6 +235,7 @@ EFFECTS: Mapping[str, Effect] = {
         *OPERATOR,
         *REGISTER,
         *LETTERS,
+        *REWINDER,
     )
 }
 """Every side effect by its name, in the order of the protocol."""

@@ -203,8 +203,11 @@ class BatchRunner:
         return found.snapshot_id if found is not None and landed else None
 
     def _wakes(self, context: BatchContext, batch: Batch, watermark: datetime) -> list[Event]:
-        """Return an event for each dependant of the stream, with the watermark that the batch leaves."""
-        if not context.dependants:
+        """Return an event for each dependant of the stream, with the watermark that the batch leaves.
+
+        A rewind wakes nobody: there is nothing that could be read now, and could not before.
+        """
+        if not context.dependants or batch.rewind is not None:
             return []
         now = self._source.now()
         return [
@@ -258,6 +261,9 @@ def _after(claim: Claim, batch: Batch) -> Claim:
     record = replace(claim.record, last_batch_id=batch.id)
     if batch.kind is BatchKind.WINDOW:
         record = replace(record, watermark=batch.window.upper, last_upper=batch.window.upper)
+    elif batch.rewind is not None:
+        back = batch.rewind
+        record = replace(record, watermark=back.watermark, last_upper=back.last_upper, generation=batch.proves)
     return replace(claim, record=record)
 
 

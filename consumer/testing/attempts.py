@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from consumer.domain.audit import RecordedAttempt, RecordedFile
-from consumer.domain.batch import BatchStatus, WrittenFile
+from consumer.domain.batch import Batch, BatchStatus, Rewind, WrittenFile
 from consumer.domain.errors import DivergenceError
+from consumer.ports import BatchRecord
 from consumer.testing.batches import MemoryBatches
 
 
@@ -39,6 +41,18 @@ class MemoryAttempts:
         prefix = file.path.rpartition("/")[0]
         self._prefixes.setdefault(prefix, batch_id)
         self._files[file.path] = (batch_id, prefix, file)
+
+    def hand_over(self, batch: Batch, rewind: Rewind, withdrawn: Sequence[BatchRecord]) -> None:
+        """Give the files that a rewind leaves to whom their rows belong now."""
+        gone = {record.batch_id: record for record in withdrawn}
+        left = rewind.remainder
+        for path, (owner, prefix, file) in list(self._files.items()):
+            if left is not None and owner == batch.id and file.unit in left.units:
+                self._files[path] = left.id, prefix, replace(file, kept=False)
+            elif owner in gone and file.kept:
+                self._files[path] = batch.id, prefix, file
+            elif left is not None and owner in gone and gone[owner].window.lower < rewind.watermark:
+                self._files[path] = left.id, prefix, file
 
     def attempts(self, stream: str) -> Sequence[RecordedAttempt]:
         """Return every prefix that an attempt at a batch of the stream was to write under."""

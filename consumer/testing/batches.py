@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from consumer.domain.adoption import Adoption
-from consumer.domain.batch import Batch, BatchKind, BatchStatus
+from consumer.domain.batch import Batch, BatchKind, BatchStatus, Rewind
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.lateness import NO_LATENESS, add_lateness
 from consumer.domain.reconcile import DonePart, PartKind
@@ -99,7 +99,9 @@ class MemoryBatches:
                 revision=stored.revision,
             )
             for stored in self._stored.values()
-            if (record := stored.record).stream == stream and record.status in DONE
+            if (record := stored.record).stream == stream
+            and record.status in DONE
+            and record.kind is not BatchKind.REWIND
         ]
 
     def of(self, stream: str) -> list[StoredBatch]:
@@ -109,6 +111,52 @@ class MemoryBatches:
     def delete(self, batch_id: UUID) -> None:
         """Delete a batch."""
         del self._stored[batch_id]
+
+    def last_rows(self, stream: str, before: datetime) -> datetime | None:
+        """Return the upper bound of the last window with rows that ends at an instant or before it."""
+        uppers = (
+            record.window.upper
+            for stored in self._stored.values()
+            if (record := stored.record).stream == stream
+            and (record.kind, record.status) == (BatchKind.WINDOW, BatchStatus.PUBLISHED)
+            and record.window.upper <= before
+        )
+        return max(uppers, default=None)
+
+    def withdraw(self, stream: str, since: datetime, *, by: UUID) -> list[BatchRecord]:
+        """Withdraw everything that is done from an instant on, but for rewinds; return what it was."""
+        taken = [
+            stored
+            for stored in self._stored.values()
+            if stored.record.stream == stream
+            and stored.record.status in DONE
+            and stored.record.kind is not BatchKind.REWIND
+            and stored.record.window.lower >= since
+        ]
+        before = [stored.record for stored in taken]
+        for stored in taken:
+            stored.record, stored.withdrawn_by = replace(stored.record, status=BatchStatus.WITHDRAWN), by
+        return before
+
+    def leave(self, batch: Batch, rewind: Rewind, record: BatchRecord, epoch: int) -> None:
+        """Record what a rewind leaves of the window that straddles its instant; ``record`` is the rewind's own."""
+        left = rewind.remainder
+        if left is None:
+            return
+        rows = left.content.rows
+        kept = replace(
+            record,
+            batch_id=left.id,
+            kind=BatchKind.WINDOW,
+            window=left.window,
+            generation=batch.generation + 1,
+            status=BatchStatus.PUBLISHED if rows else BatchStatus.EMPTY,
+            rows=rows,
+            bytes=0,
+            digest=left.content.hex if rows else None,
+            snapshot_id=record.snapshot_id if rows else None,
+        )
+        self._stored[left.id] = StoredBatch(record=kept, epoch=epoch)
 
     def superseded(self, stored: StoredBatch) -> bool:
         """Tell whether the rows of a batch were replaced by a later one."""

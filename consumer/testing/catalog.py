@@ -46,7 +46,10 @@ class MemorySnapshot:
 
 @dataclass(slots=True, kw_only=True)
 class MemoryTable:
-    """A table; ``snapshots`` holds those that are not expired, ``repeated`` what its properties say."""
+    """A table; ``snapshots`` holds those that are not expired, ``repeated`` what its properties say.
+
+    ``removed`` tells that the rows of the window there were taken out of the table.
+    """
 
     name: TableName
     owner: str
@@ -57,6 +60,7 @@ class MemoryTable:
     current: int | None = None
     version: int = 0
     repeated: tuple[Evidence, Window] | None = None
+    removed: bool = False
 
     def ancestry(self) -> Iterator[MemorySnapshot]:
         """Yield the current snapshot and its ancestors, down to where expiry has been."""
@@ -75,7 +79,8 @@ class MemoryTable:
         if oldest is None or oldest.parent is None or self.repeated is None:
             return None
         evidence, window = self.repeated
-        return evidence if any(_overlap(live, window) for _, live in self.live()) else None
+        alive = any(_overlap(live, window) for _, live in self.live())
+        return evidence if alive is not self.removed else None
 
     def lineage(self) -> Lineage:
         """Return the current snapshot and its ancestors, as far as they are there."""
@@ -269,7 +274,7 @@ class MemoryCatalog:
         left = tuple(each for each in table.live() if each[0].path not in removed)
         snapshot = MemorySnapshot(id=snapshot_id, parent=table.current, files=left + added, evidence=evidence)
         self._commit(table, snapshot)
-        table.repeated = (evidence, batch.window)
+        table.repeated, table.removed = (evidence, batch.window), batch.rewind is not None
         kept = {known.id for known in itertools.islice(table.ancestry(), publication.stream.retain_snapshots)}
         table.snapshots = {number: known for number, known in table.snapshots.items() if number in kept}
 
@@ -284,7 +289,9 @@ def _evidence_of(publication: Publication, snapshot_id: int) -> Evidence:
     """Return what the snapshot says of the stream's progress; a supplement carries forward how far it was."""
     batch, record = publication.batch, publication.claim.record
     upper = batch.window.upper if batch.kind is BatchKind.WINDOW else record.last_upper
-    return Evidence(upper=upper, generation=batch.generation, batch_id=batch.id, snapshot_id=snapshot_id)
+    if batch.rewind is not None:
+        upper = batch.rewind.last_upper
+    return Evidence(upper=upper, generation=batch.proves, batch_id=batch.id, snapshot_id=snapshot_id)
 
 
 def _check_live(table: MemoryTable, batch: Batch) -> None:

@@ -68,6 +68,18 @@ class MemoryComparisons:
         known.partitions, known.hot = {}, {}
         self.record(stream, comparison)
 
+    def cut_off(self, stream: str, since: datetime, left: Comparison) -> None:
+        """Forget how the tiers differed from an instant on, but for what is ``left`` to be known of a window there."""
+        self.record(stream, left)
+        known = self._of(stream)
+        kept = {(finding.kind, finding.window.lower) for finding in left.findings}
+        known.hot = {lower: hot for lower, hot in known.hot.items() if lower < since or lower in left.hot}
+        known.findings = {
+            key: finding
+            for key, finding in known.findings.items()
+            if finding.kind is FindingKind.GAP or finding.window.lower < since or key in kept
+        }
+
     def accept(self, stream: str) -> int:
         """Accept every finding, and wait for no row that has gone; return how many findings there were."""
         known = self._of(stream)

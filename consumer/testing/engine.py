@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from consumer.domain.batch import Batch, SequenceRange, Unit, WrittenFile
+from consumer.domain.batch import Batch, KeptRows, SequenceRange, Unit, WrittenFile
 from consumer.domain.errors import EngineFailedError, IcehaulError
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import LateRow
@@ -72,7 +72,7 @@ class MemoryEngine:
         if unit.kept is None:
             rows = [row for row in self._source.rows(stream, unit.window, mapping) if _within(row, unit.sequence)]
         else:
-            rows = [row for row in self._source.files[unit.kept.path] if not unit.kept.outside.contains(row.ts)]
+            rows = [row for row in self._source.files[unit.kept.path] if _kept(row, unit.kept)]
         if unit.late is not None:
             rows = _only_late(rows, unit.late)
         self._hit("task.after-read")
@@ -97,6 +97,10 @@ class MemoryEngine:
         self.cancelled.append(batch_id)
         for job in self._running:
             job.cancelled = job.cancelled or job.batch_id == batch_id
+
+
+def _kept(row: Row, kept: KeptRows) -> bool:
+    return not kept.outside.contains(row.ts) and (kept.inside is None or kept.inside.contains(row.ts))
 
 
 def _only_late(rows: Sequence[Row], late: Sequence[LateRow]) -> list[Row]:

@@ -40,6 +40,7 @@ from consumer.testing.comparisons import MemoryComparisons
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.outbox import MemoryOutbox
 from consumer.testing.repairs import MemoryRepairs
+from consumer.testing.rewinds import MemoryRewinds
 
 _RELAY_CLAIM = timedelta(seconds=10)
 _PATIENCE = timedelta(seconds=22.5)
@@ -74,6 +75,7 @@ class MemoryLedger:
         self._comparisons = MemoryComparisons()
         self.backfills = MemoryBackfills(self, self._batches, self._outbox, now)
         self.repairs = MemoryRepairs(self, self._batches, self._comparisons, self._outbox, now)
+        self.rewinds = MemoryRewinds(self, self._batches, self._comparisons)
 
     def register(self, stream: str, start: datetime = BEGINNING) -> StreamRecord:
         """Create the stream's record unless it exists, and return it; ``start`` counts until it is first claimed."""
@@ -299,6 +301,8 @@ class MemoryLedger:
                     check_adoption(batch, publication.adoption, status, known.start, unread=known.unread)
                 elif batch.kind is BatchKind.BACKFILL:
                     self.backfills.check(batch, known)
+                elif batch.rewind is not None:
+                    self.rewinds.check(batch, batch.rewind, known)
                 elif batch.kind is BatchKind.WINDOW:
                     self._check_continues(known, batch)
                 else:
@@ -337,6 +341,8 @@ class MemoryLedger:
             known = replace(known, last_backfill_id=batch.id)
         elif batch.kind is BatchKind.REPLACE:
             self._comparisons.forget(batch.stream, batch.window)
+        elif batch.rewind is not None:
+            known = self.rewinds.apply(batch, batch.rewind, record, known)
         self.put(replace(known, last_batch_id=batch.id))
         self._outbox.send(publication.outbox)
 

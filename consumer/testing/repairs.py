@@ -52,7 +52,7 @@ class MemoryRepairs:
             return [
                 _known(stored)
                 for stored in self._batches.of(stream)
-                if stored.record.kind in _KINDS and stored.record.status in {*DONE, BatchStatus.WITHDRAWN}
+                if stored.record.status in {*DONE, BatchStatus.WITHDRAWN}
             ]
 
     def repair(self, claim: Claim, repair: Repair) -> None:

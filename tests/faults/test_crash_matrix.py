@@ -29,9 +29,10 @@ CHOSEN = (
     "outbox.after-send=kill",
     "publish.after-commit=apply-then-raise",
     "publish.before-commit=stop(6)",
+    "watermark.after-rewind=kill",
 )
 LANES = 4
-OTHERS = {Component.EMITTER, *ELSEWHERE}
+OTHERS = {Component.EMITTER, Component.REWINDER, *ELSEWHERE}
 """What a consumer does not do."""
 
 
@@ -70,6 +71,7 @@ def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House)
         "attempt.before-stage": "raise",
         "publish.before-commit": "raise",
     }
+    rewinder = dict.fromkeys((name for name, point in POINTS.items() if rewinds(point)), "delay(0)")
     emitter = dict.fromkeys((name for name, point in POINTS.items() if emits(point)), "delay(0)")
     assert house.spark_log is not None
     before = house.spark_log.stat().st_size
@@ -83,11 +85,13 @@ def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House)
         create_target(stage)
         keep_few_metadata_files(stage)
         wait_for(stage.settled, 180, "the first rows to arrive")
+        rewound = stage.run_until_it_succeeds("rewind", *stage.rewinding, failpoints=specification(rewinder))
         stage.insert_further()
         wait_for(stage.settled, 180, "all rows to arrive")
         stage.terminate("emitter")
         wait_for(lambda: not sending.running, 60, "the emitter to end")
-        said = working.text() + sending.text() + house.spark_log.read_bytes()[before:].decode("utf-8", "replace")
+        said = working.text() + sending.text() + rewound
+        said += house.spark_log.read_bytes()[before:].decode("utf-8", "replace")
         wait_for(stage.settled, 60, "everything to settle")
         stage.end()
         verdict = judge(stage)
@@ -99,6 +103,10 @@ def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House)
 
 def emits(point: Point) -> bool:
     return point.effect.component is Component.EMITTER
+
+
+def rewinds(point: Point) -> bool:
+    return point.effect.component is Component.REWINDER
 
 
 def specification(actions: Mapping[str, str]) -> str:

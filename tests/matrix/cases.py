@@ -30,6 +30,7 @@ class Story(StrEnum):
     CLOSES = "the emitter sees partitions close"
     TICKS = "the emitter ticks every two seconds"
     FAREWELL = "the emitter is asked to end"
+    REWIND = "three days are offloaded, then an operator rewinds the stream by one and a half of them"
 
 
 _EMITTERS = frozenset({Story.CLOSES, Story.TICKS, Story.FAREWELL})
@@ -91,6 +92,7 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         "outbox.take": Plot(story=Story.DEPENDANT),
         "outbox.send": Plot(story=Story.DEPENDANT),
         "outbox.remove": Plot(story=Story.DEPENDANT),
+        "watermark.rewind": Plot(story=Story.REWIND),
     }
 )
 
@@ -118,6 +120,11 @@ class Case:
     def emitter(self) -> bool:
         """Whether the victim is an emitter, and not a consumer."""
         return self.plot.story in _EMITTERS
+
+    @property
+    def command(self) -> bool:
+        """Whether the victim is an operator's command, which is given again after it has failed."""
+        return self.plot.story is Story.REWIND
 
     @property
     def in_task(self) -> bool:

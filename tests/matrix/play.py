@@ -24,7 +24,7 @@ _REACHED_SECONDS = 90.0
 _SETTLED_SECONDS = 150.0
 _AWAKE_SECONDS = 60.0
 _LAST_WORDS_SECONDS = 10.0
-_REPLACED = ("consumer.lost", "FencedError", "emitter lease")
+_REPLACED = ("consumer.lost", "FencedError", "emitter lease", "but the lease is at epoch", "is lost")
 """What a process says that finds its work in other hands."""
 _IDLE_RELAY = "8"
 """Seconds between two looks of a heir's relay at the outbox, so that the victim's comes first."""
@@ -97,9 +97,11 @@ class Drama:
         elif statement is None:
             stage.insert_history()
         self._prepare()
-        victim = self._victim = self._raise_emitters() if self._case.emitter else self._raise_consumers()
+        victim = self._victim = self._raise()
         self._provoke()
         self._await_failure(victim)
+        if self._case.command:
+            self._command_again()
         if statement is not None:
             mend(stage, statement)
         if not stage.offloaded():
@@ -118,7 +120,8 @@ class Drama:
     def recovery(self) -> float | None:
         """Seconds from the kill of a consumer to the first publish by the one that stood by."""
         victim = self._victim
-        killed = self._case.mode is Mode.KILL and not self._case.in_task and not self._case.emitter
+        consumer = not (self._case.in_task or self._case.emitter or self._case.command)
+        killed = self._case.mode is Mode.KILL and consumer
         if victim is None or victim.ended is None or not killed or victim.ended < self._heir_ready:
             return None
         ((moment,),) = self._stage.query(
@@ -136,6 +139,25 @@ class Drama:
             return
         create_target(stage)
         keep_few_metadata_files(stage)
+
+    def _raise(self) -> Child:
+        if self._case.command:
+            return self._raise_command()
+        return self._raise_emitters() if self._case.emitter else self._raise_consumers()
+
+    def _raise_command(self) -> Child:
+        """Let three days be offloaded, and start the command that is the victim."""
+        stage = self._stage
+        consumer = stage.start("consumer", "run")
+        wait_for(lambda: assigned(consumer), START_SECONDS, "the consumer to own the partition")
+        stage.start("emitter", "emit")
+        self._await_history()
+        return stage.start("victim", *stage.rewinding, failpoints=self._case.specification)
+
+    def _command_again(self) -> None:
+        """Give the command once more, until it has done what it is for; then let the stream go on."""
+        self._stage.run_until_it_succeeds("heir", *self._stage.rewinding)
+        self._stage.run("tick", "emit", "--tick", "2024-01-10", "--stream", self._stage.streams[0])
 
     def _raise_consumers(self) -> Child:
         """Start the victim, a heir that stands by in the same group, and the emitter."""

@@ -187,9 +187,27 @@ class Stage:
 
     def run(self, name: str, *arguments: str) -> None:
         """Run a command of icehaul to its end."""
-        child = self.start(name, *arguments)
-        wait_for(lambda: not child.running, START_SECONDS, f"icehaul {arguments[0]} to end")
+        child = self._ended(name, *arguments)
         assert child.status == 0, child.text()
+
+    def run_until_it_succeeds(self, name: str, *arguments: str, failpoints: str = "") -> str:
+        """Run a command of icehaul again and again, as an operator does while others hold the lease; what it said."""
+
+        def succeeded() -> list[Child]:
+            child = self._ended(name, *arguments, failpoints=failpoints)
+            return [child] if child.status == 0 else []
+
+        return wait_for(succeeded, START_SECONDS, f"icehaul {arguments[0]} to succeed")[0].text()
+
+    def _ended(self, name: str, *arguments: str, failpoints: str = "") -> Child:
+        child = self.start(name, *arguments, failpoints=failpoints)
+        wait_for(lambda: not child.running, START_SECONDS, f"icehaul {arguments[0]} to end")
+        return child
+
+    @property
+    def rewinding(self) -> tuple[str, ...]:
+        """The command that takes back one and a half of three days; its instant lies inside of a data file."""
+        return ("rewind", self.streams[0], "--to", "2024-01-02T00:00:00.150", "--yes")
 
     def end(self, *names: str) -> None:
         """Kill the processes of these names, all without names."""

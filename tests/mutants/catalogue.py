@@ -13,6 +13,7 @@ from tests.mutants import (
     repair_bugs,
     replace_bugs,
     retention_bugs,
+    rewind_bugs,
     tier_bugs,
 )
 from tests.mutants.bug import Bug
@@ -25,6 +26,7 @@ BUGS: tuple[Bug, ...] = (
     *late_bugs.BUGS,
     *replace_bugs.BUGS,
     *repair_bugs.BUGS,
+    *rewind_bugs.BUGS,
     *retention_bugs.BUGS,
     *tier_bugs.BUGS,
     *history_bugs.BUGS,

@@ -229,7 +229,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_PUBLISH,
-                before="        return repeated.evidence if alive else None\n",
+                before="        return repeated.evidence if alive is not repeated.removed else None\n",
                 after="        return repeated.evidence\n",
             ),
         ),

@@ -10,6 +10,7 @@ _FENCE = "consumer/domain/fence.py"
 _RECONCILE = "consumer/domain/reconcile.py"
 _REPLACEMENT = "consumer/domain/replacement.py"
 _REVIEW = "consumer/service/replacing/review.py"
+_DOUBT = "consumer/service/replacing/doubt.py"
 _REPLACING = "consumer/service/replacing/replacing.py"
 _PUBLISH = "consumer/adapters/iceberg/publish.py"
 _PUBLISHING = "consumer/adapters/postgres/publishing.py"
@@ -82,7 +83,7 @@ BUGS = (
     Bug(
         name="removal_without_being_asked",
         breaks="Rows that a TTL or a dropped partition took from the hot tier go from the cold tier, too: lost.",
-        edits=(Edit(file=_REVIEW, before="        if surplus > missing:\n", after="        if surplus < 0:\n"),),
+        edits=(Edit(file=_DOUBT, before="    if going > exchange.coming:\n", after="    if exchange.going < 0:\n"),),
         tests=(f"{_UNIT}::test_deleted_rows_stay_unless_their_removal_is_asked_for",),
     ),
     Bug(
@@ -90,9 +91,9 @@ BUGS = (
         breaks="Rows that a TTL took are given up in exchange for late ones, because the numbers agree.",
         edits=(
             Edit(
-                file=_REVIEW,
-                before="        if not outlook.safe and (outlook.at is None or outlook.at <= now):\n",
-                after="        if outlook.at is not None and outlook.at == now:\n",
+                file=_DOUBT,
+                before="    if not outlook.safe and (outlook.at is None or outlook.at <= now):\n",
+                after="    if outlook.at is not None and outlook.at == now:\n",
             ),
         ),
         tests=(f"{_UNIT}::test_rows_that_a_ttl_may_have_deleted_are_not_taken_for_changed_ones",),
@@ -103,18 +104,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_REVIEW,
-                before="        if not surplus or choice.remove_rows:\n",
-                after="        if not surplus:\n",
-            ),
-            Edit(
-                file=_REVIEW,
-                before="for one in self._dropped(stream.name)):\n",
-                after="for one in self._dropped(stream.name)) and not choice.remove_rows:\n",
-            ),
-            Edit(
-                file=_REVIEW,
-                before="        if surplus > missing:\n",
-                after="        if surplus > missing and not choice.remove_rows:\n",
+                before="(choice.remove_rows and not doubt.final) else doubt.reason\n",
+                after="choice.remove_rows else doubt.reason\n",
             ),
         ),
         tests=(f"{_UNIT}::test_rows_that_drop_hot_has_dropped_are_never_removed",),

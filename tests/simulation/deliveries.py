@@ -39,10 +39,15 @@ class Deliveries:
         self._lows: list[tuple[int, datetime]] = []
         self._parked: list[tuple[int, Event]] = []
         self._letters: dict[tuple[Partition, int], int] = {}
+        self._rewinds: list[tuple[int, str, datetime, datetime]] = []
 
     def stepped_back(self, step: int, now: datetime) -> None:
         """The source's clock has gone back."""
         self._lows.append((step, now))
+
+    def rewound(self, stream: str, step: int, before: datetime, to: datetime) -> None:
+        """A stream's watermark was set back: what had been read up to it before, was read."""
+        self._rewinds.append((step, stream, before, to))
 
     def handed_over(self, member: int, partition: Partition, offset: int) -> None:
         """A member begins with a partition at an offset."""
@@ -84,7 +89,8 @@ class Deliveries:
         if any(step >= delivery.step and _stands_for(parked, event) for step, parked in self._parked):
             return None
         needed = self._needed(delivery, event)
-        reached = self._watermarks().get(event.stream, BEGINNING)
+        back = [before for step, name, before, _ in self._rewinds if name == event.stream and step >= delivery.step]
+        reached = max([self._watermarks().get(event.stream, BEGINNING), *back])
         if reached < needed:
             return (
                 f"{place} is acknowledged, but {event.stream} has been read up to {reached} only, not up to {needed},"
@@ -97,7 +103,8 @@ class Deliveries:
         lows = [low for step, low in self._lows if step >= delivery.step]
         needed = min([delivery.time, *lows]) - stream.settle_lag - stream.row_span
         for upstream in stream.upstreams:
-            reached = delivery.upstreams.get(upstream, BEGINNING)
+            back = [to for step, name, _, to in self._rewinds if name == upstream and step >= delivery.step]
+            reached = min([delivery.upstreams.get(upstream, BEGINNING), *back])
             needed = min(needed, floor_to_span(reached, stream.row_span) if stream.row_span else reached)
         return min(needed, event.cutoff)
 

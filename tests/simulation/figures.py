@@ -49,6 +49,8 @@ _SUMS: Mapping[str, Sequence[str]] = {
     "ledgers that were made to follow their tables": ("point stream.after-repair",),
     "streams paused": ("point stream.after-pause",),
     "windows replaced": ("metric batch * replace-window published",),
+    "streams rewound": ("streams rewound",),
+    "streams rewound without a snapshot": ("streams rewound without a snapshot",),
     "rows removed at the source": ("rows removed",),
     "windows of several units": ("windows of several units",),
     "ticks and closes sent": ("point ticks.after-send", "point closes.after-send"),

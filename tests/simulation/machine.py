@@ -36,6 +36,8 @@ class Tally:
         self.points += world.kernel.passed
         self.counts.update(world.counts)
         self.counts["halted"] += world.servers.truth.halts
+        self.counts["streams rewound"] += world.servers.truth.rewinds
+        self.counts["streams rewound without a snapshot"] += world.servers.truth.rewinds_without_rows
         self.counts["windows of several units"] += world.servers.truth.several_units
         self.counts.update({f"metric {name}": count for name, count in world.servers.metrics.counts.items()})
 

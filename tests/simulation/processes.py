@@ -20,6 +20,8 @@ from consumer.service.offload import Offload
 from consumer.service.repair.repairer import Repairs
 from consumer.service.replacing.replacing import Replacements
 from consumer.service.replacing.review import Review
+from consumer.service.rewinding.review import Review as RewindReview
+from consumer.service.rewinding.rewinds import Rewinds
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings, EmitterSettings
@@ -121,6 +123,36 @@ class Simulated(Process):
         return Replacements(
             streams=servers.streams,
             review=Review(source=source, ledger=ledger, catalog=catalog, dropped=lambda stream: ()),
+            source=source,
+            ledger=ledger,
+            catalog=catalog,
+            engine=wire("engine", servers.engine()),
+            metrics=servers.metrics,
+            owner=self.name,
+            lease=LEASE,
+            failpoints=self.failpoints,
+            threads=self.threads,
+        )
+
+    def rewinds(self) -> Rewinds:
+        """Return what sets streams back for this process."""
+        servers, wire = self.servers, self.servers.network.wire
+        source, ledger, catalog = (
+            wire(name, each)
+            for name, each in (("source", servers.source), ("ledger", servers.ledger), ("catalog", servers.catalog))
+        )
+        rewinds = wire("rewinds", servers.ledger.rewinds)
+        return Rewinds(
+            streams=servers.streams,
+            review=RewindReview(
+                streams=servers.streams,
+                source=source,
+                ledger=ledger,
+                rewinds=rewinds,
+                catalog=catalog,
+                dropped=lambda stream: (),
+            ),
+            rewinds=rewinds,
             source=source,
             ledger=ledger,
             catalog=catalog,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from consumer.domain.event_factory import tick
 from consumer.domain.window import BEGINNING, Window
 from consumer.service.replacing.review import Choice
+from consumer.service.rewinding.examined import Wish
 from consumer.testing.broker import BrokerMessage, MemoryMember
 from consumer.testing.rows import Row
 from tests.simulation.foreign import Foreign
@@ -191,6 +192,18 @@ def replacing(stream: str) -> Callable[[CommandProcess], object]:
             process.replacements().replace(chosen, Choice(within=ever, remove_rows=True))
 
     return replace
+
+
+def rewinding(stream: str, back: timedelta, reason: str | None) -> Callable[[CommandProcess], object]:
+    """Return the command ``icehaul rewind``, to so much before the watermark; with a reason rows may be given up."""
+
+    def rewind(process: CommandProcess) -> None:
+        record = process.ledger.read([stream]).get(stream)
+        if record is not None:
+            to = max(record.start, record.watermark - min(back, record.watermark - BEGINNING))
+            process.rewinds().rewind(process.servers.streams[stream], Wish(to=to, reason=reason))
+
+    return rewind
 
 
 def offloading(stream: str) -> Callable[[CommandProcess], object]:

@@ -3,7 +3,8 @@
 A row belongs to the window that holds its time. It must be in the cold tier once if the source held it all the while
 from the look that planned the window to the last read of the attempt that was published, and may be there if the source
 held it at some moment of it. A row that came later is late: the same holds for it and each supplement of its window.
-A replacement of the window begins anew: what was read before it does not count any more.
+A replacement of the window begins anew: what was read before it does not count any more. A rewind takes windows away,
+and cuts the one that it leaves a part of: what was read of that part still counts.
 Of rows that are alike, as many must be there as the reading that saw most of them.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from consumer.domain.batch import Batch, BatchKind
+from consumer.domain.batch import Batch, BatchKind, Rewind
 from consumer.domain.planning import floor_to_span
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, Window
@@ -118,6 +119,8 @@ class Truth:
         latest: the greatest time that the source's clock has shown.
         halts: how often a stream was halted.
         several_units: how many windows were published that consist of several units.
+        rewinds: how often a stream was set back.
+        rewinds_without_rows: how often of these no row was in the windows that were withdrawn.
         found: what was violated inside of a thread.
     """
 
@@ -126,6 +129,8 @@ class Truth:
         self.latest = BEGINNING
         self.halts = 0
         self.several_units = 0
+        self.rewinds = 0
+        self.rewinds_without_rows = 0
         self.found: list[str] = []
         self.streams = {name: StreamTruth(stream) for name, stream in streams.items()}
         self.prefixes: set[str] = set()
@@ -171,13 +176,17 @@ class Truth:
 
     def begun(self, thread: str, batch: Batch) -> None:
         """A thread has begun a batch: a replacement by nothing reads nothing after that."""
-        self._begun[batch.id] = self._looks[thread, batch.stream][0], self.step
+        self._begun[batch.id] = self._look(thread, batch), self.step
 
     def begins(self, thread: str, batch: Batch, prefix: str) -> None:
         """A thread begins to write a batch."""
         if prefix not in self.prefixes:
             self.violated(f"{batch.stream}: files are written under {prefix}, which the ledger does not know")
-        self._readings[thread] = Reading(batch, self._looks[thread, batch.stream][0], self.step)
+        self._readings[thread] = Reading(batch, self._look(thread, batch), self.step)
+
+    def _look(self, thread: str, batch: Batch) -> int:
+        """Return the step at which a batch was planned; a rewind looks at nothing that it reads."""
+        return self.step if batch.rewind is not None else self._looks[thread, batch.stream][0]
 
     def reads(self, thread: str) -> None:
         """A thread reads a unit now."""
@@ -224,6 +233,8 @@ class Truth:
             self.violated(f"{batch.stream}: {missing} are published, but were never staged")
         if known.rolled_back:
             self.violated(f"{batch.stream}: {batch.window} is published on a table that was rolled back")
+        if batch.rewind is not None:
+            return
         if batch.replacement is not None and not paths:
             self._replaced(batch, self._begun[batch.id])
             return
@@ -240,6 +251,28 @@ class Truth:
             self._replaced(batch, span)
         else:
             self._done(batch, span, watermarks)
+
+    def rewound(self, batch: Batch, rewind: Rewind, watermarks: Mapping[str, datetime]) -> None:
+        """A stream is set back."""
+        known, to = self.streams[batch.stream], rewind.watermark
+        self.rewinds += 1
+        self.rewinds_without_rows += not rewind.windows or not any(one.cold.rows for one in rewind.windows)
+        if batch.window.upper != known.watermark or to < known.stream.begins:
+            self.violated(f"{batch.stream}: {batch.window} is rewound, but windows lead up to {known.watermark}")
+        for name, other in self.streams.items():
+            bound = floor_to_span(to, other.stream.row_span) if other.stream.row_span else to
+            above = name in watermarks and watermarks[name] > max(bound, other.stream.begins)
+            if batch.stream in other.stream.upstreams and above and rewind.reason is None:
+                self.violated(f"{batch.stream} is rewound to {to}, but {name} has been read up to {watermarks[name]}")
+        known.windows = [
+            Landed(Window(lower=one.window.lower, upper=min(one.window.upper, to)), one.readings)
+            for one in known.windows
+            if one.window.lower < to
+        ]
+
+    def set_back(self, claim: Claim, batch: Batch) -> None:
+        """A stream was set back without a publish."""
+        self._check_fence(claim, batch)
 
     def passed_over(self, thread: str, claim: Claim, batch: Batch, watermarks: Mapping[str, datetime]) -> None:
         """A backfill's window without rows is done."""

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from consumer.domain.batch import Batch, WrittenFile
+from consumer.domain.batch import Batch, Rewind, WrittenFile
 from consumer.domain.errors import IcehaulError
 from consumer.domain.event import Event
 from consumer.domain.window import EVER
-from consumer.ports import Claim, Publication, Trigger
+from consumer.ports import BatchRecord, Claim, Publication, StreamRecord, Trigger
 from consumer.service.repair.ports import Repair
 from consumer.service.runtime.ports import Partition
 from consumer.testing.backfills import MemoryBackfills
@@ -19,6 +19,7 @@ from consumer.testing.broker import BrokerMessage, MemoryBroker, MemoryMember
 from consumer.testing.database import MemoryDatabase
 from consumer.testing.ledger import MemoryLedger
 from consumer.testing.repairs import MemoryRepairs
+from consumer.testing.rewinds import MemoryRewinds
 from consumer.testing.source import MemorySource
 from tests.simulation.deliveries import Deliveries
 from tests.simulation.kernel import Kernel, SimulatedThreads
@@ -51,6 +52,18 @@ class WatchedRepairs(MemoryRepairs):
             ledger.repaired(claim, follows=self.proven(claim.stream) == repair.last_batch_id)
 
 
+class WatchedRewinds(MemoryRewinds):
+    """Rewinds that tell what lands."""
+
+    def set_back(self, claim: Claim, batch: Batch, rewind: Rewind, trigger: Trigger) -> None:
+        super().set_back(claim, batch, rewind, trigger)
+        cast("WatchedLedger", self._ledger).set_back(claim, batch)
+
+    def apply(self, batch: Batch, rewind: Rewind, record: BatchRecord, known: StreamRecord) -> StreamRecord:
+        cast("WatchedLedger", self._ledger).rewound(batch, rewind, known)
+        return super().apply(batch, rewind, record, known)
+
+
 class WatchedLedger(MemoryLedger):
     """A ledger that tells what lands."""
 
@@ -65,6 +78,7 @@ class WatchedLedger(MemoryLedger):
         super().__init__(now=now, database=database)
         self.backfills = WatchedBackfills(self, self._batches, self._outbox, now)
         self.repairs: WatchedRepairs = WatchedRepairs(self, self._batches, self._comparisons, self._outbox, now)
+        self.rewinds = WatchedRewinds(self, self._batches, self._comparisons)
         self._truth = truth
         self._deliveries = deliveries
         self._kernel = kernel
@@ -84,6 +98,15 @@ class WatchedLedger(MemoryLedger):
         if paused:
             self._truth.fenced(stream, self._streams[stream].epoch)
         return paused
+
+    def rewound(self, batch: Batch, rewind: Rewind, known: StreamRecord) -> None:
+        """Tell that a stream is set back."""
+        self._deliveries.rewound(batch.stream, self._truth.step, known.watermark, rewind.watermark)
+        self._truth.rewound(batch, rewind, self.watermarks())
+
+    def set_back(self, claim: Claim, batch: Batch) -> None:
+        """Tell by whom a stream was set back without a publish."""
+        self._truth.set_back(claim, batch)
 
     def watermarks(self) -> dict[str, datetime]:
         """Return every stream's watermark."""

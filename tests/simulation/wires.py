@@ -37,6 +37,7 @@ _SERVERS = {
     "repairs": ("ledger",),
     "attempts": ("ledger",),
     "files": ("ledger", "store"),
+    "rewinds": ("ledger",),
     "catalog": ("ledger", "store"),
     "sink": ("broker",),
     "letters": ("broker",),
@@ -76,7 +77,8 @@ def faults(point: str) -> tuple[str, ...]:
     if known is not None:
         return tuple(mode for mode in (Mode.RAISE, Mode.APPLY_THEN_RAISE) if refusal(known, mode) is None)
     port = point.partition(".")[0]
-    return ("unavailable",) if port in {"source", "catalog", "ledger", "emissions", "backfills", "repairs"} else ()
+    unreliable = {"source", "catalog", "ledger", "emissions", "backfills", "repairs", "rewinds"}
+    return ("unavailable",) if port in unreliable else ()
 
 
 _READS = (

@@ -20,6 +20,7 @@ from tests.simulation.setting import (
     repairing,
     replacing,
     resuming,
+    rewinding,
 )
 from tests.simulation.wires import AIMS, UNAVAILABLE, faults
 
@@ -41,6 +42,8 @@ HISTORY = (0, 20, 300, 3600, 40_000, 260_000, 300_000)
 """Seconds of history that are backfilled at once."""
 BEFORE_START = (0, 0, 0, 0, 20, 3600)
 """How many seconds before the start a range ends: mostly none, so that a longer one ends in what was done before."""
+BEHIND = (0, 1, 7, 21, 31, 300, 3600, 4000, 90_000, 300_000)
+"""How many seconds before its watermark a stream is set back to."""
 DOWN = tuple(UNAVAILABLE)
 
 
@@ -309,6 +312,12 @@ class World(Setting):
         """An operator replaces what differs from the source."""
         if len(self.of(CommandProcess)) < COMMANDS:
             self.command(replacing(self.stream(stream)))
+
+    def rewind(self, stream: int, back: int) -> None:
+        """An operator sets a stream back, and gives up rows that the source does not hold any more, or does not."""
+        if len(self.of(CommandProcess)) < COMMANDS:
+            seconds = timedelta(seconds=BEHIND[back % len(BEHIND)])
+            self.command(rewinding(self.stream(stream), seconds, "the operator insists" if back % 3 else None))
 
     # ------------------------------------------------------------------------------ what traps do
 

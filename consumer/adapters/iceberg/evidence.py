@@ -16,6 +16,7 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
 from consumer.domain.batch import BatchKind, Evidence
+from consumer.domain.cut import PastSnapshot
 from consumer.domain.errors import DivergenceError
 from consumer.domain.repair import Lineage
 from consumer.domain.window import Window
@@ -32,6 +33,8 @@ _LAST_LOWER = f"{PREFIX}last-lower"
 _LAST_END = f"{PREFIX}last-end"
 _LAST_BATCH_ID = f"{PREFIX}last-batch-id"
 _LAST_SNAPSHOT_ID = f"{PREFIX}last-snapshot-id"
+_LAST_KIND = f"{PREFIX}last-kind"
+_REASON = "reason"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +61,14 @@ class Ancestry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
-    """The newest evidence as the table's properties repeat it, with the window that it is about."""
+    """The newest evidence as the table's properties repeat it, with the window that it is about.
+
+    ``removed`` tells that the rows of that window were taken out of the table.
+    """
 
     evidence: Evidence
     window: Window
+    removed: bool = False
 
 
 def summary_of(publication: Publication) -> dict[str, str]:
@@ -96,9 +103,12 @@ def _progress(publication: Publication) -> dict[str, str | int | None]:
     batch, last_upper = publication.batch, publication.claim.record.last_upper
     if batch.kind is BatchKind.WINDOW:
         return {"last-upper": batch.window.upper.isoformat(), "last-generation": batch.generation}
+    if batch.rewind is not None:
+        last_upper = batch.rewind.last_upper
     return {
         "last-upper": None if last_upper is None else last_upper.isoformat(),
-        "last-generation": publication.claim.record.generation,
+        "last-generation": batch.proves,
+        _REASON: None if batch.rewind is None else batch.rewind.reason,
     }
 
 
@@ -109,15 +119,23 @@ def properties_of(publication: Publication, snapshot_id: int) -> dict[str, str]:
     """
     batch = publication.batch
     newest = {
-        _LAST_GENERATION: str(batch.generation),
+        _LAST_GENERATION: str(batch.proves),
+        _LAST_KIND: batch.kind.value,
         _LAST_LOWER: batch.window.lower.isoformat(),
         _LAST_END: batch.window.upper.isoformat(),
         _LAST_BATCH_ID: str(batch.id),
         _LAST_SNAPSHOT_ID: str(snapshot_id),
     }
-    if batch.kind is not BatchKind.WINDOW:
-        return newest
-    return newest | {_LAST_UPPER: batch.window.upper.isoformat()}
+    upper = batch.window.upper if batch.kind is BatchKind.WINDOW else None
+    if batch.rewind is not None:
+        upper = batch.rewind.last_upper
+    return newest if upper is None else newest | {_LAST_UPPER: upper.isoformat()}
+
+
+def withdrawn_properties(publication: Publication) -> tuple[str, ...]:
+    """Return the table properties that are not true any more: after a rewind there may be no window with rows."""
+    rewind = publication.batch.rewind
+    return (_LAST_UPPER,) if rewind is not None and rewind.last_upper is None else ()
 
 
 def read_ancestry(metadata: TableMetadata) -> Ancestry:
@@ -147,18 +165,23 @@ def read_ancestry(metadata: TableMetadata) -> Ancestry:
     )
 
 
-def said_by(snapshot: Snapshot) -> tuple[Window | None, datetime | None]:
-    """Return the window whose rows a snapshot says to have added, and the upper bound that it proves; if it does.
+def said_by(snapshot: Snapshot) -> PastSnapshot:
+    """Return the window whose rows a snapshot says to have added or taken out, and the upper bound that it proves.
 
     Raises:
         DivergenceError: if that can't be read.
     """
     summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
+    kind = summary.get(_KIND)
     try:
-        proved = _instant(summary[_LAST_UPPER]) if _LAST_UPPER in summary else None
-        if summary.get(_KIND) != BatchKind.WINDOW:
-            return None, proved
-        return Window(lower=_instant(summary[_WINDOW_LOWER]), upper=_instant(summary[_WINDOW_UPPER])), proved
+        return PastSnapshot(
+            snapshot_id=snapshot.snapshot_id,
+            window=Window(lower=_instant(summary[_WINDOW_LOWER]), upper=_instant(summary[_WINDOW_UPPER]))
+            if kind == BatchKind.WINDOW
+            else None,
+            proved=_instant(summary[_LAST_UPPER]) if _LAST_UPPER in summary else None,
+            rewound=_instant(summary[_WINDOW_LOWER]) if kind == BatchKind.REWIND else None,
+        )
     except (KeyError, ValueError) as error:
         raise _unreadable(f"the summary of snapshot {snapshot.snapshot_id}", error) from error
 
@@ -179,7 +202,8 @@ def read_properties(metadata: TableMetadata) -> Repeated | None:
         # Before there were supplements, the last batch was the last window.
         end = _instant(properties.get(_LAST_END) or properties[_LAST_UPPER])
         evidence = _parse(properties, snapshot_id, _LAST_BATCH_ID, where=where)
-        return Repeated(evidence=evidence, window=Window(lower=lower, upper=end))
+        removed = properties.get(_LAST_KIND) == BatchKind.REWIND
+        return Repeated(evidence=evidence, window=Window(lower=lower, upper=end), removed=removed)
     except (KeyError, ValueError) as error:
         raise _unreadable(where, error) from error
 

@@ -9,7 +9,7 @@ from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import ancestors_of
 
 from consumer.adapters.iceberg.evidence import read_ancestry, said_by
-from consumer.domain.cut import History, PastSnapshot
+from consumer.domain.cut import History
 
 
 def read_history(metadata: TableMetadata) -> History:
@@ -18,10 +18,7 @@ def read_history(metadata: TableMetadata) -> History:
     Raises:
         DivergenceError: if a snapshot carries evidence that can't be read.
     """
-    snapshots = []
-    for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
-        window, proved = said_by(snapshot)
-        snapshots.append(PastSnapshot(snapshot_id=snapshot.snapshot_id, window=window, proved=proved))
+    snapshots = [said_by(snapshot) for snapshot in ancestors_of(metadata.current_snapshot(), metadata)]
     return History(snapshots=snapshots, whole=read_ancestry(metadata).whole, tags=tags_of(metadata))
 
 

@@ -17,6 +17,7 @@ from consumer.adapters.iceberg.evidence import (
     read_ancestry,
     read_properties,
     summary_of,
+    withdrawn_properties,
 )
 from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.live_files import live_entries, live_files
@@ -95,7 +96,8 @@ class Publisher:
         """Return the newest evidence on the current snapshot's ``ancestry``.
 
         Where snapshots of other engines are on top and expiry has hidden what is below, the table's properties
-        speak for it, if rows of the window that they name are alive; a rollback would have taken those away.
+        speak for it, if rows of the window that they name are alive; a rollback would have taken those away. After a
+        rewind it would have brought them back.
         """
         if ancestry.evidence is not None or ancestry.whole:
             return ancestry.evidence
@@ -104,7 +106,7 @@ class Publisher:
             return None
         with table_errors(self._store, base.name, f"reading the manifests of {base.name}"):
             alive = any(live_files(base.table(self._io), repeated.window))
-        return repeated.evidence if alive else None
+        return repeated.evidence if alive is not repeated.removed else None
 
     def _base(self, publication: Publication) -> Base:
         target, expected = publication.stream.target, publication.claim.record.target_uuid
@@ -126,7 +128,7 @@ class Publisher:
         table = base.table(attempt)
         commit = StagedCommit(table)
         replacement = publication.batch.replacement
-        if replacement is None:
+        if replacement is None or not (entries or replacement.files):
             snapshot_id = commit.append_files(entries, summary_of(publication))
         else:
             removed = _still_live(table, publication.batch, replacement.files)
@@ -139,6 +141,8 @@ class Publisher:
                 **properties_of(publication, snapshot_id),
             }
         )
+        if gone := [name for name in withdrawn_properties(publication) if name in base.metadata.properties]:
+            commit.remove_properties(*gone)
         return write_next(base, commit.result(), attempt), snapshot_id
 
     def _commit(

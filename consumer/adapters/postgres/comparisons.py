@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from consumer.adapters.postgres.database import Connection
@@ -97,6 +98,18 @@ def forget_window(connection: Connection, stream: str, window: Window) -> None:
         connection.execute(
             statements("comparison")[name], {"stream": stream, "lower": window.lower, "upper": window.upper}
         )
+
+
+def cut_off(connection: Connection, stream: str, since: datetime, left: Comparison) -> None:
+    """Forget how the tiers differed from an instant on, but for what is ``left`` to be known of a window there.
+
+    Findings of rows that were never read stay, and one that stays as it was stays accepted.
+    """
+    write_comparison(connection, stream, left)
+    sql = statements("comparison")
+    connection.execute(sql["cut_off_differences"], {"stream": stream, "since": since, "kept": list(left.hot)})
+    kinds = [one.kind.value for one in left.findings if one.window.lower == since]
+    connection.execute(sql["cut_off_findings"], {"stream": stream, "since": since, "kinds": kinds})
 
 
 def accept_findings(connection: Connection, stream: str) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from consumer.adapters.postgres.comparisons import forget_window
 from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.events import event_to_row
+from consumer.adapters.postgres.rewinding import check_place, record_rewind
 from consumer.adapters.postgres.rows import batch_parameters, done_part, stream_record
 from consumer.adapters.postgres.statements import statements
 from consumer.domain.adoption import Adoption, check_adoption
@@ -32,6 +33,7 @@ _NOTES: Mapping[BatchKind, tuple[str, str]] = MappingProxyType(
         BatchKind.WINDOW: ("publish", "advance_over_rows"),
         BatchKind.SUPPLEMENT: ("publish", "note_batch"),
         BatchKind.REPLACE: ("publish", "note_batch"),
+        BatchKind.REWIND: ("publish", "note_batch"),
         BatchKind.BACKFILL: ("backfill", "note_rows"),
     }
 )
@@ -130,7 +132,7 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
     Raises:
         FencedError: if the lease has moved on.
         UnknownCommitError: if the batch is done already, and has to be read back.
-        StaleDifferenceError: if the window of a supplement or replacement has got another content.
+        StaleDifferenceError: if the window of a supplement or replacement has got another content, or one of a rewind.
         BackfillChangedError: if a backfill's request is not open any more, or further on.
         DivergenceError: if the watermark is not the window's lower, windows that are done do not lead to it, or the
             ledger contradicts itself.
@@ -141,6 +143,8 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
         check_adoption(publication.batch, publication.adoption, status, record.start, unread=record.unread)
     elif publication.batch.kind is BatchKind.BACKFILL:
         check_backfill(publication.batch, backfill_place(connection, publication.batch, record))
+    elif publication.batch.rewind is not None:
+        check_place(connection, publication.batch, publication.batch.rewind, record)
     elif publication.batch.kind is BatchKind.WINDOW:
         check_continues(connection, publication.batch, record)
     else:
@@ -193,6 +197,8 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
                 f"stream {batch.stream}: {name} of batch {batch.id} {batch.window} touched no row",
                 remedy=repair_command(batch.stream),
             )
+    if batch.rewind is not None:
+        record_rewind(connection, batch, batch.rewind, parameters, publication.files)
     if batch.kind is BatchKind.REPLACE:
         forget_window(connection, batch.stream, batch.window)
     send(connection, publication.outbox)

@@ -119,7 +119,7 @@ class SparkEngine:
         if unit.kept is None:
             return unit_query(stream, mapping, unit)
         source = self._files.source(unit.kept.path, file_structure(mapping))
-        return kept_rows(stream, mapping, unit.kept.outside, source)
+        return kept_rows(stream, mapping, unit.kept, source)
 
     def cancel(self, batch_id: UUID) -> None:
         """Cancel the batch's tasks, if any run; its ``write`` then raises :class:`EngineFailedError`."""

@@ -28,6 +28,7 @@ from consumer.entrypoints.cli import (
     repair,
     replace,
     replay,
+    rewind,
     run,
     stack,
     state,
@@ -80,6 +81,7 @@ app.command("replay")(replay.replay)
 app.command("repair")(repair.repair)
 app.command("pause")(state.pause)
 app.command("resume")(state.resume)
+app.command("rewind")(rewind.rewind)
 app.command("failpoints")(failpoints.failpoints)
 
 

@@ -260,11 +260,12 @@ class Examiner:
         self, stream: Stream, mapping: TableMapping, record: StreamRecord, judged: Judged
     ) -> tuple[list[Window], int, list[LostWindow], list[Window]]:
         """Return the withdrawn batches' windows, the source's rows in those that are read again, and what is gone."""
-        gone = sorted({batch.window for batch in judged.withdrawn}, key=lambda window: (window.lower, window.upper))
-        parts = [batch.part for batch in (*judged.kept, *judged.withdrawn)]
+        withdrawn = [batch for batch in judged.withdrawn if batch.holds_rows]
+        gone = sorted({batch.window for batch in withdrawn}, key=lambda window: (window.lower, window.upper))
+        parts = [batch.part for batch in (*judged.kept, *withdrawn) if batch.holds_rows]
         windows = [
             batch.window
-            for batch in sorted(judged.withdrawn, key=lambda batch: batch.window.lower)
+            for batch in sorted(withdrawn, key=lambda batch: batch.window.lower)
             if batch.part.kind is PartKind.WINDOW
         ]
         again, lost = 0, []

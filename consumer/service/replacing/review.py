@@ -9,7 +9,6 @@ from enum import StrEnum
 from consumer.domain.errors import ConfigurationError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
-from consumer.domain.phrasing import counted
 from consumer.domain.reconcile import Difference, FindingKind, RecordedWindow
 from consumer.domain.replacement import FileShare, files_of
 from consumer.domain.stream import Stream
@@ -17,7 +16,7 @@ from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Catalog, Ledger, Source, StreamRecord
 from consumer.service.offload import check_active
 from consumer.service.prepare import Preparation
-from consumer.service.retention import look_ahead
+from consumer.service.replacing.doubt import Exchange, doubt_about
 
 _SETTLED = frozenset({FindingKind.CHANGED, FindingKind.DELETED, FindingKind.TOO_LATE})
 
@@ -150,19 +149,7 @@ class Review:
         self, stream: Stream, window: Window, files: Sequence[FileShare], difference: Difference, choice: Choice
     ) -> str:
         """Return why a window's rows must not be replaced; nothing if they may be."""
-        missing, surplus = difference.missing, difference.surplus
-        if any(one.lower < window.upper and window.lower < one.upper for one in self._dropped(stream.name)):
-            return "rows of it were dropped from the hot tier by `icehaul drop-hot`: the cold tier alone has them"
-        if not surplus or choice.remove_rows:
-            return ""
-        if surplus > missing:
-            return (
-                f"{counted(surplus - missing, 'row')} more would go than come: if they were deleted in the source on"
-                " purpose, and not by TTL or a dropped partition, give --remove-rows"
-            )
-        now = self._source.now()
         first = min((file.first for file in files if file.first is not None), default=window.lower)
-        outlook = look_ahead(self._source, stream, self._source.describe(stream.source), first, now)
-        if not outlook.safe and (outlook.at is None or outlook.at <= now):
-            return "the source's TTL may have deleted rows of it: if the cold tier is to lose them, give --remove-rows"
-        return ""
+        exchange = Exchange(window=window, first=first, coming=difference.missing, going=difference.surplus)
+        doubt = doubt_about(self._source, stream, exchange, self._dropped(stream.name), insist="--remove-rows")
+        return "" if doubt is None or (choice.remove_rows and not doubt.final) else doubt.reason

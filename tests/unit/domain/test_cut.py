@@ -29,6 +29,10 @@ def other(number: int, proved: int | None = None) -> PastSnapshot:
     return PastSnapshot(snapshot_id=number, window=None, proved=None if proved is None else at(proved))
 
 
+def rewind(number: int, to: int, proved: int | None) -> PastSnapshot:
+    return PastSnapshot(snapshot_id=number, window=None, proved=None if proved is None else at(proved), rewound=at(to))
+
+
 def history(*oldest_first: PastSnapshot, whole: bool = True) -> History:
     return History(snapshots=oldest_first[::-1], whole=whole)
 
@@ -129,6 +133,55 @@ def test_an_expired_snapshot_is_not_taken_for_no_rows() -> None:
 
 def test_rows_of_a_former_writer_are_there_and_nobody_knows_where_they_end() -> None:
     assert find_part(history(other(1), window(2, 4, 8)), at(4)) == Part(fit=Fit.STRADDLES, snapshot_id=1)
+
+
+def test_a_rewind_holds_the_rows_below_it_and_none_of_the_windows_that_it_has_taken_out() -> None:
+    told = history(window(1, 0, 4), window(2, 4, 8), window(3, 8, 9), rewind(4, 6, 6), window(5, 6, 9))
+    assert find_part(told, at(6)) == Part(fit=Fit.EXACT, snapshot_id=4, upper=at(6))
+    assert find_part(told, at(5)) == Part(fit=Fit.STRADDLES, snapshot_id=4, upper=at(6))
+    assert find_part(told, at(4)) == Part(fit=Fit.EXACT, snapshot_id=1, upper=at(4))
+    assert find_part(told, at(9)) == Part(fit=Fit.EXACT, snapshot_id=5, upper=at(9))
+    assert find_part(history(window(1, 0, 4), rewind(2, 0, None)), at(0)).fit is Fit.EXACT
+
+
+@st.composite
+def rewound_tables(draw: st.DrawFn) -> Told:
+    """Windows without gaps, each with rows; now and then the table is rewound, and windows go on from there."""
+    reached = 0
+    snapshots: list[PastSnapshot] = []
+    for _ in range(draw(st.integers(1, 9))):
+        number = len(snapshots) + 1
+        if reached and draw(st.integers(0, 2)) == 0:
+            reached = draw(st.integers(1, reached))
+            snapshots.append(rewind(number, reached, reached))
+        else:
+            lower, reached = reached, reached + draw(st.integers(1, 9))
+            snapshots.append(window(number, lower, reached))
+    return Told(tuple(snapshots), reached)
+
+
+def writers_of_hours(told: Told, snapshot_id: int | None) -> dict[int, int]:
+    """The hours whose rows a snapshot holds, each with the snapshot that has added them."""
+    held: dict[int, int] = {}
+    for one in told.snapshots:
+        if snapshot_id is None or one.snapshot_id > snapshot_id:
+            break
+        if one.rewound is not None:
+            held = {hour: writer for hour, writer in held.items() if at(hour) < one.rewound}
+        elif one.window is not None:
+            held |= {hour: one.snapshot_id for hour in range(100) if one.window.contains(at(hour))}
+    return held
+
+
+@given(told=rewound_tables(), below=st.integers(1, 80))
+def test_a_cut_through_a_table_that_was_rewound_holds_the_rows_that_are_in_it_now(told: Told, below: int) -> None:
+    below = min(below, told.watermark)
+    part = find_part(history(*told.snapshots), at(below))
+    now, then = (writers_of_hours(told, number) for number in (len(told.snapshots), part.snapshot_id))
+
+    assert {hour: one for hour, one in then.items() if hour < below} == {h: w for h, w in now.items() if h < below}
+    if part.fit is Fit.EXACT:
+        assert max(then) < below
 
 
 @pytest.mark.parametrize(("span", "bound"), [(0, 30), (1, 30), (24, 24)])

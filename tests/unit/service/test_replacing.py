@@ -23,7 +23,7 @@ from consumer.domain.errors import (
 )
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import FindingKind
-from consumer.domain.window import BEGINNING, Window
+from consumer.domain.window import BEGINNING, MICROSECOND, Window
 from consumer.service.replacing.replacing import Replacements
 from consumer.service.replacing.review import Choice, Examined, Review, Verdict
 from consumer.testing.files import MemoryFiles
@@ -263,7 +263,7 @@ def compact(lake: Lake) -> str:
     made = WrittenFile(unit=0, path=f"{lake.stream.target}/compacted", bytes=9, fingerprint=total)
     lake.source.files[made.path] = content
     lake.engine.written[made.path] = made
-    lake.catalog.rewrite(lake.stream.target, old, [(made, Window(lower=BEGINNING, upper=NOW))], carry=True)
+    lake.catalog.rewrite(lake.stream.target, old, [(made, Window(lower=BEGINNING, upper=lake.source.time + MICROSECOND))], carry=True)
     return made.path
 
 

@@ -78,6 +78,16 @@ DELETE FROM offload_differences WHERE stream = %(stream)s AND lower >= %(lower)s
 DELETE FROM offload_findings
 WHERE stream = %(stream)s AND lower >= %(lower)s AND lower < %(upper)s AND kind IN ('changed', 'deleted', 'too-late')
 
+-- name: cut_off_differences
+DELETE FROM offload_differences
+WHERE stream = %(stream)s AND lower >= %(since)s AND lower <> ALL (%(kept)s::timestamptz[])
+
+-- name: cut_off_findings
+-- A gap is about rows that were never read: they are still missing when the others are read again.
+DELETE FROM offload_findings
+WHERE stream = %(stream)s AND lower >= %(since)s AND kind IN ('changed', 'deleted', 'too-late')
+  AND NOT (lower = %(since)s AND kind = ANY (%(kinds)s::text[]))
+
 -- name: accept
 UPDATE offload_findings SET accepted = clock_timestamp() WHERE stream = %(stream)s AND accepted IS NULL
 

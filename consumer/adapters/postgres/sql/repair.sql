@@ -3,7 +3,7 @@ SELECT batch_id, kind, lower, upper, status, rows, digest, revision, snapshot_id
        coalesce(ended, started) AS ended
 FROM offload_batches
 WHERE stream = %(stream)s AND status IN ('published', 'empty', 'withdrawn')
-  AND kind IN ('window', 'supplement', 'replace-window', 'backfill')
+  AND kind <> 'maintenance'
 
 -- name: withdraw
 UPDATE offload_batches
