@@ -33,10 +33,13 @@ _LOOPBACK = "127.0.0.1"
 _STOP_GRACE_S = 10.0
 _LOG_TAIL_BYTES = 2000
 _CAUSE_LIMIT = 300
+_OUR_VARIABLES = "ICEHAUL_"
 _UNKNOWN_MASTER = "Could not parse Master URL"
 _JVM_OPTIONS = (
     # The driver only schedules: the small collector and the quick compiler start sooner and stay small.
     "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss512k -XX:+ExitOnOutOfMemoryError"
+    # What a crashed JVM leaves behind tells where, not what it had in memory: that holds the tasks' credentials.
+    " -XX:-CreateCoredumpOnCrash"
 )
 
 
@@ -82,7 +85,8 @@ class Session:
             conf = SparkConf(loadDefaults=False)
             conf.setAll(list(session_properties(settings, log_configuration).items()))
             output = {"stdout": self._log, "stderr": self._log}
-            gateway = launch_gateway(conf, popen_kwargs=output)  # type: ignore[no-untyped-call]
+            with _without_our_variables():
+                gateway = launch_gateway(conf, popen_kwargs=output)  # type: ignore[no-untyped-call]
             self._process = gateway.proc
             context = SparkContext(conf=conf, gateway=gateway)
         if settings.local:
@@ -204,6 +208,22 @@ def _own_process_state() -> Iterator[None]:
         sys.path[:] = path
         if main:
             signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def _without_our_variables() -> Iterator[None]:
+    """Keep what only this process has to know out of the environment of the JVM and of all Python workers below it.
+
+    PySpark passes the whole of ``os.environ`` on, and whoever has an account on the machine under this user, or sees a
+    dump of Spark's, reads it there. The tasks get what they need within their job.
+    """
+    kept = {name: value for name, value in os.environ.items() if name.upper().startswith(_OUR_VARIABLES)}
+    for name in kept:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _not_started(settings: SessionSettings, error: Exception, tail: str) -> IcehaulError:

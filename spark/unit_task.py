@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from consumer.domain.batch import WrittenFile
+from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.errors import IcehaulError
+
+STORE_KEY = "$icehaul-store-secret-key$"
+"""What a task's query has in the place of the store's secret key, which travels with the job instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,14 +19,15 @@ class UnitTask:
     Attributes:
         index: number of the unit in its batch.
         batch_id: the batch, for names and messages.
-        query: the reading query; its last column is the row hash. Where it reads a data file, the store's key is in it.
+        query: the reading query; its last column is the row hash. Where it reads a data file, :data:`STORE_KEY` stands
+            in the place of the store's key: PySpark writes a job's data to a file on its way to the JVM.
         prefix: URI under which the task makes its own path.
         traceparent: W3C trace context in which the task works.
     """
 
     index: int
     batch_id: str
-    query: str = field(repr=False)
+    query: str
     prefix: str
     traceparent: str | None = None
 
@@ -79,6 +84,10 @@ class JobContext:
     store: StoreAccess
     layout: FileLayout
     failpoints: str = ""
+
+    def complete(self, query: str) -> str:
+        """Return a task's query with the store's key in its place."""
+        return query.replace(quote_text(STORE_KEY), quote_text(self.store.secret_key or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from consumer.domain.secrets import hide
+
 REFERENCE = "docs/reference/errors.md"
 """The page that lists every class of this module."""
 
@@ -33,14 +35,17 @@ class IcehaulError(Exception):
 
     ``message`` names the field or thing and its value; ``remedy`` says what to do about it. The docstring of every
     class says what it means, and in its second paragraph what to do: ``docs/reference/errors.md`` is made of them.
+
+    Neither quotes a secret: errors go into logs, ledger, dead letters, spans and onto consoles, so that what a server
+    or a library has quoted is taken out here, where nobody can forget it.
     """
 
     reaction: ClassVar[Reaction] = Reaction.STOP
 
     def __init__(self, message: str, *, remedy: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = hide(message)
+        self.remedy = hide(remedy)
+        super().__init__(self.message)
 
     @property
     def anchor(self) -> str:

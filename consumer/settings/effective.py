@@ -32,6 +32,11 @@ class EffectiveField:
     origin: str | None
 
 
+def is_secret_key(name: str) -> bool:
+    """Tell whether an option of this name holds a secret, though its field is none of ours."""
+    return _SECRET_KEY.search(name) is not None
+
+
 def effective(configuration: Configuration, origins: Origins) -> Iterator[EffectiveField]:
     """Yield every field of the configuration in the order of the models."""
     yield from _fields(configuration, (), origins)
@@ -68,7 +73,7 @@ def _scalar(value: Any, name: str) -> Any:  # noqa: ANN401 - the same
             return value.value
         case str():
             # Options for librdkafka, Spark and the like may hold secrets under names of their own; so may URLs.
-            return REDACTED if value and _SECRET_KEY.search(name) else _USER_INFO.sub(f"{REDACTED}@", value)
+            return REDACTED if value and is_secret_key(name) else _USER_INFO.sub(f"{REDACTED}@", value)
         case ByteSize():
             return int(value)
         case _:

@@ -16,9 +16,11 @@ from pydantic_settings import (
 )
 
 from consumer.domain.errors import ConfigurationError
+from consumer.domain.secrets import remember
 from consumer.settings.explain import describe, wrong_configuration
 from consumer.settings.model import Configuration
 from consumer.settings.origin import DELIMITER, PREFIX, SECRETS_VARIABLE, Origins
+from consumer.settings.secrets import secrets_of
 from consumer.settings.topology import check_topology
 from consumer.settings.yaml_file import YamlFile, read_yaml
 
@@ -106,6 +108,7 @@ def _load(file: YamlFile) -> tuple[Configuration, Origins]:
             f"{SECRETS_VARIABLE}: a file in {secrets} can't be read: {getattr(error, 'strerror', None) or 'no UTF-8'}",
             remedy="make it a UTF-8 file that this user may read",
         ) from None
+    remember(secrets_of(configuration))
     if problems := check_topology(configuration, origins):
         raise wrong_configuration(problems)
     return configuration, origins

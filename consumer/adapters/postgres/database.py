@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Self
@@ -233,6 +233,12 @@ def _parameters(settings: PostgresSettings, *, lease: timedelta, application_nam
             "postgres.dsn: the value is no connection string",
             remedy="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded",
         ) from None
+    if _misread(named):
+        # A part of the password has become host, port or database, which messages name.
+        raise ConfigurationError(
+            "postgres.dsn: the value is no connection string with one @ and one /, so that its password ends too early",
+            remedy="percent-encode special characters of user and password: @ as %40, / as %2F, : as %3A",
+        )
     defaults: dict[str, Any] = {
         "application_name": application_name,
         "connect_timeout": max(2, round(settings.connect_timeout_seconds)),
@@ -245,6 +251,14 @@ def _parameters(settings: PostgresSettings, *, lease: timedelta, application_nam
         "target_session_attrs": "read-write",
     }
     return {**defaults, **named}
+
+
+def _misread(named: Mapping[str, Any]) -> bool:
+    """Tell whether libpq found the borders of a URL elsewhere than its author meant them."""
+    # A host that begins with it is a socket without a file.
+    host, database = str(named.get("host") or ""), str(named.get("dbname") or "")
+    ports = str(named.get("port") or "").split(",")
+    return "@" in host[1:] or "@" in database or not all(port == "" or port.isdecimal() for port in ports)
 
 
 def _configure(connection: Connection) -> None:

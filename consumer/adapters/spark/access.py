@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import SecretStr
 from pyiceberg.schema import Schema
 
 from consumer.domain.errors import ConfigurationError
@@ -9,7 +10,7 @@ from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.batch_session import BatchSession
 from spark.session import Session, SessionSettings
-from spark.unit_task import FileLayout, SourceAccess, StoreAccess
+from spark.unit_task import STORE_KEY, FileLayout, SourceAccess, StoreAccess
 
 _ROW_GROUP_BYTES = 96 * 1024**2
 """Bound of a row group in Arrow memory: the larger part of what a task holds at once."""
@@ -67,6 +68,11 @@ def store_access(store: StoreSettings) -> StoreAccess:
         secret_key=store.secret_key.get_secret_value() if store.secret_key is not None else None,
         path_style=store.path_style,
     )
+
+
+def without_key(store: StoreSettings) -> StoreSettings:
+    """Return the settings with a placeholder for the secret key, as the tasks' queries are written."""
+    return store if store.secret_key is None else store.model_copy(update={"secret_key": SecretStr(STORE_KEY)})
 
 
 def file_layout(schema: Schema, spark: SparkSettings) -> FileLayout:

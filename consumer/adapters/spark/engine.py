@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 from consumer.adapters.clickhouse.files import FileReader
-from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access
+from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access, without_key
 from consumer.domain.batch import Batch, Unit
 from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
 from consumer.domain.late_query import kept_rows
@@ -50,7 +50,7 @@ class SparkEngine:
         self._failpoints = failpoints or Failpoints()
         self._settings = spark
         self._source = source_access(clickhouse, spark)
-        self._files = FileReader(clickhouse, store)
+        self._files = FileReader(clickhouse, without_key(store))
         self._store = store_access(store)
         self._session: BatchSession | None = None
         self._session_lock = threading.Lock()

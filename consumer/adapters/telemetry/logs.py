@@ -11,7 +11,8 @@ import structlog
 from opentelemetry import trace
 from pydantic import SecretStr
 
-from consumer.adapters.telemetry.redaction import HIDDEN, is_secret, scrub
+from consumer.adapters.telemetry.redaction import is_secret, scrub
+from consumer.domain.secrets import HIDDEN
 from consumer.settings.connections import TelemetrySettings
 
 _NOISY = {

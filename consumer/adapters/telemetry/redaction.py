@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-HIDDEN = "***"
-"""What stands in a secret's place."""
+from consumer.domain.secrets import HIDDEN, hide
 
 _SECRET_NAME = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|credential|authorization|api[_.-]?key|access[_.-]?key|private[_.-]?key"
@@ -37,7 +36,8 @@ def is_secret(name: str) -> bool:
 
 
 def scrub(text: str) -> str:
-    """Return the text without the secrets that it shows."""
+    """Return the text without the secrets that it shows: those that this process knows, and what looks like others."""
+    text = hide(text)
     for pattern, replacement in _IN_TEXT:
         text = pattern.sub(replacement, text)
     return text

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.semconv._incubating.attributes.host_attributes import HOST_NAME
 from opentelemetry.semconv._incubating.attributes.process_attributes import PROCESS_PID
@@ -26,6 +26,7 @@ from opentelemetry.trace import Tracer
 
 from consumer import __version__
 from consumer.adapters.telemetry.otlp_lines import LinesSpanExporter
+from consumer.adapters.telemetry.scrubbed_spans import ScrubbedSpans
 from consumer.settings.connections import TelemetrySettings
 
 TRACER = "icehaul"
@@ -62,10 +63,13 @@ class Tracing:
         )
         if settings.otlp_endpoint is not None:
             exporter = OTLPSpanExporter(endpoint=traces_endpoint(settings.otlp_endpoint), timeout=_EXPORT_SECONDS)
-            self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=_DELAY_MS))
+            self._export_to(exporter)
         if settings.trace_file is not None:
-            lines = LinesSpanExporter(Path(settings.trace_file))
-            self._provider.add_span_processor(BatchSpanProcessor(lines, schedule_delay_millis=_DELAY_MS))
+            self._export_to(LinesSpanExporter(Path(settings.trace_file)))
+
+    def _export_to(self, exporter: SpanExporter) -> None:
+        scrubbed = ScrubbedSpans(exporter)
+        self._provider.add_span_processor(BatchSpanProcessor(scrubbed, schedule_delay_millis=_DELAY_MS))
 
     @property
     def tracer(self) -> Tracer:
