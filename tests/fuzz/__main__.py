@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.fuzz.campaign import Outcome, campaign
+from tests.fuzz.campaign import Kind, Outcome, campaign
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,15 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000, help="messages to be read")
     parser.add_argument("--configurations", type=int, default=20_000, help="configuration files to be loaded")
+    parser.add_argument("--surroundings", type=int, default=10_000, help="environments and secrets directories")
     parser.add_argument("--seed", type=int, help="what all inputs derive from; by chance if not given")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("var/fuzz"), help="where the report goes")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     say = partial(Console(width=10_000).print, markup=False, highlight=False)
-    say(f"seed {seed}: {options.events:,} messages, {options.configurations:,} configuration files")
+    totals = {
+        Kind.CONFIGURATIONS: options.configurations,
+        Kind.SURROUNDINGS: options.surroundings,
+        Kind.EVENTS: options.events,
+    }
+    say(f"seed {seed}: " + ", ".join(f"{total:,} {kind}" for kind, total in totals.items()))
     started, found = time.perf_counter(), Outcome()
-    for found in campaign(options.events, options.configurations, seed, workers=options.workers):
+    for found in campaign(totals, seed, workers=options.workers):
         if found.inputs % 100_000 == 0:
             say(f"{found.inputs:,} inputs, {len(found.failures)} failures")
     seconds = time.perf_counter() - started

@@ -63,7 +63,7 @@ def judge(file: Path, written: bytes) -> str:
     file.write_bytes(written)
     refusal: ConfigurationError | None = None
     try:
-        _check(load(file))
+        check_names(load(file))
     except ConfigurationError as error:
         refusal = error
     if refusal is None:
@@ -73,7 +73,12 @@ def judge(file: Path, written: bytes) -> str:
     return "refused"
 
 
-def _check(configuration: Configuration) -> None:
+def check_names(configuration: Configuration) -> None:
+    """Check that no name of a stream goes further than an identifier.
+
+    Raises:
+        AssertionError: if one does.
+    """
     for stream in configuration.by_name().values():
         names = (stream.name, stream.source.database, stream.source.table, stream.target.database, stream.target.table)
         for name in names:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from opentelemetry.util.types import AttributeValue
 
 from consumer.adapters.telemetry.tracing import Tracing
 from consumer.domain import secrets
@@ -20,19 +22,26 @@ def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     remember([SECRET])
 
 
+def connect() -> None:
+    """Fail as a driver does that quotes what it was given."""
+    try:
+        int(SECRET)
+    except ValueError as error:
+        raise ValueError(f"the dsn is postgresql://me:{SECRET}@db/x") from error
+
+
 def test_a_span_is_exported_without_the_secrets_that_it_quotes(tmp_path: Path) -> None:
     lines = tmp_path / "traces.jsonl"
     tracing = Tracing(TelemetrySettings(trace_file=str(lines)), role="consumer")
-    attributes = {"said": f"it is {SECRET}", "list": [SECRET, "x"], "count": 3, "numbers": [1, 2]}
-    with (
-        pytest.raises(ValueError, match=SECRET),
-        tracing.tracer.start_as_current_span("offload", attributes=attributes) as span,
-    ):
+    attributes: dict[str, AttributeValue] = {
+        "said": f"it is {SECRET}",
+        "list": [SECRET, "x"],
+        "count": 3,
+        "numbers": [1, 2],
+    }
+    with suppress(ValueError), tracing.tracer.start_as_current_span("offload", attributes=attributes) as span:
         span.add_event("refused", {"answer": f"password={SECRET}"})
-        try:
-            int(SECRET)
-        except ValueError as error:
-            raise ValueError(f"the dsn is postgresql://me:{SECRET}@db/x") from error
+        connect()
     tracing.shutdown()
     text = lines.read_text(encoding="utf-8")
     assert SECRET not in text
