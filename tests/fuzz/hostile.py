@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 VALUES: tuple[Any, ...] = (
@@ -78,25 +78,25 @@ def scratched(chance: random.Random, text: bytes) -> bytes:
     return bytes(damaged)
 
 
-def changed(chance: random.Random, document: Mapping[str, Any]) -> dict[str, Any]:
+def changed(chance: random.Random, document: Mapping[str, Any], values: Sequence[Any] = VALUES) -> dict[str, Any]:
     """Return a document one or two fields of which have another value, are gone, or were never there."""
-    made = {name: changed_within(chance, value) for name, value in document.items()}
+    made = {name: changed_within(chance, value, values) for name, value in document.items()}
     for _ in range(chance.choice((1, 1, 2))):
         name = chance.choice([*made, "url", "host", "table_function", "__proto__"])
         match chance.randrange(4):
             case 0:
                 made.pop(name, None)
             case 1 if isinstance(made.get(name), dict):
-                made[name] = changed(chance, made[name])
+                made[name] = changed(chance, made[name], values)
             case 1 if isinstance(made.get(name), list) and made[name] and isinstance(made[name][0], dict):
-                made[name] = [changed(chance, item) for item in made[name]]
+                made[name] = [changed(chance, item, values) for item in made[name]]
             case _:
-                made[name] = chance.choice(VALUES)
+                made[name] = chance.choice(values)
     return made
 
 
-def changed_within(chance: random.Random, value: Any) -> Any:
+def changed_within(chance: random.Random, value: Any, values: Sequence[Any]) -> Any:
     """Return a value as it is, or now and then with a change inside."""
     if isinstance(value, dict) and chance.random() < 0.3:
-        return changed(chance, value)
+        return changed(chance, value, values)
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,9 +121,10 @@ class Sent:
         return None if self.raw_headers is None else list(self.raw_headers)
 
 
-def message(chance: random.Random, data: Mapping[str, Mapping[str, Any]] | None = None) -> Sent:
-    """Return a message; one in ten or so is an event. ``data`` is the events' content by their type."""
-    data = data or DATA
+def message(
+    chance: random.Random, data: Mapping[str, Mapping[str, Any]] = DATA, values: Sequence[Any] = VALUES
+) -> Sent:
+    """Return a message; one in ten or so is an event. ``data`` is what each type holds; ``values`` mean harm."""
     type_ = chance.choice(list(data))
     envelope: dict[str, Any] = {
         "specversion": "1.0",
@@ -134,7 +135,7 @@ def message(chance: random.Random, data: Mapping[str, Mapping[str, Any]] | None 
         "data": data[type_],
     }
     if chance.random() < 0.7:
-        envelope = changed(chance, envelope)
+        envelope = changed(chance, envelope, values)
     headers: list[Header] = []
     value: bytes | None
     if chance.random() < 0.6:
@@ -148,7 +149,7 @@ def message(chance: random.Random, data: Mapping[str, Mapping[str, Any]] | None 
     if chance.random() < 0.2:
         key = chance.choice(_KEYS)
     if chance.random() < 0.3:
-        headers = _headers(chance, headers)
+        headers = _headers(chance, headers, values)
     if chance.random() < 0.3:
         value = _value(chance, value or b"")
     place = ("icehaul.events", chance.randrange(PARTITIONS), chance.choice((0, 17, 2**62)))
@@ -181,7 +182,7 @@ def _large(chance: random.Random, value: bytes) -> bytes:
     return chance.choice(_SLOW) if chance.random() < 0.1 else value + b" " * chance.choice((MAX_BYTES, 2_000_000))
 
 
-def _headers(chance: random.Random, headers: list[Header]) -> list[Header]:
+def _headers(chance: random.Random, headers: list[Header], values: Sequence[Any]) -> list[Header]:
     made = list(headers)
     for _ in range(chance.choice((1, 1, 2, 4))):
         at = chance.randrange(len(made)) if made else 0
@@ -195,14 +196,14 @@ def _headers(chance: random.Random, headers: list[Header]) -> list[Header]:
                 name = made[at][0]
                 made.append((chance.choice((name, name.upper(), name.title())), chance.choice((None, b"", b"other"))))
             case 3 if made:
-                said = str(chance.choice(VALUES)).encode("utf-8", "replace")
+                said = str(chance.choice(values)).encode("utf-8", "replace")
                 made[at] = (made[at][0], chance.choice((None, b"", b"\xff\xff", said)))
             case 4:
                 made.append(("traceparent", chance.choice(_TRACES)))
             case 5:
                 made.append(("content-type", chance.choice(_CONTENT_TYPES)))
             case 6:
-                said = str(chance.choice(VALUES)).encode("utf-8", "replace")
+                said = str(chance.choice(values)).encode("utf-8", "replace")
                 made.append((chance.choice(_ATTRIBUTES), said))
             case 7:
                 made += _many(chance)

@@ -63,14 +63,23 @@ class Running:
         self.popen.wait(10)
 
 
+_COMMAND = "consumer.entrypoints.cli.main"
+
+
 @contextmanager
-def icehaul(*arguments: str, log: Path, environment: Mapping[str, str]) -> Iterator[Running]:
-    """Run a command of icehaul in the background; it is gone when the block ends, however it ends."""
-    argv = [sys.executable, "-m", "consumer.entrypoints.cli.main", *arguments]
+def icehaul(
+    *arguments: str, log: Path, environment: Mapping[str, str], program: str = _COMMAND, folder: Path | None = None
+) -> Iterator[Running]:
+    """Run a command of icehaul in the background; it is gone when the block ends, however it ends.
+
+    ``program`` is the module that is run in the place of the command's own.
+    """
+    argv = [sys.executable, "-m", program, *arguments]
     with log.open("wb") as output:
         popen = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *argv],
             env={**os.environ, **environment},
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -88,7 +97,7 @@ def output_of(
 ) -> str:
     """Run a command of icehaul to its end, which has to be a success, and return what it wrote to standard output."""
     done = subprocess.run(
-        [sys.executable, "-m", "consumer.entrypoints.cli.main", *arguments],
+        [sys.executable, "-m", _COMMAND, *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,
