@@ -140,7 +140,7 @@ simulate: $(VENV)/.dev ## Play the service against servers in memory, and check 
 	@$(BIN)/python -m tests.simulation --steps $(STEPS) --workers 2 $(if $(SEED),--seed $(SEED))
 
 .PHONY: fuzz
-fuzz: $(VENV)/.dev ## Read hostile messages and configuration files (EVENTS=1000000, SEED= plays a campaign again)
+fuzz: $(VENV)/.dev ## Read hostile messages, configurations and environments (EVENTS=1000000, SEED= plays a campaign again)
 	@$(BIN)/python -m tests.fuzz --events $(EVENTS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: crash-matrix
@@ -150,6 +150,10 @@ crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes
 .PHONY: bench-connect
 bench-connect: $(VENV)/.dev ## Compare small batches on a Spark Connect server with those of a driver of one's own
 	@$(BIN)/python -m tests.bench.spark_connect
+
+.PHONY: bench-dead-letters
+bench-dead-letters: $(VENV)/.dev ## Measure what a dead-lettered event costs, beside a valid one with nothing to do
+	@$(BIN)/python -m tests.bench.dead_letters
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies

@@ -37,7 +37,7 @@ from consumer.entrypoints.cli import (
     view,
 )
 from consumer.entrypoints.cli.output import ExitCode, explain
-from consumer.entrypoints.last_words import keep_secrets_at_the_end
+from consumer.entrypoints.last_words import secrets_kept_at_the_end
 
 EXIT_CODES = {
     Reaction.STOP: ExitCode.USAGE,
@@ -103,11 +103,11 @@ def _root(
 
 def main() -> None:
     """Run the command line; errors go to standard error with their remedy, and set the exit code."""
-    keep_secrets_at_the_end()
     # What is wrong is explained once, and by us; what libraries log besides is for commands that set up logs.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        app(prog_name="icehaul")  # exits by itself: 0, the command's code, 2 for wrong usage, 130 for Ctrl-C
+        with secrets_kept_at_the_end():
+            app(prog_name="icehaul")  # exits by itself: 0, the command's code, 2 for wrong usage, 130 for Ctrl-C
     except IcehaulError as error:
         explain(error)
         sys.exit(EXIT_CODES[error.reaction])
