@@ -1,0 +1,88 @@
+"""No planted secret stands in anything that icehaul writes, shows or passes on, whatever fails."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from consumer.embedded.stack import EmbeddedStack
+from tests.support.exposed_consumer import World, configure, drop_database, free_port, make_database, play
+from tests.support.planted_secrets import found_in, planted
+from tests.support.platform import Platform
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def world(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A consumer that worked, met every failure, and was ended by a signal; with everything that it left behind."""
+    name = f"t_secrets_{random.SystemRandom().randrange(10**9)}"
+    directory = tmp_path_factory.mktemp("secrets")
+    with ExitStack() as ending, pytest.MonkeyPatch.context() as patch:
+        platform = Platform(stack.endpoints, name, directory)
+        ending.callback(platform.close)
+        made = World(
+            platform,
+            directory,
+            postgres_password=planted("/@ %'\"\\"),
+            sasl_password=planted(),
+            key_password=planted(),
+            spark_token=planted(),
+            ui_port=free_port(),
+        )
+        ending.callback(drop_database, made)
+        make_database(made)
+        for table in ("trades", "quoted"):
+            platform.add_stream(table)
+            platform.insert(30, table=table)
+        configure(made)
+        for variable, value in made.environment().items():
+            patch.setenv(variable, value)
+        play(made)
+        yield made
+
+
+MARKS = {
+    "log": "can not reach ***",
+    "traces": "offload.publish",
+    "metrics": "icehaul_rows_total",
+    "cmdline": "org.apache.spark.deploy.SparkSubmit",
+    "environ": "SPARK_",
+    "spark pages": "spark.ui.port",
+    "spark events": "SparkListenerJobEnd",
+    "table files": "icehaul.batch-id",
+    "dead letters": "icehaul-error",
+    "ledger": "offload_batches: ",
+    "crash dumps": "SIGSEGV",
+    "commands": "doctor",
+}
+"""Where is searched, and what has to stand there: evidence that is not collected shows nothing."""
+
+
+@pytest.mark.parametrize("place", MARKS)
+def test_no_secret_stands_in(world: World, place: str) -> None:
+    text = world.evidence[place]
+    assert MARKS[place] in text
+    assert found_in(text, world.secrets) == []
+
+
+def test_every_failure_did_happen(world: World) -> None:
+    said = world.evidence["commands"] + world.evidence["log"]
+    for part in ("refused", "did not answer", "does not take connections", "is no connection string", "sc://127.0.0.1"):
+        assert part in said, part
+    assert "Fatal Python error: Aborted" in world.evidence["log"]
+    assert not list(world.directory.glob("core*"))
+
+
+def test_clickhouse_masks_the_stores_key_in_what_it_records(world: World) -> None:
+    """The key of the store is in the text of queries that read files; the server keeps it out of its records."""
+    client = world.platform.client
+    if not client.query("SELECT 1 FROM system.tables WHERE database = 'system' AND name = 'query_log'").result_rows:
+        pytest.skip("this engine records no queries")
+    client.command("SYSTEM FLUSH LOGS")
+    recorded = client.query("SELECT query FROM system.query_log WHERE query LIKE '%s3(%'").result_rows
+    assert recorded
+    assert found_in("\n".join(row[0] for row in recorded), world.secrets) == []
