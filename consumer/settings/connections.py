@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from consumer.domain.stream import CLUSTER
-from consumer.settings.scalars import Duration, Names, PositiveDuration
+from consumer.settings.scalars import Bucket, Duration, Folders, Host, Names, PositiveDuration, Topic
 from consumer.settings.spark_remote import SparkRemote, address_of
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -28,7 +28,7 @@ class Section(BaseModel):
 class ClickHouseSettings(Section):
     """The hot tier: a ClickHouse server, spoken to by HTTP."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Host name or address of the HTTP interface."""
     port: Port = 8123
     """Port of the HTTP interface (8443 is usual with TLS)."""
@@ -59,9 +59,9 @@ class KafkaSettings(Section):
 
     bootstrap_servers: str = "127.0.0.1:9092"
     """Brokers to start from: host:port, separated by commas."""
-    topic: str = "icehaul.events"
+    topic: Topic = "icehaul.events"
     """Topic of the events."""
-    dead_letter_topic: str = "icehaul.events.dead"
+    dead_letter_topic: Topic = "icehaul.events.dead"
     """Topic of the messages that can never be handled."""
     group: str = "icehaul"
     """Consumer group; all consumers of one deployment share it."""
@@ -105,9 +105,9 @@ class StoreSettings(Section):
     """URL of the S3 service; without it, Amazon's for the region."""
     region: str = "us-east-1"
     """Region of the bucket."""
-    bucket: str = "icehaul"
+    bucket: Bucket = "icehaul"
     """Bucket, which must exist."""
-    prefix: str = "warehouse"
+    prefix: Folders = "warehouse"
     """Folder of the warehouse in the bucket."""
     access_key: str | None = None
     """Access key; without it, what the process's environment offers (a profile, a role)."""

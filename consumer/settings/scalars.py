@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, WithJsonSchema
 from pydantic_settings import NoDecode
@@ -72,3 +73,48 @@ def _split(value: Any) -> Any:  # noqa: ANN401 - whatever the file or the enviro
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list of names; in the environment separated by commas."""
+
+
+_HOST: Final = re.compile(r"[A-Za-z0-9_.:\[\]%-]{1,255}")
+_TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_FOLDERS: Final = re.compile(r"[A-Za-z0-9_.=@+,-]{1,255}(?:/[A-Za-z0-9_.=@+,-]{1,255})*/?")
+
+
+def _host(value: str) -> str:
+    if _HOST.fullmatch(value) is None:
+        raise ValueError("a host name or an address is expected, without scheme, user, port and path")
+    return value
+
+
+def _topic(value: str) -> str:
+    if _TOPIC.fullmatch(value) is None:
+        raise ValueError("a topic's name has letters, digits, dots, _ and -, 249 characters at most")
+    return value
+
+
+def _bucket(value: str) -> str:
+    if _BUCKET.fullmatch(value) is None:
+        raise ValueError("a bucket's name has letters, digits, dots, _ and -, and begins with a letter or digit")
+    return value
+
+
+def _folders(value: str) -> str:
+    if value and (_FOLDERS.fullmatch(value) is None or {".", ".."} & set(value.split("/"))):
+        raise ValueError(
+            "folders separated by / are expected, such as lake/warehouse: letters, digits and _.=@+,- but neither . nor .."
+        )
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+"""A host name or address: nothing that would change the meaning of a URL around it."""
+
+Topic = Annotated[str, AfterValidator(_topic)]
+"""A topic's name, as brokers take it."""
+
+Bucket = Annotated[str, AfterValidator(_bucket)]
+"""A bucket's name."""
+
+Folders = Annotated[str, AfterValidator(_folders)]
+"""A path within a bucket that leads nowhere else."""

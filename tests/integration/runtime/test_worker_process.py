@@ -120,6 +120,27 @@ def test_what_was_in_flight_at_a_sigkill_is_delivered_to_the_next_process(
         heir.process.wait()
 
 
+def test_two_deaths_in_a_row_lose_nothing(topic: Topic, process: Process, tmp_path: Path) -> None:
+    """One is asked to end and killed while it does, its heir is killed amid the same work."""
+    topic.send("deaf 1")
+    process.started("deaf")
+    process.signal(signal.SIGTERM)
+    wait_until(lambda: "consumer.stopping" in process.log.read_text())
+    with ExitStack() as heirs:
+        for number in (1, 2):
+            process.signal(signal.SIGKILL)
+            process.ended(10)
+            assert topic.committed() < 0
+            process = Process(topic, tmp_path / f"heir-{number}")
+            heirs.callback(process.process.wait)
+            heirs.callback(process.process.kill)
+            process.started("deaf")
+        process.go("deaf")
+        wait_until(lambda: topic.committed() == 1, seconds=60)
+        process.signal(signal.SIGTERM)
+        assert process.ended(15) == 0
+
+
 def test_the_process_serves_its_metrics_while_it_works(topic: Topic, process: Process) -> None:
     topic.send("work 1")
     process.started("work")
