@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
-from consumer.adapters.kafka.codec import decode_message
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
+from consumer.adapters.kafka.placement import PlacedEvents
 from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
 from consumer.adapters.telemetry.logs import configure_logging
@@ -77,7 +77,7 @@ class Application(Commands):
             settings=settings.consumer,
             group=settings.kafka.group,
             source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics),
-            decode=decode_message,
+            decode=PlacedEvents(self.topics.event_partitions).decode,
             handler=self.offload.handle if self.background_audit is None else self.background_audit.handle,
             dead_letters=self.dead_letters,
             metrics=self.metrics,

@@ -102,7 +102,7 @@ def _bucket(value: str) -> str:
 def _folders(value: str) -> str:
     if value and (_FOLDERS.fullmatch(value) is None or {".", ".."} & set(value.split("/"))):
         raise ValueError(
-            "folders separated by / are expected, such as lake/warehouse: letters, digits and _.=@+,- but neither . nor .."
+            "folders separated by / are expected, such as lake/warehouse: letters, digits and _.=@+,-, but no . or .."
         )
     return value
 

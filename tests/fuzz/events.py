@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from consumer.adapters.kafka.codec import Headers, decode, decode_message, encode, raw_headers
+from consumer.adapters.kafka.codec import Headers, decode_message, encode
 from consumer.adapters.kafka.dead_letters import MAX_LETTER_BYTES, dead_letter
 from consumer.domain.errors import InvalidEventError, InvalidReason
-from consumer.domain.event import Coordinates, Event
+from consumer.domain.event import Event
 from consumer.domain.window import BEGINNING, END_OF_TIME
 from tests.fuzz.messages import PARTITIONS, Sent
 
@@ -40,13 +40,7 @@ def _placed(sent: Sent) -> str:
     """Read an event once more where the number of partitions is known: murmur2 decides whether it is in its place."""
     reason = "event"
     try:
-        decode(
-            key=sent.key(),
-            value=sent.value(),
-            headers=raw_headers(sent),
-            coordinates=Coordinates(topic=sent.topic(), partition=sent.partition(), offset=sent.offset()),
-            partitions=PARTITIONS,
-        )
+        decode_message(sent, partitions=PARTITIONS)
     except InvalidEventError as error:
         reason = error.reason
     assert reason in {"event", InvalidReason.WRONG_PARTITION}

@@ -35,7 +35,7 @@ QUOTES_THE_DSN = """
 CREATE FUNCTION quote_the_dsn() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.stream LIKE '%quoted' THEN
-        RAISE EXCEPTION 'can not reach %, password=%', {dsn}, {password};
+        RAISE EXCEPTION 'can not reach %, that is %', {dsn}, {password};
     END IF;
     RETURN NEW;
 END $$;

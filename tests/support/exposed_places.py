@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from pyarrow.fs import FileSelector, S3FileSystem
 
+from consumer.adapters.kafka.codec import raw_headers
 from consumer.adapters.kafka.consumer import KafkaMessage
 
 _SPARK_PARTS = ("environment", "jobs", "stages", "executors", "storage/rdd", "executors/driver/threads")
@@ -46,7 +47,7 @@ def letters(messages: Sequence[KafkaMessage]) -> str:
 
 def _parts(message: KafkaMessage) -> Iterator[object]:
     yield from (message.key(), message.value())
-    for name, content in message.headers() or []:
+    for name, content in raw_headers(message):
         yield from (name, content)
 
 

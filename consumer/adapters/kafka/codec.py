@@ -99,7 +99,7 @@ def encode(event: Event, *, traceparent: str | None = None) -> EncodedEvent:
     return EncodedEvent(key=event.stream.encode("ascii"), value=message.value, headers=tuple(headers))
 
 
-def decode_message(message: RawMessage) -> Event:
+def decode_message(message: RawMessage, *, partitions: int | None = None) -> Event:
     """Return the event of a message from Kafka; see :func:`decode`."""
     return decode(
         key=raw_bytes(message.key()),
@@ -108,6 +108,7 @@ def decode_message(message: RawMessage) -> Event:
         coordinates=Coordinates(
             topic=message.topic() or "", partition=message.partition() or 0, offset=message.offset() or 0
         ),
+        partitions=partitions,
     )
 
 

@@ -100,6 +100,15 @@ class Topics:
             findings += compare(spec, found)
         return tuple(findings)
 
+    def event_partitions(self) -> int:
+        """Return how many partitions the event topic has.
+
+        Raises:
+            BrokerUnavailableError: if no broker answers in time.
+            ConfigurationError: if a topic is missing.
+        """
+        return len(self._present()[self._specs[0].name])
+
     def check_present(self) -> None:
         """Ask the broker for the topics: a probe.
 
@@ -107,10 +116,14 @@ class Topics:
             BrokerUnavailableError: if no broker answers in time.
             ConfigurationError: if a topic is missing.
         """
+        self._present()
+
+    def _present(self) -> Mapping[str, list[TopicPartitionInfo]]:
         found = self._describe()
         for spec in self._specs:
             if spec.name not in found:
                 raise ConfigurationError(f"topic {spec.name} does not exist", remedy="create it: icehaul topics")
+        return found
 
     def _describe(self) -> Mapping[str, list[TopicPartitionInfo]]:
         """Return the partitions of the topics that exist; asking does not create them."""

@@ -11,13 +11,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from structlog.testing import capture_logs
 
-from consumer.adapters.kafka.codec import AnyHeaders, decode, decode_message, encode, raw_headers
+from consumer.adapters.kafka.codec import AnyHeaders, decode_message, encode, raw_headers
 from consumer.adapters.kafka.dead_letters import MAX_LETTER_BYTES, KafkaDeadLetters
+from consumer.adapters.kafka.placement import PlacedEvents
 from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.topics import Topics
 from consumer.domain.errors import BrokerUnavailableError, ConfigurationError, InvalidEventError, InvalidReason
-from consumer.domain.event import Coordinates
+from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import KafkaSettings
@@ -53,7 +55,7 @@ def test_a_stream_stands_where_java_producers_put_it(
     assert found == {stream: murmur2(stream.encode(), 12) for stream in STREAMS}
 
 
-def test_a_producer_with_another_partitioner_gets_a_clear_error(settings: KafkaSettings) -> None:
+def test_a_producer_with_another_partitioner_is_told_of_and_its_events_are_handled(settings: KafkaSettings) -> None:
     message = encode(TICK)
     kcat = Producer({"bootstrap.servers": settings.bootstrap_servers})  # librdkafka's default: CRC32
     streams = [f"stream_{number}" for number in range(8)]
@@ -61,15 +63,20 @@ def test_a_producer_with_another_partitioner_gets_a_clear_error(settings: KafkaS
         value = message.value.replace(b"trades", stream.encode())
         kcat.produce(settings.topic, key=stream.encode(), value=value, headers=list(message.headers))
     assert kcat.flush(10) == 0
-    refused = 0
-    for found in read_topic(settings, settings.topic):
-        place = Coordinates(topic=settings.topic, partition=found.partition() or 0, offset=found.offset() or 0)
-        try:
-            decode(key=found.key(), value=found.value(), headers=raw_headers(found), coordinates=place, partitions=12)
-        except InvalidEventError as error:
-            refused += 1
-            assert "murmur2_random" in error.remedy  # noqa: PT017 - how many are refused is asserted below
-    assert refused > 0
+    placed = PlacedEvents(Topics(settings).event_partitions)
+    with capture_logs() as said:
+        events = [placed.decode(message) for _ in range(2) for message in read_topic(settings, settings.topic)]
+    # Each is handled; each stream that stands where murmur2 does not put it is told of, once.
+    assert {event.stream for event in events} == set(streams)
+    wrong = {event.stream for event in events if place_of(event) != murmur2(event.stream.encode(), 12)}
+    assert wrong
+    assert sorted(entry["stream"] for entry in said) == sorted(wrong)
+    assert all("murmur2_random" in entry["remedy"] and entry["log_level"] == "error" for entry in said)
+
+
+def place_of(event: Event) -> int:
+    assert event.coordinates is not None
+    return event.coordinates.partition
 
 
 @pytest.fixture
