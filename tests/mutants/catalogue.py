@@ -6,6 +6,7 @@ from tests.mutants import (
     arrival_bugs,
     event_bugs,
     history_bugs,
+    hostile_bugs,
     late_bugs,
     ledger_bugs,
     publish_bugs,
@@ -31,4 +32,5 @@ BUGS: tuple[Bug, ...] = (
     *tier_bugs.BUGS,
     *history_bugs.BUGS,
     *arrival_bugs.BUGS,
+    *hostile_bugs.BUGS,
 )

@@ -13,6 +13,8 @@ from pydantic import SecretStr
 
 from consumer.adapters.telemetry.logs import configure_logging
 from consumer.adapters.telemetry.redaction import scrub
+from consumer.domain import secrets
+from consumer.domain.secrets import Secrets
 from consumer.settings.connections import TelemetrySettings
 from consumer.testing.telemetry import MemoryTracing
 
@@ -92,6 +94,20 @@ def test_no_secret_reaches_the_log(log_format: str) -> None:
     log.error("failed", exc_info=ValueError("http://user:hunter2@host/?X-Amz-Signature=hunter2&x=1"))
     written = stream.getvalue()
     assert written.count("***") >= 8
+    assert "hunter2" not in written
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_secret_that_this_process_knows_is_hidden_whatever_stands_around_it(
+    log_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets._known, "secrets", Secrets(["hunter2-hunter2"]))
+    stream = io.StringIO()
+    configure_logging(TelemetrySettings.model_validate({"log_format": log_format}), stream=stream)
+    logging.getLogger("library").warning("I was given %s", "hunter2-hunter2")
+    structlog.get_logger().error("failed", exc_info=ValueError("no hunter2-hunter2 here"), given=["hunter2-hunter2"])
+    written = stream.getvalue()
+    assert written.count("***") >= 3
     assert "hunter2" not in written
 
 
