@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from tests.support.exposed_consumer import World, configure, drop_database, free
 from tests.support.planted_secrets import found_in, planted
 from tests.support.platform import Platform
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "security.md"
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(400)]
 
 
@@ -45,6 +49,12 @@ def world(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield made
 
 
+def commands_of(page: Path) -> list[list[str]]:
+    """The commands that a page shows, without the program's name."""
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line]
+
+
 MARKS = {
     "log": "can not reach ***",
     "traces": "offload.publish",
@@ -57,7 +67,7 @@ MARKS = {
     "dead letters": "icehaul-error",
     "ledger": "offload_batches: ",
     "crash dumps": "SIGSEGV",
-    "commands": "doctor",
+    "commands": "**********",
 }
 """Where is searched, and what has to stand there: evidence that is not collected shows nothing."""
 

@@ -28,6 +28,7 @@ RUN_BY = {
     "docs/how-to/drop-from-the-hot-tier.md": "tests/integration/cli/test_drop_hot.py",
     "docs/how-to/let-clickhouse-emit.md": "tests/integration/cli/test_clickhouse_events.py",
     "docs/how-to/handle-dead-letters.md": "tests/integration/cli/test_dlq.py",
+    "docs/explanation/security.md": "tests/e2e/test_secrets.py",
     "docs/how-to/move-from-a-spark-submit-script.md": "tests/integration/cli/test_offload_command.py",
     "docs/how-to/query-both-tiers.md": "tests/integration/cli/test_both_tiers_pages.py",
     "docs/how-to/query-the-cold-tier.md": "tests/integration/test_readers.py",

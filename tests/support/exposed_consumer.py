@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +138,7 @@ def configure(world: World) -> None:
     }
 
 
-def play(world: World) -> None:
+def play(world: World, commands: Sequence[Sequence[str]]) -> None:
     config = str(world.platform.write())
     with Application(world.platform.configuration(), environment={}) as view:
         view.migrate()
@@ -158,6 +159,8 @@ def play(world: World) -> None:
             consumer.http_port()
             _work(world, view)
             _look_at_what_runs(world, consumer)
+            for command in commands:
+                world.command(*command, ICEHAUL_CONFIG=config)
             _fail(world, config)
             _crash(consumer)
         _look_at_what_is_left(world, view)
@@ -189,12 +192,8 @@ def _look_at_what_runs(world: World, consumer: Running) -> None:
 
 
 def _fail(world: World, config: str) -> None:
-    """Commands that work, and commands to which each server is unreachable, or refuses what it is given."""
+    """Run commands to which each server is unreachable, or refuses what it is given."""
     stream = f"{world.platform.name}_trades"
-    world.command("config", "show", "-c", config)
-    world.command("config", "show", "-c", config, "-o", "json")
-    world.command("status", stream, "-c", config, "-o", "json")
-    world.command("doctor", "-c", config, "-o", "json")
     world.command(
         "doctor",
         "-c",
