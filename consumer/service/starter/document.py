@@ -136,7 +136,8 @@ def _value(value: Any) -> str:  # noqa: ANN401 - whatever a section's field hold
     if isinstance(value, str):
         text = str(value)
         try:
-            same = yaml.safe_load(f"[{text}]") == [text]
+            # A value stands in a list or after a field's name: a lone "-" means something else there.
+            same = yaml.safe_load(f"[{text}]") == [text] and yaml.safe_load(f"x: {text}") == {"x": text}
         except yaml.YAMLError:
             same = False
         return text if same else yaml.safe_dump(text, default_style='"', width=_UNBROKEN).strip()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from consumer.domain.stream import IDENTIFIER
@@ -52,9 +52,10 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(found=st.lists(tables(), max_size=4), bucket=st.text(max_size=20))
+@given(found=st.lists(tables(), max_size=4), anything=st.text(max_size=20))
+@example(found=[], anything="-")
 def test_whatever_a_database_holds_the_file_loads_and_holds_what_was_drafted(
-    found: list[TableFacts], bucket: str, tmp_path: Path
+    found: list[TableFacts], anything: str, tmp_path: Path
 ) -> None:
     names = Names()
     drafts, skipped = [], []
@@ -65,14 +66,14 @@ def test_whatever_a_database_holds_the_file_loads_and_holds_what_was_drafted(
         ranges = {column.name: ValueRange(first=NOW, last=NOW) for column in table.columns}
         drafts.append(draft_stream(table, ranges, AROUND, names))
     text = render(
-        {"store": {"bucket": bucket}, "spark": {"jars": ("a,b", "c: d"), "conf": {"k: 1": bucket}}}, drafts, skipped
+        {"kafka": {"group": anything}, "spark": {"jars": ("a,b", "c: d"), "conf": {"k: 1": anything}}}, drafts, skipped
     )
     path = tmp_path / "icehaul.yaml"
     path.write_text(text, encoding="utf-8")
     assert yaml.safe_load(text)["spark"]["jars"] == ["a,b", "c: d"]
     loaded = load(path)
-    assert loaded.store.bucket == bucket
-    assert loaded.spark.conf == {"k: 1": bucket}
+    assert loaded.kafka.group == anything
+    assert loaded.spark.conf == {"k: 1": anything}
     ready = [one for one in drafts if not one.obstacles]
     assert [(one.name, one.source, one.target) for one in loaded.streams] == [
         (one.name, one.source, one.target) for one in ready
