@@ -29,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     say = partial(Console(width=10_000).print, markup=False, highlight=False)
     totals = {
+        Kind.EVENTS: options.events,
         Kind.CONFIGURATIONS: options.configurations,
         Kind.SURROUNDINGS: options.surroundings,
-        Kind.EVENTS: options.events,
     }
     say(f"seed {seed}: " + ", ".join(f"{total:,} {kind}" for kind, total in totals.items()))
     started, found = time.perf_counter(), Outcome()

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from consumer.domain.errors import ConfigurationError
-from consumer.domain.secrets import HIDDEN, hide
+from consumer.domain.secrets import HIDDEN, Secrets, hide
+from consumer.domain.secrets import _known as known
 from consumer.settings.effective import effective
 from consumer.settings.load import load_with_origins
 from consumer.settings.model import Configuration
@@ -81,16 +82,16 @@ def judge(directory: Path, given: Surroundings) -> str:
         old.unlink()
     for name, content in given.files.items():
         (secrets / name).write_bytes(content)
-    with _environment({**given.variables, "ICEHAUL_SECRETS_DIR": str(secrets)}):
+    with _environment({**given.variables, "ICEHAUL_SECRETS_DIR": str(secrets)}), _nothing_known():
         try:
             configuration, origins = load_with_origins(file)
         except ConfigurationError as error:
             return _refused(error)
+        for secret in _held(configuration):
+            assert HIDDEN in hide(f"the server quotes {secret}"), "a secret that was read is not known"
     check_names(configuration)
     shown = json.dumps([[str(field.location), str(field.value)] for field in effective(configuration, origins)])
     assert PLANTED not in shown, f"`config show` shows a secret: {shown}"
-    for secret in _held(configuration):
-        assert HIDDEN in hide(f"the server quotes {secret}"), "a secret that was read is not known"
     return "read"
 
 
@@ -134,6 +135,16 @@ def _secret(chance: random.Random) -> tuple[str, str]:
         section, _, field = name.partition("__")
         return section, json.dumps({chance.choice((field, field + "x")): value})[: chance.choice((None, -1))]
     return name, value
+
+
+@contextmanager
+def _nothing_known() -> Iterator[None]:
+    """Forget afterwards what was read: no process has the secrets of ten thousand configurations."""
+    known.secrets = Secrets()
+    try:
+        yield
+    finally:
+        known.secrets = Secrets()
 
 
 @contextmanager
