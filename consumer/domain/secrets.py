@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
@@ -28,12 +27,15 @@ class Secrets:
         self.values = frozenset(filter(_telling, values))
         forms = {form for value in self.values for form in _forms(value)}
         # The longest first: a part of a form must not be taken for the whole.
-        longest_first = sorted(forms, key=lambda form: (-len(form), form))
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._forms = sorted(forms, key=lambda form: (-len(form), form))
 
     def hide(self, text: str) -> str:
         """Return the text without the secrets."""
-        return text if self._pattern is None else self._pattern.sub(HIDDEN, text)
+        # Some dozens of searches in a short text take microseconds; one expression for all takes ten times as long.
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, HIDDEN)
+        return text
 
 
 def _telling(value: str) -> bool:
