@@ -45,7 +45,7 @@ def world(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
         configure(made)
         for variable, value in made.environment().items():
             patch.setenv(variable, value)
-        play(made)
+        play(made, commands_of(PAGE))
         yield made
 
 
