@@ -66,6 +66,15 @@ _MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
             "give the user readonly = 2, for settings are sent along with the queries",
         ),
         (
+            # NAMED_COLLECTION_DOESNT_EXIST
+            (669,),
+            ConfigurationError,
+            (
+                "make it on the server: CREATE NAMED COLLECTION NAME AS access_key_id = '…', secret_access_key = '…',"
+                " or correct clickhouse.store_collection"
+            ),
+        ),
+        (
             # CLUSTER_DOESNT_EXIST
             (701,),
             ConfigurationError,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from consumer.domain.stream import CLUSTER
+from consumer.domain.stream import CLUSTER, IDENTIFIER
 from consumer.settings.scalars import Bucket, Duration, Folders, Host, Names, PositiveDuration, Topic
 from consumer.settings.spark_remote import SparkRemote, address_of
 
@@ -52,6 +52,9 @@ class ClickHouseSettings(Section):
     """Cluster (of system.clusters) over all shards of which the source tables are read; none: the server alone."""
     store_endpoint: str | None = None
     """URL of the object store as the ClickHouse server reaches it, where it differs from store.endpoint."""
+    store_collection: Annotated[str, Field(pattern=f"^{IDENTIFIER.pattern}$")] | None = None
+    """Named collection of the server with the store's keys (access_key_id, secret_access_key); none: they stand in the
+    text of queries that read data files."""
 
 
 class KafkaSettings(Section):

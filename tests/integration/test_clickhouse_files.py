@@ -10,8 +10,10 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
+from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.domain.batch import Unit
+from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.errors import (
     AccessDeniedError,
     CheckFailedError,
@@ -180,3 +182,35 @@ def test_the_servers_own_address_of_the_store_is_used(stack: EmbeddedStack, writ
 
     assert source.fingerprint_files(written.mapping, [written.path]) == written.fingerprint
     source.close()
+
+
+def test_keys_of_a_named_collection_read_files_without_standing_in_any_query(
+    stack: EmbeddedStack, written: Written
+) -> None:
+    store, name = written.hot.store, f"{written.hot.database}_store"
+    assert store.secret_key is not None
+    keys = {"access_key_id": store.access_key or "", "secret_access_key": store.secret_key.get_secret_value()}
+    given = ", ".join(f"{key} = {quote_text(value)}" for key, value in keys.items())
+    settings = clickhouse_settings(stack).model_copy(update={"store_collection": name})
+    keyless = store.model_copy(update={"access_key": None, "secret_key": None})
+    source = ClickHouseSource(settings, keyless)
+    try:
+        with pytest.raises(ConfigurationError, match=name) as refused:
+            source.fingerprint_files(written.mapping, [written.path])
+        assert "CREATE NAMED COLLECTION" in refused.value.remedy
+        written.hot.run(f"CREATE NAMED COLLECTION {name} AS {given}")
+        assert source.fingerprint_files(written.mapping, [written.path]) == written.fingerprint
+    finally:
+        source.close()
+        written.hot.run(f"DROP NAMED COLLECTION IF EXISTS {name}")
+
+
+def test_the_server_shows_no_key_in_its_list_of_queries(stack: EmbeddedStack, written: Written) -> None:
+    secret = written.hot.store.secret_key
+    assert secret is not None
+    file = FileReader(clickhouse_settings(stack), written.hot.store).source(written.path, "`n` UInt64")
+    assert secret.get_secret_value() in file
+    shown = written.hot.client.query(f"SELECT query FROM system.processes WHERE 1 OR 1 IN (SELECT n FROM {file})")
+    text = "\n".join(row[0] for row in shown.result_rows)
+    assert "[HIDDEN]" in text
+    assert secret.get_secret_value() not in text

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from consumer.domain.clickhouse_sql import quote_text
+from consumer.domain.clickhouse_sql import quote_name, quote_text
 from consumer.domain.errors import ConfigurationError
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
 
@@ -31,7 +31,7 @@ _SCHEMES = ("s3://", "s3a://", "s3n://")
 
 @dataclass(frozen=True, slots=True)
 class FileReader:
-    """Writes ``s3(…)`` calls for data files; the secret key is in their text."""
+    """Writes ``s3(…)`` calls for data files; the secret key is in their text, unless a named collection has it."""
 
     clickhouse: ClickHouseSettings
     store: StoreSettings
@@ -43,6 +43,10 @@ class FileReader:
 
     def source(self, path: str, structure: str) -> str:
         """Return the table function that reads one file."""
+        if self.clickhouse.store_collection is not None:
+            named = {"url": self.url(path), "format": "Parquet", "structure": structure}
+            given = ", ".join(f"{name} = {quote_text(value)}" for name, value in named.items())
+            return f"s3({quote_name(self.clickhouse.store_collection)}, {given})"
         arguments = [self.url(path)]
         if self.store.access_key is not None and self.store.secret_key is not None:
             arguments += [self.store.access_key, self.store.secret_key.get_secret_value()]

@@ -45,6 +45,15 @@ def test_a_key_is_passed_and_named_as_a_secret() -> None:
     assert "it's" not in repr(reader)
 
 
+def test_a_named_collection_keeps_the_key_out_of_the_text() -> None:
+    store = StoreSettings(endpoint="http://store", access_key="id", secret_key=SecretStr("it's"))
+    reader = FileReader(ClickHouseSettings(store_collection="icehaul_store"), store)
+
+    assert reader.source("s3://b/k", "`a` String") == (
+        "s3(`icehaul_store`, url = 'http://store/b/k', format = 'Parquet', structure = '`a` String')"
+    )
+
+
 def test_queries_are_joined_within_the_servers_bounds_in_their_order() -> None:
     assert list(chunked([])) == []
     assert list(chunked(["a", "b"])) == ["a UNION ALL b"]
