@@ -139,6 +139,7 @@ def configure(world: World) -> None:
 
 
 def play(world: World, commands: Sequence[Sequence[str]]) -> None:
+    """Let a consumer work, fail and crash, run commands meanwhile, and collect what all of that leaves behind."""
     config = str(world.platform.write())
     with Application(world.platform.configuration(), environment={}) as view:
         view.migrate()
@@ -146,8 +147,9 @@ def play(world: World, commands: Sequence[Sequence[str]]) -> None:
         with psycopg.connect(world.dsn) as connection:
             quoted = {"dsn": sql.Literal(world.dsn), "password": sql.Literal(world.postgres_password)}
             connection.execute(sql.SQL(QUOTES_THE_DSN).format(**quoted))
-        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+        # The consumer could dump a core if it did not forbid that.
+        before = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
         with icehaul(
             "run",
             "-c",
@@ -156,6 +158,7 @@ def play(world: World, commands: Sequence[Sequence[str]]) -> None:
             environment=world.environment() | {"ICEHAUL_FAILPOINTS": "task.before-answer=raise@1"},
             folder=world.directory,
         ) as consumer:
+            resource.setrlimit(resource.RLIMIT_CORE, before)
             consumer.http_port()
             _work(world, view)
             _look_at_what_runs(world, consumer)
