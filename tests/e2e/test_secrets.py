@@ -81,7 +81,18 @@ def test_no_secret_stands_in(world: World, place: str) -> None:
 
 def test_every_failure_did_happen(world: World) -> None:
     said = world.evidence["commands"] + world.evidence["log"]
-    for part in ("refused", "did not answer", "does not take connections", "is no connection string", "sc://127.0.0.1"):
+    for part in (
+        "may not log in",
+        "does not take connections",
+        "is no connection string",
+        "clickhouse.user and clickhouse.password",
+        "did not answer",
+        "refuses access to the bucket",
+        "the Kafka client refuses its configuration",
+        "the environment or a secret file can't be read",
+        "no Spark Connect server answers",
+        "the Spark job of batch",
+    ):
         assert part in said, part
     assert "Fatal Python error: Aborted" in world.evidence["log"]
     assert not list(world.directory.glob("core*"))

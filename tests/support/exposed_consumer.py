@@ -42,7 +42,6 @@ BEGIN
 END $$;
 CREATE TRIGGER quote_the_dsn BEFORE INSERT ON offload_batches FOR EACH ROW EXECUTE FUNCTION quote_the_dsn();
 """
-SASL = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN", "sasl.username": "me"}
 FIRST, SECOND = day("2024-01-02"), day("2024-01-03")
 
 
@@ -196,35 +195,24 @@ def _look_at_what_runs(world: World, consumer: Running) -> None:
 
 def _fail(world: World, config: str) -> None:
     """Run commands to which each server is unreachable, or refuses what it is given."""
-    stream = f"{world.platform.name}_trades"
-    world.command(
-        "doctor",
-        "-c",
-        config,
-        ICEHAUL_CLICKHOUSE__PASSWORD=world.key_password,
-        ICEHAUL_STORE__SECRET_KEY=world.key_password,
-        ICEHAUL_POSTGRES__DSN=world.dsn.replace(f"{world.platform.name}:", f"{world.platform.name}:x", 1),
-        ICEHAUL_KAFKA__OPTIONS=json.dumps(SASL),
-    )
-    nobody = str(free_port())
-    server = world.platform.endpoints.postgres
-    world.command(
-        "doctor",
-        "-c",
-        config,
-        ICEHAUL_CLICKHOUSE__PORT=nobody,
-        ICEHAUL_STORE__ENDPOINT=f"http://127.0.0.1:{nobody}",
-        ICEHAUL_POSTGRES__DSN=world.dsn.replace(f":{server.port}/", f":{nobody}/"),
-        ICEHAUL_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{nobody}",
-    )
-    world.command("plan", stream, "-c", config, ICEHAUL_POSTGRES__DSN=f"postgresql://me:{world.postgres_password}@h/d")
-    world.command("topics", "-c", config, ICEHAUL_KAFKA__SECRET_OPTIONS=f'{{"acks.{world.sasl_password}": "x"')
-    world.command(
-        "run",
-        "-c",
-        _without_driver(world),
-        ICEHAUL_SPARK__REMOTE=f"sc://127.0.0.1:{nobody}/;token={world.spark_token}",
-    )
+    stream, nobody = f"{world.platform.name}_trades", str(free_port())
+    wrong, right = world.key_password, f":{world.platform.endpoints.postgres.port}/"
+    refused = world.dsn.replace(f"{world.platform.name}:", f"{world.platform.name}:x", 1)
+    protocol = json.dumps({"security.protocol": world.sasl_password})
+    broken = f'{{"sasl.{world.sasl_password}": "x"'
+    for words, changed in (
+        (("status", stream), {"ICEHAUL_POSTGRES__DSN": refused}),
+        (("status", stream), {"ICEHAUL_POSTGRES__DSN": world.dsn.replace(right, f":{nobody}/")}),
+        (("status", stream), {"ICEHAUL_POSTGRES__DSN": f"postgresql://me:{world.postgres_password}@db/x"}),
+        (("plan", stream), {"ICEHAUL_CLICKHOUSE__PASSWORD": wrong}),
+        (("plan", stream), {"ICEHAUL_CLICKHOUSE__PORT": nobody}),
+        (("verify", stream), {"ICEHAUL_STORE__SECRET_KEY": wrong}),
+        (("topics",), {"ICEHAUL_KAFKA__SECRET_OPTIONS": protocol}),
+        (("topics",), {"ICEHAUL_KAFKA__SECRET_OPTIONS": broken}),
+    ):
+        world.command(*words, "-c", config, **changed)
+    token = f"sc://127.0.0.1:{nobody}/;token={world.spark_token}"
+    world.command("run", "-c", _without_driver(world), ICEHAUL_SPARK__REMOTE=token)
 
 
 def _without_driver(world: World) -> str:
