@@ -83,7 +83,7 @@ BUGS = (
                 after="",
             ),
         ),
-        tests=("tests/unit/settings/test_wrong_configuration.py",),
+        tests=("tests/unit/settings/test_places.py",),
     ),
     Bug(
         name="children_inherit_secrets",

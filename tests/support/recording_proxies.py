@@ -33,8 +33,8 @@ class HttpRequest:
         return "\n".join([*asked, self.body.decode("utf-8", "replace")]).strip()
 
 
-class HttpRecorder(TcpProxy):
-    """A proxy that keeps every byte of its clients, to be read as requests. Traffic has to be unencrypted."""
+class _Recorder(TcpProxy):
+    """A proxy that keeps every byte of its clients. Traffic has to be unencrypted."""
 
     def __init__(self, upstream_port: int) -> None:
         super().__init__(upstream_port)
@@ -46,33 +46,27 @@ class HttpRecorder(TcpProxy):
         with self._guard:
             self._said[link] += data
         super().from_client(link, data)
+
+    def conversations(self) -> list[bytes]:
+        """Return what was said so far on each connection."""
+        with self._guard:
+            return [bytes(one) for one in self._said.values()]
+
+
+class HttpRecorder(_Recorder):
+    """Keeps the requests to an HTTP server."""
 
     def requests(self) -> list[HttpRequest]:
         """Return all requests so far, connection by connection."""
-        with self._guard:
-            said = [bytes(one) for one in self._said.values()]
-        return [request for one in said for request in _requests(one)]
+        return [request for said in self.conversations() for request in _requests(said)]
 
 
-class StatementRecorder(TcpProxy):
-    """A proxy in front of Postgres that keeps the text of every statement. Traffic has to be unencrypted."""
-
-    def __init__(self, upstream_port: int) -> None:
-        super().__init__(upstream_port)
-        self._said: defaultdict[Link, bytearray] = defaultdict(bytearray)
-        self._guard = threading.Lock()
-
-    def from_client(self, link: Link, data: bytes) -> None:
-        """Keep the bytes, and pass them on."""
-        with self._guard:
-            self._said[link] += data
-        super().from_client(link, data)
+class StatementRecorder(_Recorder):
+    """Keeps the text of every statement that Postgres is sent."""
 
     def statements(self) -> set[str]:
         """Return the texts of all statements so far, without the values that were bound to them."""
-        with self._guard:
-            said = [bytes(one) for one in self._said.values()]
-        return {statement for one in said for statement in _statements(one)}
+        return {statement for said in self.conversations() for statement in _statements(said)}
 
 
 def _requests(said: bytes) -> list[HttpRequest]:
