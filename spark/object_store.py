@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
 from consumer.domain.errors import AccessDeniedError, ConfigurationError, IcehaulError, StoreUnavailableError
+from consumer.domain.store_error import StoreTrouble, passing, trouble_of
 from spark.unit_task import StoreAccess
 
 _ATTEMPTS_MAX = 3
@@ -16,8 +17,8 @@ _CONNECT_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUT_S = 30.0
 _TEXT_LIMIT = 500
 _SCHEMES = ("s3", "s3a")
-_DENIED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "HTTP status 403")
-_NO_BUCKET = ("NO_SUCH_BUCKET", "HTTP status 404")
+_NOT_FOUND = "HTTP status 404"
+"""What a put is answered where there is no bucket, by stores that do not say so."""
 
 
 @lru_cache(maxsize=4)
@@ -56,15 +57,15 @@ def key_of(uri: str) -> str:
 def store_error(uri: str, error: OSError) -> IcehaulError:
     """Return the error for a failed operation on ``uri``."""
     text = str(error)[:_TEXT_LIMIT]
-    if any(mark in text for mark in _DENIED):
+    trouble = trouble_of(text)
+    if trouble is StoreTrouble.DENIED:
         return AccessDeniedError(
             f"the object store refused {uri}: {text}",
             remedy="check store.access_key and store.secret_key, and grant the identity to put objects there",
         )
-    if any(mark in text for mark in _NO_BUCKET):
+    if trouble is StoreTrouble.NO_BUCKET or _NOT_FOUND in text:
         return StoreUnavailableError(
             f"the object store knows no bucket for {uri}: {text}", remedy="create the bucket, or correct store.bucket"
         )
-    return StoreUnavailableError(
-        f"the object store failed on {uri}: {text}", remedy="check store.endpoint and the store's own log"
-    )
+    said, remedy = passing(text)
+    return StoreUnavailableError(f"the object store {said} (while writing {uri}): {text}", remedy=remedy)

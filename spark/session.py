@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from pyspark.java_gateway import launch_gateway
 
 from consumer.domain.errors import ConfigurationError, EngineFailedError, IcehaulError
 from spark.batch_session import JobLabel
+from spark.causes import remedy_for
 from spark.job import run_job
 from spark.packages import zip_packages
 from spark.results import collect
@@ -32,6 +34,7 @@ _APPLICATION = "icehaul"
 _LOOPBACK = "127.0.0.1"
 _STOP_GRACE_S = 10.0
 _LOG_TAIL_BYTES = 2000
+_LOG_BYTES_MAX = 1 << 20
 _CAUSE_LIMIT = 300
 _OUR_VARIABLES = "ICEHAUL_"
 _UNKNOWN_MASTER = "Could not parse Master URL"
@@ -70,6 +73,8 @@ class Session:
         """
         check_java(os.environ)
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the JVM that writes to it
+        # What is written after the file was shortened goes to its new end.
+        fcntl.fcntl(self._log, fcntl.F_SETFL, fcntl.fcntl(self._log, fcntl.F_GETFL) | os.O_APPEND)
         self._files = tempfile.TemporaryDirectory(prefix="icehaul-spark-")
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -116,6 +121,7 @@ class Session:
 
     def run(self, label: JobLabel, context: JobContext, tasks: Sequence[UnitTask]) -> list[UnitOutcome]:
         """Run one task for each unit, and return the outcomes in any order."""
+        self._shorten_log()
         return run_job(self.context, label, context, tasks)
 
     def cancel(self, group: str) -> None:
@@ -137,6 +143,13 @@ class Session:
         descriptor = self._log.fileno()
         start = max(0, os.fstat(descriptor).st_size - _LOG_TAIL_BYTES)
         return os.pread(descriptor, _LOG_TAIL_BYTES, start).decode("utf-8", "replace").strip()
+
+    def _shorten_log(self) -> None:
+        """Keep the end of a log that has grown long: a session lives for months, and fails now and then."""
+        if os.fstat(self._log.fileno()).st_size > _LOG_BYTES_MAX:
+            end = self.last_words().encode()
+            self._log.truncate(0)
+            os.write(self._log.fileno(), end + b"\n")
 
     def stop(self) -> None:
         """Stop the context and the JVM, whatever state they are in; nothing is left running."""
@@ -238,7 +251,10 @@ def _not_started(settings: SessionSettings, error: Exception, tail: str) -> Iceh
         text = str(error).strip().partition("\n")[0]
     return EngineFailedError(
         f"Spark did not start on {settings.master}: {text}; its last words: {tail}",
-        remedy="check spark.master, spark.driver_memory and spark.conf, and that JAVA_HOME is a Java 17 or 21",
+        remedy=remedy_for(
+            f"{text} {tail}",
+            "check spark.master, spark.driver_memory and spark.conf, and that JAVA_HOME is a Java 17 or 21",
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from consumer.domain.errors import CheckFailedError, EngineFailedError, IcehaulE
 from consumer.domain.fingerprint import Fingerprint
 from consumer.failpoints.acting import Failpoints
 from consumer.failpoints.effects import EFFECTS
+from spark.causes import remedy_for
 from spark.columns import ColumnCast, digest_sum
 from spark.object_store import connect
 from spark.unit_reader import open_unit
@@ -42,10 +43,10 @@ def offload_unit(context: JobContext, task: UnitTask, failpoints: Failpoints | N
     except IcehaulError as known:
         error = known
     except Exception as unknown:  # noqa: BLE001 - the one place where a task's defects become an error of ours
+        said = f"{type(unknown).__name__}: {str(unknown)[:_TEXT_LIMIT]}"
         error = EngineFailedError(
-            f"unit {task.index} of batch {task.batch_id} failed with {type(unknown).__name__}:"
-            f" {str(unknown)[:_TEXT_LIMIT]}",
-            remedy="the batch is tried again; if it persists, report this as a defect",
+            f"unit {task.index} of batch {task.batch_id} failed with {said}",
+            remedy=f"the batch is tried again; if it persists, {remedy_for(said, 'report this as a defect')}",
         )
     finally:
         # What the unit needed goes back to the system: the worker stays for the next one.
@@ -79,4 +80,4 @@ def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> Writt
         )
     if read.rows == 0:
         return None
-    return WrittenFile(unit=task.index, path=uri, bytes=writer.bytes, fingerprint=read)
+    return WrittenFile(unit=task.index, path=uri, bytes=writer.bytes, fingerprint=read, footer_crc=writer.footer_crc)

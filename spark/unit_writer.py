@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,8 @@ from spark.unit_task import FileLayout
 _COMPRESSION = "zstd"
 _COMPRESSION_LEVEL = 1
 """The files are some percent larger than at the usual level 3, and encoded in two thirds of the time."""
+_TRAILER_BYTES = 8
+"""What follows the footer: its length and Parquet's magic number, four bytes each."""
 _DICTIONARY_BYTES = 64 * 1024
 """A dictionary that grows beyond this is given up: columns of many values encode faster, and smaller, plain."""
 
@@ -30,6 +33,7 @@ class UnitWriter:
         self.uri = uri
         self.rows = 0
         self.bytes = 0
+        self.footer_crc: int | None = None
         self._store = store
         self._schema = schema
         self._layout = layout
@@ -65,7 +69,7 @@ class UnitWriter:
                 self._flush()
 
     def close(self) -> None:
-        """Write footer and remaining parts; then the file is whole, with ``rows`` and ``bytes``.
+        """Write footer and remaining parts; then the file is whole, with ``rows``, ``bytes`` and ``footer_crc``.
 
         Raises:
             StoreUnavailableError, AccessDeniedError
@@ -75,6 +79,7 @@ class UnitWriter:
             return
         try:
             self._parquet.close()
+            self.footer_crc = zlib.crc32(_footer(self._parquet))
             self.bytes = self._sink.tell()
             self._sink.close()
         except OSError as error:
@@ -120,3 +125,11 @@ class UnitWriter:
         with contextlib.suppress(OSError):
             self._sink.close()
             self._store.delete_file(key_of(self.uri))
+
+
+def _footer(parquet: pq.ParquetWriter) -> bytes:
+    """Return the footer that a closed writer has written: the metadata alone, in the same encoding."""
+    sink = pa.BufferOutputStream()
+    parquet.writer.metadata.write_metadata_file(sink)
+    file = sink.getvalue().to_pybytes()
+    return file[-_TRAILER_BYTES - int.from_bytes(file[-_TRAILER_BYTES:-4], "little") : -_TRAILER_BYTES]

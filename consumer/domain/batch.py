@@ -193,7 +193,8 @@ class Batch:
 class WrittenFile:
     """A data file that a task attempt wrote, and the fingerprint of the rows that it read for it.
 
-    ``kept`` tells that the rows are not the batch's own: they come from a data file that goes.
+    ``kept`` tells that the rows are not the batch's own: they come from a data file that goes. ``footer_crc`` is the
+    CRC-32 of the footer as it was written, ``None`` where its writer did not keep it.
     """
 
     unit: int
@@ -201,6 +202,7 @@ class WrittenFile:
     bytes: int
     fingerprint: Fingerprint
     kept: bool = False
+    footer_crc: int | None = None
 
 
 def content_of_files(files: Iterable[WrittenFile]) -> Fingerprint:

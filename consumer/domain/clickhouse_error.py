@@ -89,6 +89,21 @@ _MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
                 " tried again, and no shard is left out"
             ),
         ),
+        (
+            # MEMORY_LIMIT_EXCEEDED
+            (241,),
+            SourceUnavailableError,
+            (
+                "give the server more memory, or lower batch.unit_rows, by which a query has less to sort; the step is"
+                " tried again"
+            ),
+        ),
+        (
+            # NOT_ENOUGH_SPACE
+            (243,),
+            SourceUnavailableError,
+            "free space on ClickHouse's disks: large sorts spill there; the step is tried again",
+        ),
         # UNKNOWN_SETTING, SETTING_CONSTRAINT_VIOLATION
         ((115, 452), ConfigurationError, _CHECK_SETTINGS),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from consumer.settings.connections import StoreSettings
 _READERS = 8
 _REMEMBERED = 512
 _TAIL = 64 * 1024
+_TRAILER = 8
+"""Bytes behind the footer: its length, and Parquet's magic number."""
 
 WRITE_AGAIN = "nothing to do once: the batch is written again; if it repeats, look at the store and the network"
 """Remedy of every failed check."""
@@ -27,11 +30,12 @@ WRITE_AGAIN = "nothing to do once: the batch is written again; if it repeats, lo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footer:
-    """A Parquet file's size on the store in bytes, and its metadata."""
+    """A Parquet file's size on the store in bytes, its metadata, and the CRC-32 of the footer that they stand in."""
 
     path: str
     bytes: int
     metadata: parquet.FileMetaData
+    crc: int
 
 
 class Footers:
@@ -69,16 +73,17 @@ class Footers:
             ):
                 size = stream.seek(0, os.SEEK_END)
                 tail = _tail(stream, size, _TAIL)
-                needed = int.from_bytes(tail[-8:-4], "little") + 8
+                needed = int.from_bytes(tail[-_TRAILER:-4], "little") + _TRAILER
                 if len(tail) < needed <= size:
                     tail = _tail(stream, size, needed)
         except FileNotFoundError as error:
             raise CheckFailedError(f"{path} is not on the store", remedy=WRITE_AGAIN) from error
         try:
             # Nothing but the end of the file is needed: offsets in the metadata count from the file's beginning.
-            return Footer(path=path, bytes=size, metadata=parquet.read_metadata(pa.BufferReader(tail)))
+            metadata = parquet.read_metadata(pa.BufferReader(tail))
         except (pa.ArrowException, OSError) as error:
             raise CheckFailedError(f"{path} is truncated or corrupt: {error}", remedy=WRITE_AGAIN) from error
+        return Footer(path=path, bytes=size, metadata=metadata, crc=zlib.crc32(tail[-needed:-_TRAILER]))
 
     def _remember(self, footers: dict[str, Footer]) -> None:
         with self._lock:

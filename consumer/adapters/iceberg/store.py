@@ -10,27 +10,13 @@ from pyiceberg.io import S3_ENDPOINT, S3_FORCE_VIRTUAL_ADDRESSING, S3_REGION, Fi
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from consumer.domain.errors import AccessDeniedError, DivergenceError, StoreUnavailableError
+from consumer.domain.store_error import StoreTrouble, passing, trouble_of
 from consumer.domain.stream import TableName
 from consumer.settings.connections import StoreSettings
-
-_DENIED = (
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY_ID",
-    "INVALID_CLIENT_TOKEN_ID",
-    "INVALID_SIGNATURE",
-    "MISSING_AUTHENTICATION_TOKEN",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "UNRECOGNIZED_CLIENT",
-    "HTTP response code 401",
-    "HTTP response code 403",
-)
-"""What pyarrow's S3 errors say when the store refuses us: waiting does not help."""
 
 _CONNECT_S = 5.0
 _REQUEST_S = 30.0
 _ATTEMPTS = 4
-
-_NO_BUCKET = ("NO_SUCH_BUCKET", "NoSuchBucket")
 
 
 class StoreFileIO(PyArrowFileIO):
@@ -83,12 +69,13 @@ def store_errors(settings: StoreSettings, doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         text = str(error)
-        if any(sign in text for sign in _NO_BUCKET):
+        trouble = trouble_of(text)
+        if trouble is StoreTrouble.NO_BUCKET:
             raise AccessDeniedError(
                 f"store.bucket: the bucket {settings.bucket!r} does not exist at {where} (while {doing})",
                 remedy=f"create the bucket {settings.bucket!r}, or correct store.bucket",
             ) from error
-        if isinstance(error, PermissionError) or any(sign in text for sign in _DENIED):
+        if trouble is StoreTrouble.DENIED or isinstance(error, PermissionError):
             raise AccessDeniedError(
                 f"store.access_key: {where} refuses access to the bucket {settings.bucket!r} (while {doing})",
                 remedy="check store.access_key and store.secret_key, and grant read, write, list and delete on the"
@@ -96,9 +83,9 @@ def store_errors(settings: StoreSettings, doing: str) -> Iterator[None]:
             ) from error
         if isinstance(error, FileNotFoundError):
             raise
+        said, remedy = passing(text)
         raise StoreUnavailableError(
-            f"the object store at {where} failed while {doing}: {_first_line(text)}",
-            remedy="check that store.endpoint is reachable and healthy; the step is tried again",
+            f"the object store at {where} {said} (while {doing}): {_first_line(text)}", remedy=remedy
         ) from error
 
 

@@ -6,10 +6,13 @@ from confluent_kafka import KafkaError
 
 from consumer.domain.errors import AccessDeniedError, BrokerUnavailableError, ConfigurationError, IcehaulError
 
-UNREACHABLE = "check that kafka.bootstrap_servers is right and that the brokers run; it is tried again"
+UNREACHABLE = (
+    "check that kafka.bootstrap_servers is right, and that the brokers run and have disk space left; it is tried again"
+)
 """Remedy for a broker that does not answer."""
 
 _CREDENTIALS = "check kafka.options and kafka.secret_options (security.protocol, sasl.*, ssl.*)"
+_STORAGE = "free space in the brokers' log.dirs, then start those again that have ended; it is tried again"
 _DENIED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this user WRITE, DESCRIBE and CREATE on the topic",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant this user IDEMPOTENT_WRITE on the cluster",
@@ -46,4 +49,6 @@ def translate(error: KafkaError, *, doing: str) -> IcehaulError:
         )
     if code in _MISSING:
         return BrokerUnavailableError(message, remedy="create the topics: icehaul topics")
+    if code == KafkaError.KAFKA_STORAGE_ERROR:
+        return BrokerUnavailableError(message, remedy=_STORAGE)
     return BrokerUnavailableError(message, remedy=UNREACHABLE)

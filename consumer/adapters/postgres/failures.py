@@ -31,6 +31,12 @@ _PASSING = (
     errors.TransactionTimeout,
 )
 
+_RESOURCES: tuple[tuple[type[psycopg.Error], str], ...] = (
+    (errors.DiskFull, "free space on the disk of the Postgres server, its tablespaces and its WAL"),
+    (errors.OutOfMemory, "give the Postgres server more memory, or lower its work_mem"),
+    (errors.TooManyConnections, "raise max_connections of the Postgres server, or lower postgres.pool_size"),
+)
+"""What Postgres says that it has run out of (SQLSTATE class 53), and what helps."""
 
 # Integrity constraints, the transaction's state, serialization and deadlocks: the server's own refusals.
 _REFUSALS = ("23", "25", "40")
@@ -93,6 +99,12 @@ def statement_failure(error: psycopg.Error, *, user: str) -> IcehaulError | None
         )
     if isinstance(error, _PASSING):
         return LedgerUnavailableError(
-            f"Postgres ended the transaction: {text}", remedy="nothing landed and it is tried again by itself"
+            f"Postgres ended the transaction: {text}",
+            remedy=f"nothing landed and it is tried again by itself{_resource_remedy(error)}",
         )
     return None
+
+
+def _resource_remedy(error: psycopg.Error) -> str:
+    remedy = next((remedy for kind, remedy in _RESOURCES if isinstance(error, kind)), None)
+    return "" if remedy is None else f"; {remedy}"

@@ -21,7 +21,10 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import TargetTable, UnitReport
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.batch_session import BatchSession, JobLabel
+from spark.causes import remedy_for
 from spark.unit_task import JobContext, UnitOutcome, UnitTask
+
+_SEE_WORKERS = "see the memory and the logs of Spark's workers"
 
 
 @dataclass(slots=True)
@@ -151,12 +154,13 @@ class SparkEngine:
         if job.session.alive:
             return EngineFailedError(
                 f"the Spark job of batch {batch.id} failed: {cause}",
-                remedy="the batch is tried again; if it persists, see the memory and the logs of Spark's workers",
+                remedy=f"the batch is tried again; if it persists, {remedy_for(cause, _SEE_WORKERS)}",
             )
         last_words = self._discard(job.session)
         return EngineFailedError(
             f"Spark ended while batch {batch.id} was written: {cause}; its last words: {last_words}",
-            remedy=f"the batch is tried again with a new session; if it persists, {job.session.loss_remedy}",
+            remedy="the batch is tried again with a new session; if it persists,"
+            f" {remedy_for(f'{cause} {last_words}', job.session.loss_remedy)}",
         )
 
     def _living_session(self) -> BatchSession:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +21,9 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 Object: TypeAlias = "dict[str, Json]"
 
 
+_log = logging.getLogger(__name__)
+
+
 class LinesSpanExporter(SpanExporter):
     """Appends one ``ExportTraceServiceRequest`` per line; several processes may share a file.
 
@@ -29,22 +34,47 @@ class LinesSpanExporter(SpanExporter):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._torn = False
+        self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write spans; a file that can't be written to loses them, never the work they describe."""
+        """Write spans; a file that can't be written to loses them, never the work they describe.
+
+        The first loss is logged, and the end of it: a full disk would otherwise make a line of the log each second.
+        """
         line = (json.dumps(request_of(spans), separators=(",", ":")) + "\n").encode()
-        try:
-            with self._lock:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-                try:
-                    # One write of an appending descriptor: lines of several processes do not mix.
-                    os.write(file, line)
-                finally:
-                    os.close(file)
-        except OSError:
-            return SpanExportResult.FAILURE
+        with self._lock:
+            try:
+                self._append(line)
+            except OSError as error:
+                if not self._lost:
+                    _log.warning(
+                        "telemetry.trace_file: spans are lost, for %s can't be written: %s. Remedy: free space there,"
+                        " or correct the path; the work goes on without them",
+                        self._path,
+                        error,
+                    )
+                self._lost += len(spans)
+                return SpanExportResult.FAILURE
+            if self._lost:
+                _log.warning("telemetry.trace_file: %s is written again; %d spans were lost", self._path, self._lost)
+                self._lost = 0
         return SpanExportResult.SUCCESS
+
+    def _append(self, line: bytes) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            # One write of an appending descriptor: lines of several processes do not mix. What follows a line of which
+            # a full disk took only the beginning must not become a part of it.
+            whole = b"\n" + line if self._torn else line
+            written = os.write(file, whole)
+        finally:
+            os.close(file)
+        if written < len(whole):
+            self._torn = self._torn or written > 0
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = False
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
         """Do nothing: every export is written at once."""

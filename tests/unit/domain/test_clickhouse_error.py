@@ -37,6 +37,11 @@ def test_the_servers_code_decides_what_happens_next(code: int | None, error: typ
     assert raised.remedy
 
 
+@pytest.mark.parametrize(("code", "remedy"), [(241, "more memory"), (243, "free space on ClickHouse's disks")])
+def test_a_resource_that_has_run_out_is_named_with_the_remedy(code: int, remedy: str) -> None:
+    assert remedy in source_error("db:8123", code, f"Code: {code}. DB::Exception: x").remedy
+
+
 def test_text_that_is_not_utf8_halts_and_names_the_column() -> None:
     text = f"Code: 395. DB::Exception: {invalid_text_message('note')}: while executing 'FUNCTION throwIf(a :: 1)'"
 

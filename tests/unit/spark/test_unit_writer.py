@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,6 +85,17 @@ def test_the_footer_carries_field_ids_statistics_and_zstd(bucket: Path) -> None:
     column = parquet.metadata.row_group(0).column(0)
     assert (column.statistics.min, column.statistics.max, column.statistics.null_count) == (0, 9, 0)
     assert column.compression == "ZSTD"
+
+
+@pytest.mark.parametrize("count", [1, 2500])
+def test_the_checksum_is_that_of_the_footer_which_stands_in_the_file(bucket: Path, count: int) -> None:
+    with writer(bucket) as file:
+        file.write(rows(count))
+        file.close()
+
+    content = (bucket / "f").read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")
+    assert file.footer_crc == zlib.crc32(content[-8 - length : -8])
 
 
 def test_without_rows_there_is_no_file(bucket: Path) -> None:

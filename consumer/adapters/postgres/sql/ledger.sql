@@ -55,7 +55,8 @@ SET source_uuid = %(source_uuid)s, target_uuid = %(target_uuid)s, updated = cloc
 WHERE stream = %(stream)s
 
 -- name: begin
--- An attempt at a batch that is published or empty already touches no row.
+-- An attempt at a batch that is published or empty already touches no row. Of the events on whose behalf it was
+-- attempted the latest hundred are kept: a batch that fails for weeks meets any number of them.
 INSERT INTO offload_batches AS batch (
     batch_id, stream, kind, lower, upper, generation, status, kafka_topic, kafka_partition, kafka_offset,
     event_ids, trace_id, epoch, owner, base_rows, base_digest, revision
@@ -71,7 +72,7 @@ SET status = 'writing',
     kafka_partition = excluded.kafka_partition,
     kafka_offset = excluded.kafka_offset,
     event_ids = CASE WHEN excluded.event_ids <@ batch.event_ids THEN batch.event_ids
-                     ELSE batch.event_ids || excluded.event_ids END,
+                     ELSE (batch.event_ids || excluded.event_ids)[cardinality(batch.event_ids) - 98:] END,
     trace_id = excluded.trace_id,
     epoch = excluded.epoch,
     owner = excluded.owner,
@@ -134,7 +135,7 @@ SET status = 'empty',
     kafka_partition = excluded.kafka_partition,
     kafka_offset = excluded.kafka_offset,
     event_ids = CASE WHEN excluded.event_ids <@ batch.event_ids THEN batch.event_ids
-                     ELSE batch.event_ids || excluded.event_ids END,
+                     ELSE (batch.event_ids || excluded.event_ids)[cardinality(batch.event_ids) - 98:] END,
     trace_id = excluded.trace_id,
     epoch = excluded.epoch,
     owner = excluded.owner,

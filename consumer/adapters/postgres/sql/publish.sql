@@ -21,7 +21,7 @@ SET status = 'published',
     kafka_partition = excluded.kafka_partition,
     kafka_offset = excluded.kafka_offset,
     event_ids = CASE WHEN excluded.event_ids <@ batch.event_ids THEN batch.event_ids
-                     ELSE batch.event_ids || excluded.event_ids END,
+                     ELSE (batch.event_ids || excluded.event_ids)[cardinality(batch.event_ids) - 98:] END,
     trace_id = excluded.trace_id,
     epoch = excluded.epoch,
     owner = excluded.owner,
