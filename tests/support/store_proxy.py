@@ -32,7 +32,6 @@ class Refusal:
 
 
 SLOW_DOWN = Refusal(503, "SlowDown", "Please reduce your request rate.")
-UNAVAILABLE = Refusal(503, "ServiceUnavailable", "Service is unable to handle request.")
 INTERNAL = Refusal(500, "InternalError", "We encountered an internal error, please try again.")
 FULL = Refusal(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold.")
 WRONG_KEY = Refusal(403, "SignatureDoesNotMatch", "The request signature we calculated does not match.")
