@@ -1,4 +1,4 @@
-"""Brokers that are killed or hang while events are sent."""
+"""Brokers that are killed, hang, or have no disk space left while events are sent."""
 
 from __future__ import annotations
 
@@ -18,14 +18,23 @@ from consumer.domain.event_factory import tick
 from consumer.embedded.component import ComponentName
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.kafka_topics import kafka_settings, read_topic
+from tests.support.small_disk import SmallDisk, small_disk_if_permitted
 from tests.support.waiting import wait_until
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
-    with EmbeddedStack.start(tmp_path_factory.mktemp("broker"), only=[ComponentName.KAFKA]) as stack:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk | str]:
+    """The disk of the broker; where none may be mounted, the reason."""
+    with small_disk_if_permitted(tmp_path_factory.mktemp("broker") / "stack", mib=96) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def broker(disk: SmallDisk | str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
+    directory = tmp_path_factory.mktemp("broker") if isinstance(disk, str) else disk.path / "stack"
+    with EmbeddedStack.start(directory, only=[ComponentName.KAFKA]) as stack:
         yield stack
 
 
@@ -82,6 +91,36 @@ def test_a_broker_that_hangs_is_an_error_by_the_deadline_and_later_sends_work_ag
     there = [decode_message(message).id for message in read_topic(settings, settings.topic)]
     assert there[0] == first.id
     assert set(there[1:]) == {second.id}
+
+
+def test_a_broker_whose_disk_is_full_is_an_error_that_says_so_and_gets_everything_once_there_is_space(
+    broker: EmbeddedStack, disk: SmallDisk | str, unique_name: str
+) -> None:
+    if isinstance(disk, str):
+        pytest.skip(disk)
+    settings = kafka_settings(broker, unique_name)
+    Topics(settings).ensure()
+    sink = KafkaEventSink(settings, timeout_s=2)
+    first, *lost = [tick(stream="trades", boundary=NOON + timedelta(minutes=number)) for number in range(4)]
+    sink.send([first])
+    disk.fill()
+    try:
+        # Kafka ends itself when it can't write its log; until then it may have room in a page that it has begun.
+        wait_until(lambda: not _sent(sink, lost[0]), seconds=60, what="the broker to have no space left")
+        with pytest.raises(BrokerUnavailableError) as raised:
+            sink.send(lost[1:])
+        assert settings.topic in raised.value.message
+        assert "disk space" in raised.value.remedy
+    finally:
+        disk.free()
+    broker.kill_component(ComponentName.KAFKA)
+    broker.start_component(ComponentName.KAFKA)
+    for event in lost:
+        wait_until(lambda event=event: _sent(sink, event), seconds=60, what="a confirmation")  # type: ignore[misc]
+    sink.close()
+    there = [decode_message(message).id for message in read_topic(settings, settings.topic)]
+    assert there[0] == first.id
+    assert set(there) == {event.id for event in (first, *lost)}
 
 
 def _sent(sink: KafkaEventSink, event: Event) -> bool:

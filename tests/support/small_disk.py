@@ -46,27 +46,34 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(path: Path, *, mib: int, owner: tuple[int, int] = (0, 0)) -> Iterator[SmallDisk]:
+def small_disk_if_permitted(path: Path, *, mib: int) -> Iterator[SmallDisk | str]:
     """Mount a disk at ``path``, which is made if need be; its files are gone with the block.
 
-    The test is skipped where mounting is not permitted.
+    Where that is not permitted the directory is an ordinary one, and the reason is yielded instead.
     """
     path.mkdir(parents=True, exist_ok=True)
-    uid, gid = owner
-    options = f"size={mib}m,mode=0755,uid={uid},gid={gid}"
+    refusal = _mount(path, mib)
     try:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "icehaul-small-disk", str(path)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        pytest.skip("a small disk needs the program mount")
-    if done.returncode != 0:
-        pytest.skip(f"a small disk needs the right to mount one: {done.stderr.strip()}")
-    try:
-        yield SmallDisk(path)
+        yield SmallDisk(path) if refusal is None else refusal
     finally:
-        # Lazily: a process that was killed a moment ago may still hold a file.
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
+        if refusal is None:
+            # Lazily: a process that was killed a moment ago may still hold a file.
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@contextmanager
+def small_disk(path: Path, *, mib: int) -> Iterator[SmallDisk]:
+    """The same, but the test is skipped where it is not permitted."""
+    with small_disk_if_permitted(path, mib=mib) as disk:
+        if isinstance(disk, str):
+            pytest.skip(disk)
+        yield disk
+
+
+def _mount(path: Path, mib: int) -> str | None:
+    command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0755", "icehaul-small-disk", str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "a small disk needs the program mount"
+    return None if done.returncode == 0 else f"a small disk needs the right to mount one: {done.stderr.strip()}"
