@@ -22,23 +22,23 @@ PROJECT = Path(__file__).resolve().parents[3]
 class Process:
     """The consumer process under test."""
 
-    def __init__(self, topic: Topic, directory: Path) -> None:
+    def __init__(self, topic: Topic, directory: Path, log: Path | None = None) -> None:
         kafka = topic.settings
         self.directory = directory
         directory.mkdir(exist_ok=True)
-        self.log = directory / "log"
-        with self.log.open("a") as log:
+        self.log = log or directory / "log"
+        with self.log.open("a") as output:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tests.support.consumer_process"),
                     *(kafka.bootstrap_servers, kafka.topic, kafka.group, str(directory)),
                 ],
                 cwd=PROJECT,
-                stderr=log,
+                stderr=output,
             )
 
     def started(self, stream: str) -> None:
-        wait_until((self.directory / f"{stream}.started").exists, seconds=60, what=self.log.read_text())
+        wait_until((self.directory / f"{stream}.started").exists, seconds=60, what=f"{stream}, see {self.log}")
 
     def go(self, stream: str) -> None:
         (self.directory / f"{stream}.go").touch()
@@ -165,3 +165,19 @@ def test_an_unusable_configuration_ends_the_process_with_the_error(topic: Topic,
     finally:
         failing.process.kill()
     assert "icehaul topics" in failing.log.read_text()
+
+
+def test_a_full_disk_of_the_log_and_the_traces_stops_nothing(topic: Topic, tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    (tmp_path / "trace.jsonl").symlink_to(full)
+    with ExitStack() as stack:
+        process = Process(topic, tmp_path, log=full)
+        stack.callback(process.process.wait)
+        stack.callback(process.process.kill)
+        for number, stream in enumerate(("one", "two"), start=1):
+            topic.send(f"{stream} 1")
+            process.started(stream)
+            process.go(stream)
+            wait_until(lambda number=number: topic.committed() == number, seconds=30)  # type: ignore[misc]
+        process.signal(signal.SIGTERM)
+        assert process.ended(30) == 0

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from os import write
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.trace import Link, SpanKind, Tracer
 from rich.console import Console
 
+from consumer.adapters.telemetry import otlp_lines
 from consumer.adapters.telemetry.trace_tree import read_spans, render_trace
 from consumer.adapters.telemetry.tracing import Tracing
 from consumer.settings.connections import TelemetrySettings
@@ -231,3 +233,35 @@ def test_the_service_name_tells_the_role_once(tmp_path: Path, configured: str, s
     a_story(tracing.tracer)
     tracing.shutdown()
     assert {span.service for span in read_spans([file])} == {shown}
+
+
+def test_a_trace_file_on_a_full_disk_is_told_once_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    tracing = Tracing(TelemetrySettings(trace_file="/dev/full"), role="consumer")
+    for _ in range(3):
+        assert a_story(tracing.tracer)
+        tracing.flush()
+    tracing.shutdown()
+    (told,) = [record.getMessage() for record in caplog.records if "telemetry.trace_file" in record.getMessage()]
+    assert "/dev/full" in told
+    assert "No space left on device" in told
+    assert "free space there" in told
+
+
+def test_a_line_that_a_full_disk_took_half_of_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+    stories = []
+    for number in range(3):
+        with monkeypatch.context() as patch:
+            if number == 1:
+                patch.setattr(otlp_lines.os, "write", lambda to, data: write(to, data[: len(data) // 2]))
+            stories.append(a_story(tracing.tracer))
+            tracing.flush()
+    tracing.shutdown()
+    read = {span.trace_id for span in read_spans([file])}
+    assert read == {stories[0], stories[2]}
+    lost, again = [record.getMessage() for record in caplog.records if "telemetry.trace_file" in record.getMessage()]
+    assert "spans are lost" in lost
+    assert "5 spans were lost" in again
