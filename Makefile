@@ -15,6 +15,7 @@ PYTEST_ARGS ?=
 ROWS ?= 3000000
 STEPS ?= 1000000
 EVENTS ?= 1000000
+FAILURES ?= 1000
 SEED ?=
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
@@ -142,6 +143,10 @@ simulate: $(VENV)/.dev ## Play the service against servers in memory, and check 
 .PHONY: fuzz
 fuzz: $(VENV)/.dev ## Read hostile messages, configurations and environments (EVENTS=1000000, SEED= plays a campaign again)
 	@$(BIN)/python -m tests.fuzz --events $(EVENTS) $(if $(SEED),--seed $(SEED))
+
+.PHONY: endurance
+endurance: $(VENV)/.dev ## Let 1,000 batches fail, and look whether threads, processes, files, memory or ledger grow (FAILURES=1000)
+	@$(BIN)/python -m tests.endurance --batches $(FAILURES)
 
 .PHONY: crash-matrix
 crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes, and judge the rows (writes docs/reference/crash-matrix.md)

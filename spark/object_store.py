@@ -17,6 +17,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _REQUEST_TIMEOUT_S = 30.0
 _TEXT_LIMIT = 500
 _SCHEMES = ("s3", "s3a")
+_SAID = "AWS Error "
 _NOT_FOUND = "HTTP status 404"
 """What a put is answered where there is no bucket, by stores that do not say so."""
 
@@ -56,7 +57,7 @@ def key_of(uri: str) -> str:
 
 def store_error(uri: str, error: OSError) -> IcehaulError:
     """Return the error for a failed operation on ``uri``."""
-    text = str(error)[:_TEXT_LIMIT]
+    text = _without_key(str(error))[:_TEXT_LIMIT].rstrip(".")
     trouble = trouble_of(text)
     if trouble is StoreTrouble.DENIED:
         return AccessDeniedError(
@@ -69,3 +70,9 @@ def store_error(uri: str, error: OSError) -> IcehaulError:
         )
     said, remedy = passing(text)
     return StoreUnavailableError(f"the object store {said} (while writing {uri}): {text}", remedy=remedy)
+
+
+def _without_key(text: str) -> str:
+    """Return what the store said: before that the client names the key, which the URI does, too."""
+    _, mark, said = text.partition(_SAID)
+    return f"{mark}{said}" if mark else text

@@ -131,5 +131,5 @@ def _footer(parquet: pq.ParquetWriter) -> bytes:
     """Return the footer that a closed writer has written: the metadata alone, in the same encoding."""
     sink = pa.BufferOutputStream()
     parquet.writer.metadata.write_metadata_file(sink)
-    file = sink.getvalue().to_pybytes()
+    file: bytes = sink.getvalue().to_pybytes()
     return file[-_TRAILER_BYTES - int.from_bytes(file[-_TRAILER_BYTES:-4], "little") : -_TRAILER_BYTES]

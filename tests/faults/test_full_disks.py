@@ -11,7 +11,8 @@ import pwd
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,18 +48,23 @@ ROWS = 20_000
 NO_SPACE = "No space left on device"
 
 
-class AtHit(Failpoints):
-    """Does something when a point is reached for the ``number``-th time."""
+class AtTheThirdTime(Failpoints):
+    """Does something, once, when a point is reached for the third time since it was armed: two attempts have failed."""
 
-    def __init__(self, point: str, number: int, act: object) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._point, self._left, self._act = point, number, act
+        self._act: Callable[[], object] | None = None
+        self._hits = Counter[str]()
+
+    def arm(self, act: Callable[[], object]) -> None:
+        self._hits.clear()
+        self._act = act
 
     def hit(self, point: str) -> None:
-        if point == self._point:
-            self._left -= 1
-            if self._left == 0 and callable(self._act):
-                self._act()
+        self._hits[point] += 1
+        if self._act is not None and self._hits[point] == 3:
+            act, self._act = self._act, None
+            act()
 
 
 def halted(consumer: Application, stream: str) -> StreamRecord:
@@ -194,9 +200,11 @@ def test_a_disk_of_the_ledger_that_gets_space_meanwhile_costs_no_more_than_a_few
     small_ledger: LocalPlatform, ledger_disk: SmallDisk
 ) -> None:
     stream = f"{small_ledger.name}_trades"
-    with small_ledger.consumer(failpoints=AtHit("attempt.before-open", 3, ledger_disk.free)) as consumer:
+    points = AtTheThirdTime()
+    with small_ledger.consumer(failpoints=points) as consumer:
         offload(consumer, stream, day("2024-01-02"))
         ledger_disk.fill()
+        points.arm(ledger_disk.free)
         assert offload(consumer, stream, day("2024-01-03")) == []
         judge(consumer, stream, rows=ROWS)
         assert session_of(consumer).jobs == 1

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -203,3 +204,19 @@ def test_a_commit_is_durable_even_where_the_server_is_set_to_lose_it(
     with database.transaction() as connection:
         row = connection.execute(b"SELECT current_setting('synchronous_commit') AS synchronous").fetchone()
     assert row == {"synchronous": "on"}
+
+
+def test_a_batch_that_fails_for_weeks_keeps_its_latest_events(database: Database) -> None:
+    ledger = PostgresLedger(database)
+    ledger.register(STREAM)
+    claim = ledger.claim(STREAM, "owner", TTL)
+    failing = batch()
+    ids = [f"event-{number}" for number in range(103)]
+
+    for one in ids:
+        ledger.begin(claim, failing, replace(trigger(), event_id=one))
+    ledger.begin(claim, failing, replace(trigger(), event_id=ids[-1]))
+
+    with database.transaction() as connection:
+        kept = connection.execute("SELECT event_ids FROM offload_batches").fetchall()
+    assert [row["event_ids"] for row in kept] == [ids[-100:]]

@@ -45,6 +45,7 @@ RUN_BY = {
     "docs/how-to/send-your-own-events.md": "tests/integration/cli/test_own_events.py",
     "docs/how-to/share-a-spark-connect-server.md": "tests/integration/test_spark_connect.py",
     "docs/how-to/start-with-your-own-tables.md": "tests/integration/cli/test_own_tables_pages.py",
+    "docs/how-to/survive-full-disks-and-storms.md": "tests/integration/cli/test_full_disks_page.py",
     "docs/how-to/take-a-consistent-cut.md": "tests/integration/cli/test_both_tiers_pages.py",
     "docs/how-to/use-a-spark-cluster.md": "tests/integration/test_spark_cluster.py",
     "docs/reference/crash-matrix.md": "tests/unit/entrypoints/test_failpoints_command.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     arrival_bugs,
     event_bugs,
+    fault_bugs,
     history_bugs,
     hostile_bugs,
     late_bugs,
@@ -33,4 +34,5 @@ BUGS: tuple[Bug, ...] = (
     *history_bugs.BUGS,
     *arrival_bugs.BUGS,
     *hostile_bugs.BUGS,
+    *fault_bugs.BUGS,
 )

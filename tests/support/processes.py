@@ -131,19 +131,26 @@ class PeakMemory:
             self.mib = max(self.mib, sum(pss_kib(pid) for pid in family(self._pid)) / _PAGE_KIB)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, as far as they are there."""
+    found: list[int] = []
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return found
+    for task in tasks:
+        try:
+            found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
 def family(pid: int) -> list[int]:
     """The process and its descendants."""
     found = [pid]
     for one in found:
-        try:
-            tasks = list(Path(f"/proc/{one}/task").iterdir())
-        except OSError:
-            continue
-        for task in tasks:
-            try:
-                found += [int(child) for child in (task / "children").read_text().split()]
-            except OSError:
-                continue
+        found += children(one)
     return found
 
 

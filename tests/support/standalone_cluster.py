@@ -33,7 +33,10 @@ class StandaloneCluster:
 
 @contextmanager
 def running_cluster(directory: Path, workers: int) -> Iterator[StandaloneCluster]:
-    """Run a master and workers with one core and 512 MiB each; all of them end with the block."""
+    """Run a master and workers with one core and 512 MiB each; all of them end with the block.
+
+    Each worker has an address of its own: Spark starts no speculative attempt on the host that runs the first one.
+    """
     with ExitStack() as running:
         log = directory / "master.log"
         running.enter_context(
@@ -44,11 +47,12 @@ def running_cluster(directory: Path, workers: int) -> Iterator[StandaloneCluster
         for number in range(workers):
             home = directory / f"worker-{number}"
             home.mkdir()
-            arguments = ["--cores", "1", "--memory", "512m", "--host", _HOST, "--port", "0", "--webui-port", "0"]
+            host = f"127.0.0.{number + 2}"
+            arguments = ["--cores", "1", "--memory", "512m", "--host", host, "--port", "0", "--webui-port", "0"]
             log = home / "worker.log"
             processes.append(
                 running.enter_context(
-                    _daemon("worker.Worker", [*arguments, "--work-dir", str(home), master], home, log)
+                    _daemon("worker.Worker", [*arguments, "--work-dir", str(home), master], home, log, host)
                 )
             )
             _wait_for(log, _REGISTERED)
@@ -56,9 +60,11 @@ def running_cluster(directory: Path, workers: int) -> Iterator[StandaloneCluster
 
 
 @contextmanager
-def _daemon(name: str, arguments: list[str], home: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _daemon(
+    name: str, arguments: list[str], home: Path, log: Path, host: str = _HOST
+) -> Iterator[subprocess.Popen[bytes]]:
     command = [str(Path(pyspark.__path__[0]) / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *arguments]
-    environment = os.environ | {"SPARK_LOCAL_IP": _HOST, "SPARK_DAEMON_MEMORY": "256m", "SPARK_NO_DAEMONIZE": "1"}
+    environment = os.environ | {"SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m", "SPARK_NO_DAEMONIZE": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=home, env=environment, stdout=output, stderr=output, start_new_session=True

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from tests.support.tcp_proxy import Link, TcpProxy
 
@@ -55,7 +56,7 @@ class StoreProxy(TcpProxy):
     def __init__(self, upstream_port: int) -> None:
         super().__init__(upstream_port)
         self._rules: dict[str, _Rule] = {}
-        self._requests: dict[Link, _Requests] = {}
+        self._requests: WeakKeyDictionary[Link, _Requests] = WeakKeyDictionary()
         self._deciding = threading.Lock()
         self.refused: Counter[str] = Counter()
 

@@ -6,15 +6,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from consumer.domain.errors import BrokerUnavailableError, ConfigurationError
+from consumer.domain.event_factory import tick
 from consumer.embedded.component import ComponentName
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
+from tests.support.consuming import committed_offsets, consuming
+from tests.support.interruptions import Interrupt
 from tests.support.kafka_group import Handled, Member, Topic, running, with_settings
+from tests.support.local_platform import judge, ledger_database, local_platform, published
+from tests.support.platform import day
 from tests.support.waiting import wait_until
 
 PROTOCOLS = [
@@ -219,3 +225,28 @@ def test_a_consumer_can_end_while_the_broker_is_away(
             assert time.monotonic() - started < 15
         finally:
             broker.start_component(ComponentName.KAFKA)
+
+
+def test_a_broker_that_is_killed_in_mid_batch_and_comes_back_costs_no_second_batch(
+    broker: EmbeddedStack, stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoints = stack.endpoints.model_copy(update={"kafka": broker.endpoints.kafka})
+    with (
+        ledger_database(endpoints, unique_name) as dsn,
+        local_platform(endpoints, unique_name, dsn, tmp_path, monkeypatch) as platform,
+    ):
+        stream = platform.add_stream()
+        platform.insert(100)
+        killing = Interrupt("batch.after-write", lambda: broker.kill_component(ComponentName.KAFKA))
+        with platform.consumer(failpoints=killing) as consumer:
+            consumer.topics.ensure()
+            consumer.event_sink.send([tick(stream=stream, boundary=day("2024-01-02"))])
+            with consuming(consumer):
+                wait_until(lambda: published(consumer, stream), seconds=90, what="the batch, with the broker away")
+                broker.start_component(ComponentName.KAFKA)
+                consumer.event_sink.send([tick(stream=stream, boundary=day("2024-01-03"))])
+                kafka = consumer.configuration.kafka
+                wait_until(lambda: sum(committed_offsets(kafka).values()) == 2, seconds=90, what="both offsets")
+            (batch,) = published(consumer, stream)
+            assert batch.attempts == 1
+            judge(consumer, stream, rows=100)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from os import write
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.trace import Link, SpanKind, Tracer
 from rich.console import Console
 
-from consumer.adapters.telemetry import otlp_lines
 from consumer.adapters.telemetry.trace_tree import read_spans, render_trace
 from consumer.adapters.telemetry.tracing import Tracing
 from consumer.settings.connections import TelemetrySettings
@@ -252,11 +251,11 @@ def test_a_line_that_a_full_disk_took_half_of_spoils_no_other(
 ) -> None:
     file = tmp_path / "traces.jsonl"
     tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
-    stories = []
+    stories, write = [], os.write
     for number in range(3):
         with monkeypatch.context() as patch:
             if number == 1:
-                patch.setattr(otlp_lines.os, "write", lambda to, data: write(to, data[: len(data) // 2]))
+                patch.setattr(os, "write", lambda to, data: write(to, data[: len(data) // 2]))
             stories.append(a_story(tracing.tracer))
             tracing.flush()
     tracing.shutdown()
