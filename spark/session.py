@@ -88,7 +88,8 @@ class Session:
     def _start(self, settings: SessionSettings) -> SparkContext:
         with as_file(files("spark") / "log4j2.properties") as log_configuration:
             conf = SparkConf(loadDefaults=False)
-            conf.setAll(list(session_properties(settings, log_configuration).items()))
+            properties = session_properties(settings, log_configuration, scratch=Path(self._files.name))
+            conf.setAll(list(properties.items()))
             output = {"stdout": self._log, "stderr": self._log}
             with _without_our_variables():
                 gateway = launch_gateway(conf, popen_kwargs=output)  # type: ignore[no-untyped-call]
@@ -183,12 +184,23 @@ def check_java(environment: Mapping[str, str]) -> None:
         )
 
 
-def session_properties(settings: SessionSettings, log_configuration: Path) -> dict[str, str]:
-    """Return the Spark properties of a session; none holds a secret."""
+def session_properties(settings: SessionSettings, log_configuration: Path, *, scratch: Path) -> dict[str, str]:
+    """Return the Spark properties of a session; none holds a secret.
+
+    What the driver needs of the disk is in ``scratch``, which goes with the session: a JVM that is killed clears
+    nothing away. Executors have directories of their own, which their workers name.
+    """
     properties = {
+        "spark.local.dir": str(scratch),
         "spark.app.name": _APPLICATION,
         "spark.driver.memory": settings.driver_memory,
-        "spark.driver.extraJavaOptions": f"{_JVM_OPTIONS} -Dlog4j2.configurationFile={log_configuration.as_uri()}",
+        "spark.driver.extraJavaOptions": " ".join(
+            (
+                _JVM_OPTIONS,
+                f"-Dlog4j2.configurationFile={log_configuration.as_uri()}",
+                f'-Djava.io.tmpdir="{scratch}"',
+            )
+        ),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.scheduler.mode": "FAIR",

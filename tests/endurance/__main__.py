@@ -13,8 +13,10 @@ import pytest
 from rich.console import Console
 
 from consumer.adapters.spark.engine import SparkEngine
+from consumer.adapters.telemetry.logs import configure_logging
 from consumer.embedded.endpoints import Endpoints
 from consumer.embedded.stack import EmbeddedStack
+from consumer.settings.connections import TelemetrySettings
 from tests.endurance.campaign import Campaign
 from tests.endurance.gauges import Reading
 from tests.endurance.report import show, verdicts, write
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     readings: list[Reading] = []
     with tempfile.TemporaryDirectory(prefix="icehaul-endurance-") as scratch, ExitStack() as running:
         stack = running.enter_context(EmbeddedStack.start(Path(scratch) / "stack"))
+        log = running.enter_context((options.out / "consumer.log").open("w", encoding="utf-8"))
+        configure_logging(TelemetrySettings(log_format="json"), stream=log)
         for reading in running.enter_context(_playing(stack.endpoints, Path(scratch), options.batches)):
             readings.append(reading)
             console.print(f"{reading.failed:,} failed: {dict(reading.figures)}")
@@ -68,7 +72,7 @@ def _playing(endpoints: Endpoints, scratch: Path, failures: int) -> Iterator[Ite
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.endurance", description=__doc__)
     parser.add_argument("--batches", type=int, default=1_000, help="how many batches have to fail")
-    parser.add_argument("--out", type=Path, default=Path("var/endurance"), help="where report.json goes")
+    parser.add_argument("--out", type=Path, default=Path("var/endurance"), help="where report.json and the log go")
     return parser.parse_args(arguments)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from py4j.protocol import Py4JError
@@ -26,10 +29,9 @@ ROWS = 2000
 
 @pytest.fixture
 def consumer(local: LocalPlatform, spark_engine: SparkEngine) -> Iterator[Application]:
-    """A consumer with Spark, warm, and a day to offload."""
+    """A consumer with Spark, and a day to offload."""
     local.add_stream()
     local.insert(ROWS)
-    spark_engine.start()
     with local.consumer() as application:
         application.engine = spark_engine
         yield application
@@ -59,10 +61,16 @@ def test_a_driver_out_of_memory_is_replaced_and_the_batch_written_again(
     local: LocalPlatform,
     consumer: Application,
     spark_engine: SparkEngine,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     (stream,) = consumer.streams
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    spark_engine.stop()
+    spark_engine.start()
     before = session_of(spark_engine)
     monkeypatch.setattr(spark_engine, "_failpoints", Failpoints("task.after-read=delay(60)"))
     doomed: list[int] = []
@@ -82,6 +90,7 @@ def test_a_driver_out_of_memory_is_replaced_and_the_batch_written_again(
     judge(consumer, stream, rows=ROWS)
     assert len(doomed) >= 3, "the JVM, the daemon of its Python workers, and a worker"
     wait_until(lambda: not any(map(command_line, doomed)), seconds=60, what="the driver's processes to be gone")
+    assert list(scratch.glob("*")) == [Path(session_of(spark_engine)._files.name)], "and what they had on the disk"
 
 
 def test_a_worker_that_the_system_ends_costs_one_attempt(
@@ -92,14 +101,17 @@ def test_a_worker_that_the_system_ends_costs_one_attempt(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     (stream,) = consumer.streams
+    spark_engine.start()
     before = session_of(spark_engine)
     monkeypatch.setattr(spark_engine, "_failpoints", Failpoints("task.after-read=kill"))
+    os.write(before._log.fileno(), b"x" * (2 << 20))
 
     assert offload(consumer, stream, day("2024-01-02")) == []
 
     (batch,) = published(consumer, stream)
     assert batch.attempts == 2
     assert session_of(spark_engine) is before
+    assert os.fstat(before._log.fileno()).st_size < 1 << 20, "a log that had grown long was shortened"
     logged = capfd.readouterr()
     assert "Python worker exited unexpectedly" in logged.out
     assert "for want of memory" in logged.out

@@ -70,6 +70,18 @@ BUGS = (
         tests=("tests/faults/test_ledger_contention.py::test_a_batch_that_fails_for_weeks_keeps_its_latest_events",),
     ),
     Bug(
+        name="files_of_a_killed_driver_left_behind",
+        breaks="Every driver that dies leaves its directories behind, until the disk is full.",
+        edits=(
+            Edit(
+                file="spark/session.py",
+                before='        "spark.local.dir": str(scratch),\n',
+                after="",
+            ),
+        ),
+        tests=("tests/unit/spark/test_session.py",),
+    ),
+    Bug(
         name="torn_line_spoils_the_next",
         breaks="What follows a line of the trace file of which a full disk took the beginning is lost, too.",
         edits=(

@@ -18,9 +18,11 @@ from spark.unit_task import SourceAccess, StoreAccess
 
 LOG = Path("/tmp/log4j2.properties")  # noqa: S108 - only named, never opened
 
+SCRATCH = Path("/var/scratch of mine")
+
 
 def test_a_local_session_listens_on_loopback_only_and_shows_no_pages() -> None:
-    properties = session_properties(SessionSettings(master="local[2]", driver_memory="512m"), LOG)
+    properties = session_properties(SessionSettings(master="local[2]", driver_memory="512m"), LOG, scratch=SCRATCH)
 
     assert properties["spark.driver.host"] == properties["spark.driver.bindAddress"] == "127.0.0.1"
     assert properties["spark.ui.enabled"] == "false"
@@ -28,8 +30,15 @@ def test_a_local_session_listens_on_loopback_only_and_shows_no_pages() -> None:
     assert properties["spark.sql.session.timeZone"] == "UTC"
 
 
+def test_what_the_driver_needs_of_the_disk_goes_with_the_session() -> None:
+    properties = session_properties(SessionSettings(master="local[2]", driver_memory="512m"), LOG, scratch=SCRATCH)
+
+    assert properties["spark.local.dir"] == str(SCRATCH)
+    assert f'-Djava.io.tmpdir="{SCRATCH}"' in properties["spark.driver.extraJavaOptions"]
+
+
 def test_a_cluster_gets_neither_our_address_nor_our_daemon() -> None:
-    properties = session_properties(SessionSettings(master="spark://m:7077", driver_memory="1g"), LOG)
+    properties = session_properties(SessionSettings(master="spark://m:7077", driver_memory="1g"), LOG, scratch=SCRATCH)
 
     assert "spark.driver.host" not in properties
     assert "spark.python.daemon.module" not in properties
@@ -43,7 +52,7 @@ def test_the_operators_properties_win_except_for_the_master() -> None:
         conf={"spark.ui.enabled": "true", "spark.master": "yarn"},
     )
 
-    properties = session_properties(settings, LOG)
+    properties = session_properties(settings, LOG, scratch=SCRATCH)
 
     assert properties["spark.ui.enabled"] == "true"
     assert properties["spark.master"] == "local[4]"
