@@ -156,7 +156,7 @@ def executor_of(worker: subprocess.Popen[bytes]) -> int | None:
 def test_the_unit_of_a_killed_executor_is_written_again(
     cluster_engine: SparkEngine, cluster: StandaloneCluster, trades: HotTable
 ) -> None:
-    slow = trades.slow_view(seconds=2)
+    slow = trades.slow_view(seconds=1)
     batch = slow.batch(0, 1000, 2000)
     cluster_engine.start()
     with ThreadPoolExecutor(max_workers=1) as threads:

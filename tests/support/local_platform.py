@@ -29,7 +29,7 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.window import BEGINNING, Window
 from consumer.embedded.endpoints import Endpoints
 from consumer.failpoints.acting import Failpoints
-from consumer.ports import BatchRecord, StreamState
+from consumer.ports import BatchRecord, StreamRecord, StreamState
 from consumer.settings.model import Configuration
 from tests.support.cold_tier import IcebergColdTier, new_database
 from tests.support.local_engine import LocalEngine, LocalSession
@@ -133,6 +133,18 @@ def deliver(application: Application, event: Event) -> list[IcehaulError]:
 def offload(application: Application, stream: str, cutoff: datetime) -> list[IcehaulError]:
     """Deliver a tick until it is done."""
     return deliver(application, tick(stream=stream, boundary=cutoff))
+
+
+def offload_once(application: Application, stream: str, cutoff: datetime) -> None:
+    """Deliver a tick, and leave what is raised to the caller."""
+    application.offload.handle(tick(stream=stream, boundary=cutoff), threading.Event())
+
+
+def halted(application: Application, stream: str) -> StreamRecord:
+    """The record of a stream that has to be halted, with reason and remedy."""
+    record = application.ledger.read([stream])[stream]
+    assert record.state is StreamState.HALTED
+    return record
 
 
 def published(application: Application, stream: str) -> list[BatchRecord]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
 from tests.integration.cli.conftest import Run
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
+from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload, offload_once
 from tests.support.platform import day
 from tests.support.store_proxy import FULL, StoreProxy
 
@@ -66,7 +64,7 @@ def test_the_page_works_as_written(platform: LocalPlatform, proxy: StoreProxy, i
     (shown,) = blocks("text")
     proxy.disturb("full", r"^(PUT|POST) \S*/data/", FULL)
     with platform.consumer() as consumer:
-        consumer.offload.handle(tick(stream=TRADES, boundary=day("2024-01-02")), threading.Event())
+        offload_once(consumer, TRADES, day("2024-01-02"))
         halted = icehaul(*status)
         assert halted.code == 1
         assert "is halted" in halted.out
