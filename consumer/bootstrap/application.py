@@ -7,6 +7,7 @@ from functools import cached_property
 
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
 from consumer.adapters.kafka.placement import PlacedEvents
+from consumer.adapters.kafka.producer import partition_of
 from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
 from consumer.adapters.telemetry.logs import configure_logging
@@ -19,6 +20,8 @@ from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.replay.replays import Replays
 from consumer.service.runtime.loop import EventLoop
+from consumer.service.runtime.ports import Partition
+from consumer.service.runtime.reconciling import StreamsOfPartitions
 
 
 class Application(Commands):
@@ -78,13 +81,20 @@ class Application(Commands):
             group=settings.kafka.group,
             source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics),
             decode=PlacedEvents(self.topics.event_partitions).decode,
+            source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics, memory=self.remembered),
+            decode=decode_message,
             handler=self.offload.handle if self.background_audit is None else self.background_audit.handle,
             dead_letters=self.dead_letters,
             metrics=self.metrics,
             tracer=tracing.tracer,
             failpoints=self.failpoints,
             urgency=self.loss_watch.urgency,
+            reconciling=StreamsOfPartitions(self.streams, partition_of),
         )
+
+    def remembered(self, partition: Partition) -> int | None:
+        """Return the largest offset of a partition's events for which the ledger has a batch that is done."""
+        return self.offsets.last(partition.topic, partition.number)
 
     @cached_property
     def loss_watch(self) -> LossWatch:

@@ -25,6 +25,7 @@ from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.drops import PostgresDropLog
 from consumer.adapters.postgres.ledger import RELAY_CLAIM, PostgresLedger
 from consumer.adapters.postgres.migrations import Migration, migrate, pending
+from consumer.adapters.postgres.offsets import PostgresOffsets
 from consumer.adapters.spark.engine import SparkEngine
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
 from consumer.domain.stream import Stream
@@ -91,6 +92,11 @@ class Servers:
         """The ledger."""
         # What a dead relay has taken from the outbox waits no longer than its streams do.
         return PostgresLedger(self.database, relay_claim=min(RELAY_CLAIM, self.lease))
+
+    @cached_property
+    def offsets(self) -> PostgresOffsets:
+        """What the ledger remembers of offsets."""
+        return PostgresOffsets(self.database)
 
     @cached_property
     def backfills(self) -> PostgresBackfills:

@@ -18,6 +18,9 @@ EMITTER = "/icehaul/emitter"
 COMMITTER = "/icehaul/committer"
 """CloudEvents ``source`` of batch-committed events."""
 
+CONSUMER = "/icehaul/consumer"
+"""CloudEvents ``source`` of events that a consumer gives itself, after an incident of its offsets."""
+
 
 def tick(*, stream: str, boundary: datetime) -> Event:
     """Return the tick of a wall-clock boundary: everything before it is asked for."""

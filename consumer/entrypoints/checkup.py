@@ -24,7 +24,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.embedded.java import SUPPORTED, feature_release
 from consumer.entrypoints.machine import java_home, requirements, scratch_folder, secrets_in
-from consumer.service.doctor.broker import GroupCheck, TopicsCheck
+from consumer.service.doctor.broker import GroupCheck, OffsetsCheck, TopicsCheck
 from consumer.service.doctor.cluster import ClusterCheck
 from consumer.service.doctor.event_views import EventViewsCheck
 from consumer.service.doctor.examination import examine
@@ -174,6 +174,13 @@ def _dependents(
             what="kafka group",
             needs=frozenset({_TOPICS}),
             checks=[GroupCheck(subject=settings.kafka.group, protocol=settings.kafka.group_protocol, join=broker.join)],
+        ),
+        Dependent(
+            what="kafka offsets",
+            needs=frozenset({_TOPICS, _POSTGRES}),
+            checks=[
+                OffsetsCheck(subject=settings.kafka.group, standing=lambda: broker.standing(application.remembered))
+            ],
         ),
         Dependent(
             what="clock of ClickHouse",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from consumer.domain.errors import BrokerUnavailableError, IcehaulError
+from consumer.domain.offset_incident import OffsetIncident
 from consumer.service.runtime.ports import GroupListener, M, Partition
 
 
@@ -47,6 +48,7 @@ class MemoryEventSource:
     def __post_init__(self) -> None:
         self._listener: GroupListener | None = None
         self._actions: deque[tuple[str, tuple[Partition, ...]]] = deque()
+        self._incidents: list[OffsetIncident] = []
         self._answers: deque[tuple[dict[Partition, int], dict[Partition, str]]] = deque()
         self._messages: deque[MemoryMessage] = deque()
         self._owned: set[Partition] = set()
@@ -56,6 +58,13 @@ class MemoryEventSource:
         """Let the next poll report partitions as assigned, revoked or lost."""
         with self._changed:
             self._actions.append((kind, partitions))
+            self._changed.notify_all()
+
+    def assign_with(self, incident: OffsetIncident) -> None:
+        """Let the next poll report the incident's partition as assigned, with the incident."""
+        with self._changed:
+            self._incidents.append(incident)
+            self._actions.append(("assigned", (Partition(incident.topic, incident.partition),)))
             self._changed.notify_all()
 
     def send(self, partition: Partition, offset: int, value: str) -> None:
@@ -126,7 +135,8 @@ class MemoryEventSource:
             return
         if kind == "assigned":
             self._owned.update(partitions)
-            listener.assigned(partitions)
+            incidents, self._incidents = self._incidents, []
+            listener.assigned(partitions, incidents)
             return
         self._owned.difference_update(partitions)
         (listener.revoked if kind == "revoked" else listener.lost)(partitions)

@@ -10,6 +10,7 @@ from tests.mutants import (
     hostile_bugs,
     late_bugs,
     ledger_bugs,
+    offset_bugs,
     publish_bugs,
     read_bugs,
     repair_bugs,
@@ -35,4 +36,5 @@ BUGS: tuple[Bug, ...] = (
     *arrival_bugs.BUGS,
     *hostile_bugs.BUGS,
     *fault_bugs.BUGS,
+    *offset_bugs.BUGS,
 )

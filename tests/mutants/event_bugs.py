@@ -65,7 +65,7 @@ BUGS = (
             Edit(
                 file=_LOOP,
                 before="                if self._assignments.get(task.assignment.partition) is task.assignment:\n"
-                "                    task.assignment.tracker.done(task.offset)\n",
+                "                    task.acknowledge()\n",
                 after="                if (now := self._assignments.get(task.assignment.partition)) is not None:\n"
                 "                    now.tracker.done(task.offset)\n",
             ),

@@ -8,6 +8,7 @@ from typing import Any
 
 from consumer.adapters.kafka.consumer import KafkaEventSource
 from consumer.domain.event_factory import tick
+from consumer.domain.offset_incident import OffsetIncident
 from consumer.service.runtime.ports import EventSource, Message, Partition
 from consumer.settings.connections import ConsumerSettings
 from consumer.testing.broker import MemoryBroker, MemoryMember
@@ -32,6 +33,7 @@ class Driven:
         self.answers: list[tuple[dict[int, int], dict[int, str]]] = []
         self.owned: set[Partition] = set()
         self.got: list[Place] = []
+        self.incidents: list[OffsetIncident] = []
         self.on_revoked: Callable[[], None] = lambda: None
 
     def join(self) -> None:
@@ -50,8 +52,9 @@ class Driven:
 
     # ------------------------------------------------------------------------------- the listener
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
+    def assigned(self, partitions: Sequence[Partition], incidents: Sequence[OffsetIncident] = ()) -> None:
         """Take over partitions."""
+        self.incidents += incidents
         self.owned.update(partitions)
         self._hear("assigned", partitions)
 

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
+from consumer.adapters.kafka.positions import Memory, remember_nothing
 from consumer.domain.errors import IcehaulError, InvalidEventError
 from consumer.domain.event import Coordinates, Event, EventType
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Handler
+from consumer.service.runtime.reconciling import StreamsOfPartitions
 from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
 from consumer.testing.telemetry import MemoryMetrics, MemoryTracing
 from tests.support.waiting import wait_until
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+EVENING = datetime(2025, 1, 1, 20, tzinfo=UTC)
+"""Up to when members reconcile streams after an incident."""
 
 
 def decode(message: KafkaMessage) -> Event:
@@ -84,6 +88,49 @@ class Topic:
         self.create()
         self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0, "log_level": 0})
 
+    def recreate(self) -> None:
+        """Delete both topics, and create them anew: the same names, other topics."""
+        names = [self.settings.topic, self.settings.dead_letter_topic]
+        for future in self.admin.delete_topics(names).values():
+            future.result(20)
+        wait_until(lambda: not set(self._leaders()) & set(names), seconds=30, what="the topics to be gone")
+        self.create()
+
+    def reset(self, offset: int, partition: int = 0) -> None:
+        """Reset the group's offset by Kafka's admin protocol, as the standard tools do; the group must be empty."""
+        place = TopicPartition(self.settings.topic, partition, offset)
+        self.restore(place)
+
+    def place(self, partition: int = 0) -> TopicPartition:
+        """Return what the group has committed, with what stands beside it."""
+        return self._committed(partition)
+
+    def restore(self, place: TopicPartition) -> None:
+        """Commit as a stranger what :meth:`place` has returned; the group must be empty."""
+        request = ConsumerGroupTopicPartitions(self.settings.group, [place])
+        for future in self.admin.alter_consumer_group_offsets([request]).values():
+            future.result(20)
+
+    def delete_group(self) -> None:
+        """Delete the group, and with it all of its offsets; Kafka refuses that while it has members."""
+        for future in self.admin.delete_consumer_groups([self.settings.group]).values():
+            future.result(20)
+
+    def grow(self, partitions: int) -> None:
+        """Add partitions to the event topic."""
+        for future in self.admin.create_partitions([NewPartitions(self.settings.topic, partitions)]).values():
+            future.result(20)
+        wait_until(lambda: self._partitions() == partitions, seconds=30, what="the new partitions to have leaders")
+
+    def _partitions(self) -> int:
+        topic = self.admin.list_topics(timeout=10).topics[self.settings.topic]
+        return sum(partition.leader >= 0 for partition in topic.partitions.values())
+
+    def delete_before(self, offset: int, partition: int = 0) -> None:
+        """Delete what stands before an offset, as retention does."""
+        for future in self.admin.delete_records([TopicPartition(self.settings.topic, partition, offset)]).values():
+            future.result(20)
+
     def create(self) -> None:
         """Create both topics and wait until they are there."""
         topics = [
@@ -115,9 +162,12 @@ class Topic:
 
     def committed(self, partition: int = 0) -> int:
         """Return the group's committed offset (negative if there is none), by Kafka's own means."""
+        return self._committed(partition).offset
+
+    def _committed(self, partition: int) -> TopicPartition:
         client = Consumer({"bootstrap.servers": self.settings.bootstrap_servers, "group.id": self.settings.group})
         try:
-            return client.committed([TopicPartition(self.settings.topic, partition)], timeout=20)[0].offset
+            return client.committed([TopicPartition(self.settings.topic, partition)], timeout=20)[0]
         finally:
             client.close()
 
@@ -132,6 +182,8 @@ class Member:
         consumer: ConsumerSettings | None = None,
         *,
         start_seconds: float = 10,
+        memory: Memory = remember_nothing,
+        streams: Sequence[str] = (),
     ) -> None:
         self.metrics = MemoryMetrics()
         self.tracing = MemoryTracing()
@@ -141,12 +193,14 @@ class Member:
         self.loop = EventLoop[KafkaMessage](
             settings=consumer,
             group=kafka.group,
-            source=KafkaEventSource(kafka, consumer, self.metrics, start_seconds=start_seconds),
+            source=KafkaEventSource(kafka, consumer, self.metrics, memory=memory, start_seconds=start_seconds),
             decode=decode,
             handler=handler,
             dead_letters=self.letters,
             metrics=self.metrics,
             tracer=self.tracing.tracer,
+            # Of several partitions, the first one is every stream's.
+            reconciling=StreamsOfPartitions(streams, lambda _stream, _partitions: 0, lambda: EVENING),
         )
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -186,6 +240,11 @@ class Handled:
         if self._act is not None:
             self._act(event, abandon)
         self.done.append(event)
+
+    @property
+    def reconciled(self) -> list[str]:
+        """Streams that were reconciled because of an incident, in the order they were."""
+        return [event.stream for event in self.done if event.coordinates is None and event.cutoff == EVENING]
 
     @property
     def offsets(self) -> list[int]:

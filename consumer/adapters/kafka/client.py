@@ -71,6 +71,8 @@ def consumer_config(
         "fetch.wait.max.ms": 100,
         "fetch.queue.backoff.ms": 100,
         "reconnect.backoff.max.ms": 2_000,
+        # How late partitions that were added are read, where the client and not the broker finds them (classic).
+        "topic.metadata.refresh.interval.ms": 30_000,
         "log.connection.close": False,
         **given,
         "bootstrap.servers": kafka.bootstrap_servers,

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.adapters.kafka.client import consumer_config, error_of, explain_fatal, unreachable
+from consumer.adapters.kafka.positions import Memory, Place, Positions, remember_nothing
+from consumer.adapters.kafka.topic_facts import TopicObserver
 from consumer.domain.errors import ConfigurationError, IcehaulError
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.ports import GroupListener, Partition, RuntimeMetrics
@@ -19,7 +21,6 @@ from consumer.settings.connections import ConsumerSettings, KafkaSettings
 START_SECONDS = 15.0
 """How long the start waits for a broker."""
 _METADATA_SECONDS = 3.0
-_COMMITTED_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 _QUIET_SECONDS = 30.0
 """How long an error of the client that repeats is counted, but not logged again."""
@@ -35,9 +36,12 @@ class KafkaEventSource:
     """Polls the event topic as a member of the group, and commits its offsets.
 
     Both group protocols and eager as well as cooperative assignment are served. A partition without a
-    committed offset starts at its beginning. A committed offset that the broker no longer has is an
-    incident: logged, counted, and answered by starting at the beginning of what is left, since events are
-    hints and repeating them is safe.
+    committed offset starts at its beginning. A committed offset that does not say where to go on (it is out of
+    range, of a topic that was deleted, gone with its group, set by another tool) is an incident that the listener
+    is told of, and answered by starting at the beginning of what is left, since events are hints and repeating
+    them is safe.
+
+    ``memory`` tells what the ledger knows of a partition's offsets.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class KafkaEventSource:
         consumer: ConsumerSettings,
         metrics: RuntimeMetrics,
         *,
+        memory: Memory = remember_nothing,
         start_seconds: float = START_SECONDS,
     ) -> None:
         self._kafka = kafka
@@ -68,6 +73,7 @@ class KafkaEventSource:
                 f"kafka.options: the Kafka client refuses its configuration: {error_of(error).str()}",
                 remedy="correct the option that the message names",
             ) from error
+        self._positions = Positions(self._client, TopicObserver(kafka, kafka.topic), memory)
 
     # ------------------------------------------------------------------------------------- start
 
@@ -119,12 +125,16 @@ class KafkaEventSource:
             error = message.error()
             if error is None:
                 received.append(message)
-            else:
-                self._on_partition_error(message, error)
+            elif (begun := self._on_partition_error(message, error)) is not None:
+                # What came before the jump belongs to an assignment that is over.
+                received = [one for one in received if (one.topic(), one.partition()) != begun]
             if len(received) >= limit:
                 break
             message = self._client.poll(0)
         self._raise_fatal()
+        if anew := self._positions.recreated(list(self._starts)):
+            self._start_over(anew)
+            return []  # what came may be of the topic that is gone, or begin in the middle of the new one
         return received
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -133,19 +143,22 @@ class KafkaEventSource:
         A blocking commit would stop the poll loop for as long as the session time-out while the broker is away.
         """
         try:
-            self._client.commit(offsets=_places(offsets), asynchronous=True)
+            self._client.commit(offsets=self._places(offsets), asynchronous=True)
         except KafkaException as error:
             self._answer(offsets, dict.fromkeys(offsets, error_of(error).name()))
 
     def commit_now(self, offsets: Mapping[Partition, int]) -> Mapping[Partition, str]:
         """Commit and wait for the answer; return the partitions refused, each with the error's name."""
         try:
-            results = self._client.commit(offsets=_places(offsets), asynchronous=False) or []
+            results = self._client.commit(offsets=self._places(offsets), asynchronous=False) or []
         except KafkaException as error:
             return dict.fromkeys(offsets, error_of(error).name())
         answered = {_at(result): result.error for result in results}
         refused = {partition: error.name() for partition, error in answered.items() if error is not None}
         return refused | {partition: "NO_ANSWER" for partition in offsets if partition not in answered}
+
+    def _places(self, offsets: Mapping[Partition, int]) -> list[TopicPartition]:
+        return [TopicPartition(at.topic, at.number, offset, self._positions.mark(at)) for at, offset in offsets.items()]
 
     def _on_commit(self, error: KafkaError | None, results: list[TopicPartition]) -> None:
         """Take the answer; an error of the whole request counts for each partition without one of its own."""
@@ -194,13 +207,14 @@ class KafkaEventSource:
     # -------------------------------------------------------------------------------- rebalances
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        starting = self._start_positions(partitions)
+        places = self._positions.find(partitions)
+        starting = [place for place, _ in places]
         self._starts.update({_at(found): found.offset for found in starting})
         if self._incremental:
             client.incremental_assign(starting)
         else:
             client.assign(starting)
-        self._tell(lambda listener, found: listener.assigned(found), partitions)
+        self._assigned(places)
 
     def _on_revoke(self, _client: Consumer, partitions: list[TopicPartition]) -> None:
         self._tell(lambda listener, found: listener.revoked(found), partitions)
@@ -213,50 +227,34 @@ class KafkaEventSource:
     ) -> None:
         told = [_at(found) for found in partitions]
         self._paused.difference_update(told)
+        for partition in told:
+            self._starts.pop(partition, None)
         if self._listener is not None:
             call(self._listener, told)
 
-    def _start_positions(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """Return the partitions with the beginning as position where the group has committed nothing."""
-        try:
-            committed = self._client.committed(partitions, timeout=_COMMITTED_SECONDS)
-        except KafkaException as error:
-            # The client asks again by itself; a partition without an offset then comes up as an error.
-            _log.warning("consumer.committed_unknown", error=error_of(error).str())
-            return partitions
-        for found in committed:
-            if found.error is None and found.offset < 0:
-                found.offset = OFFSET_BEGINNING
-                _log.info("consumer.starts_at_beginning", partition=str(_at(found)))
-        return committed
+    def _assigned(self, places: Sequence[Place]) -> None:
+        told = [_at(place) for place, _ in places]
+        self._paused.difference_update(told)
+        if self._listener is not None:
+            self._listener.assigned(told, [incident for _, incident in places if incident is not None])
 
     # ------------------------------------------------------------------------------------ errors
 
-    def _on_partition_error(self, message: KafkaMessage, error: KafkaError) -> None:
-        topic, number = message.topic(), message.partition()
-        if error.code() in _NO_POSITION and topic is not None and number is not None and number >= 0:
-            self._start_over(Partition(topic, number), error)
-        else:
+    def _on_partition_error(self, message: KafkaMessage, error: KafkaError) -> Partition | None:
+        """Take an error; return the partition that begins anew because of it."""
+        topic, number, offset = message.topic(), message.partition(), message.offset()
+        if error.code() not in _NO_POSITION or topic is None or number is None or number < 0:
             self._on_error(error)
+            return None
+        place = TopicPartition(topic, number) if offset is None else TopicPartition(topic, number, offset)
+        self._start_over([self._positions.find_again(place, error)])
+        return _at(place)
 
-    def _start_over(self, partition: Partition, error: KafkaError) -> None:
-        """Begin a partition anew at what the broker still has; its listener forgets what was in flight."""
-        at_beginning = TopicPartition(partition.topic, partition.number, OFFSET_BEGINNING)
-        committed = self._committed(partition)
-        if committed is None:
-            _log.info("consumer.starts_at_beginning", partition=str(partition))
-        else:
-            truncated = error.code() == KafkaError._LOG_TRUNCATION  # noqa: SLF001
-            self._metrics.offset_incident("truncated" if truncated else "out_of_range")
-            _log.error(
-                "consumer.offset_incident",
-                partition=str(partition),
-                committed=committed,
-                error=error.str(),
-                consequence="events before the new beginning are gone; the next tick of each stream covers them",
-            )
-        self._jump(at_beginning)
-        self._tell(lambda listener, found: listener.assigned(found), [at_beginning])
+    def _start_over(self, places: Sequence[Place]) -> None:
+        """Begin partitions anew; their listener forgets what was in flight."""
+        for place, _ in places:
+            self._jump(place)
+        self._assigned(places)
 
     def _jump(self, place: TopicPartition) -> None:
         """Fetch a partition from another position; a seek has no effect once its fetching has failed."""
@@ -273,13 +271,6 @@ class KafkaEventSource:
         still_paused = [found for found in others if _at(found) in self._paused]
         if still_paused:
             self._client.pause(still_paused)
-
-    def _committed(self, partition: Partition) -> int | None:
-        try:
-            found = self._client.committed([TopicPartition(*partition)], timeout=_COMMITTED_SECONDS)[0]
-        except KafkaException:
-            return -1  # unknown: treated as an incident
-        return found.offset if found.offset >= 0 else None
 
     def _on_error(self, error: KafkaError) -> None:
         self._last_error = error
@@ -298,7 +289,3 @@ class KafkaEventSource:
 
 def _at(place: TopicPartition) -> Partition:
     return Partition(place.topic, place.partition)
-
-
-def _places(offsets: Mapping[Partition, int]) -> list[TopicPartition]:
-    return [TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()]

@@ -15,7 +15,10 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from consumer.adapters.kafka.client import consumer_config, error_of, explain_fatal, unreachable
 from consumer.adapters.kafka.delivery import given_options
 from consumer.adapters.kafka.errors import translate
+from consumer.adapters.kafka.positions import Memory, Positions
+from consumer.adapters.kafka.topic_facts import TopicObserver
 from consumer.domain.errors import BrokerUnavailableError, ConfigurationError, IcehaulError
+from consumer.service.doctor.broker import GroupStanding
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
 
 _POLL_S = 0.1
@@ -78,6 +81,28 @@ class BrokerInspection:
         finally:
             _leave(client)
             self._remove(group)
+
+    def standing(self, memory: Memory) -> GroupStanding:
+        """Return where the group stands in each partition of the event topic, as a consumer would find it.
+
+        ``memory`` tells what the ledger knows of a partition's offsets. Nobody joins the group.
+
+        Raises:
+            BrokerUnavailableError: if the broker does not answer.
+        """
+        config = consumer_config(
+            self._kafka, self._consumer, on_error=lambda _error: None, on_commit=lambda _error, _places: None
+        )
+        client = Consumer({name: value for name, value in config.items() if name != "group.instance.id"})
+        try:
+            topic = client.list_topics(self._kafka.topic, timeout=self._timeout_s).topics[self._kafka.topic]
+            places = [TopicPartition(self._kafka.topic, number) for number in sorted(topic.partitions)]
+            positions = Positions(client, TopicObserver(self._kafka, self._kafka.topic), memory)
+            return positions.standing(places)
+        except KafkaException as error:
+            raise unreachable(self._kafka, error_of(error).str()) from None
+        finally:
+            _leave(client)
 
     def _joined(self, client: Consumer, failures: list[IcehaulError], complaints: list[KafkaError]) -> float:
         joined = threading.Event()

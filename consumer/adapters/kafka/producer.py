@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from confluent_kafka import murmur2
 from opentelemetry.context import Context
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as messaging
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
@@ -86,3 +87,8 @@ class KafkaEventSink:
 def _locate(span: Span, place: Coordinates) -> None:
     span.set_attribute(messaging.MESSAGING_DESTINATION_PARTITION_ID, str(place.partition))
     span.set_attribute(messaging.MESSAGING_KAFKA_OFFSET, place.offset)
+
+
+def partition_of(stream: str, partitions: int) -> int:
+    """Return the number of the partition, of so many, that the events of a stream go to."""
+    return murmur2(stream.encode(), partitions)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from consumer.service.doctor.finding import Statement, error, ok, warning
+from consumer.domain.offset_incident import IncidentKind, OffsetIncident
+from consumer.domain.phrasing import counted
+from consumer.service.doctor.finding import Statement, error, info, ok, warning
 
 
 class TopicDifference(Protocol):
@@ -70,3 +72,29 @@ class GroupCheck:
         """Join."""
         seconds = self.join()
         yield ok(f"a member joined with the group protocol {self.protocol!r} in {seconds:.1f} s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupStanding:
+    """Where a group stands in the event topic: how many events it has not acknowledged, and what is wrong with it."""
+
+    behind: int
+    incidents: Sequence[OffsetIncident]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetsCheck:
+    """The group's committed offsets: each says where to go on, or what the next consumer will do instead."""
+
+    subject: str
+    standing: Callable[[], GroupStanding]
+    name: str = "kafka offsets"
+
+    def run(self) -> Iterator[Statement]:
+        """Judge the offsets as a consumer does that takes the partitions over."""
+        found = self.standing()
+        for incident in found.incidents:
+            say = info if incident.kind is IncidentKind.MOVED else warning
+            yield say(incident.message, f"{incident.remedy} as soon as a consumer runs")
+        if not found.incidents:
+            yield ok(f"the committed offsets say where to go on: {counted(found.behind, 'event')} to be read")

@@ -12,13 +12,16 @@ import structlog
 from opentelemetry.trace import Tracer
 
 from consumer.domain.event import Event
+from consumer.domain.offset_incident import OffsetIncident
 from consumer.failpoints.acting import Failpoints
 from consumer.service.runtime.acknowledge import Acknowledger
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.dispatcher import Dispatcher, no_danger
 from consumer.service.runtime.handling import Handling
+from consumer.service.runtime.intake import Intake
 from consumer.service.runtime.patience import BUSY_SECONDS, IDLE_SECONDS, Patience
 from consumer.service.runtime.ports import DeadLetters, EventSource, Handler, M, Partition, RuntimeMetrics
+from consumer.service.runtime.reconciling import Reconciling, no_reconciling
 from consumer.service.runtime.spans import MessagingSpans
 from consumer.service.runtime.work import Assignment, Task
 from consumer.service.threads import SYSTEM_THREADS, Threads
@@ -45,6 +48,7 @@ class EventLoop(Generic[M]):
         dead_letters: takes the messages that can never be handled.
         threads: where the workers come from.
         urgency: when a stream that is in danger may lose rows: its events come first.
+        reconciling: which events to handle because of an incident of a partition's offsets.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class EventLoop(Generic[M]):
         failpoints: Failpoints | None = None,
         threads: Threads = SYSTEM_THREADS,
         urgency: Callable[[str], datetime | None] = no_danger,
+        reconciling: Reconciling = no_reconciling,
     ) -> None:
         self._failpoints = failpoints or Failpoints()
         self._settings = settings
@@ -77,6 +82,7 @@ class EventLoop(Generic[M]):
             spans=self._spans,
             failpoints=self._failpoints,
         )
+        self._intake = Intake[M](self._handling.decode, reconciling, metrics)
         self._completed: SimpleQueue[Sequence[Task[M]]] = SimpleQueue()
         self._dispatcher = Dispatcher[M](
             workers=settings.workers,
@@ -92,7 +98,6 @@ class EventLoop(Generic[M]):
         self._shutdown: Deadline | None = None
         self._beat = self._threads.monotonic()
         self._patience = Patience()
-        self._received = 0
 
     # -------------------------------------------------------------------------------- any thread
 
@@ -147,7 +152,7 @@ class EventLoop(Generic[M]):
         self._regulate()
 
     def _accept(self, messages: Sequence[M], started_ns: int) -> None:
-        tasks = [task for message in messages if (task := self._task(message)) is not None]
+        tasks = [task for message in messages if (task := self._intake.task(message, self._assignments)) is not None]
         by_topic: dict[str, list[Task[M]]] = {}
         for task in tasks:
             by_topic.setdefault(task.assignment.partition.topic, []).append(task)
@@ -157,26 +162,6 @@ class EventLoop(Generic[M]):
         for task in tasks:
             self._dispatcher.submit(task)
 
-    def _task(self, message: M) -> Task[M] | None:
-        topic, number, offset = message.topic(), message.partition(), message.offset()
-        assignment = self._assignments.get(Partition(topic or "", -1 if number is None else number))
-        if assignment is None or assignment.closing or offset is None:
-            return None  # revoked in the same poll, after this message was fetched
-        if not assignment.tracker.received(offset):
-            return None
-        self._received += 1
-        event, error = self._handling.decode(message)
-        lane = ("stream", event.stream) if event else ("dead letters", assignment.partition)
-        return Task(
-            number=self._received,
-            lane=lane,
-            assignment=assignment,
-            offset=offset,
-            message=message,
-            event=event,
-            error=error,
-        )
-
     def _acknowledge(self) -> None:
         self._take_completed()
         self._acknowledger.commit(self._assignments.values())
@@ -185,7 +170,7 @@ class EventLoop(Generic[M]):
         while not self._completed.empty():
             for task in self._completed.get_nowait():
                 if self._assignments.get(task.assignment.partition) is task.assignment:
-                    task.assignment.tracker.done(task.offset)
+                    task.acknowledge()
                     self._acknowledger.handled(task)
 
     def _regulate(self) -> None:
@@ -248,7 +233,7 @@ class EventLoop(Generic[M]):
 
     # ------------------------------------------------------------ group listener, in the poll thread
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
+    def assigned(self, partitions: Sequence[Partition], incidents: Sequence[OffsetIncident] = ()) -> None:
         """Take over partitions; one that is assigned again (after a jump of its offset) starts afresh."""
         self._metrics.rebalance("assigned")
         again = [self._assignments.pop(partition) for partition in partitions if partition in self._assignments]
@@ -258,6 +243,10 @@ class EventLoop(Generic[M]):
             self._assignments[partition] = Assignment(partition, closing=self._stop.is_set(), abandon=abandon)
         self._metrics.assigned(len(self._assignments))
         _log.info("consumer.assigned", partitions=[str(partition) for partition in partitions])
+        for incident in incidents:
+            assignment = self._assignments[Partition(incident.topic, incident.partition)]
+            for task in self._intake.reconcile(incident, assignment):
+                self._dispatcher.submit(task)
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finish running work within the deadline or abandon it, commit what is done, forget the rest."""

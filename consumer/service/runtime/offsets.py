@@ -12,7 +12,7 @@ class OffsetTracker:
     transaction markers) are never received, and so never waited for. Not thread-safe: the poll thread owns it.
     """
 
-    __slots__ = ("_committed", "_done", "_last", "_open", "_position")
+    __slots__ = ("_committed", "_done", "_holds", "_last", "_open", "_position")
 
     def __init__(self) -> None:
         self._open: deque[int] = deque()
@@ -20,6 +20,16 @@ class OffsetTracker:
         self._last: int | None = None
         self._position: int | None = None
         self._committed: int | None = None
+        self._holds = 0
+
+    def begin(self, position: int, *, holds: int) -> None:
+        """Begin at a position that is itself to be committed, once it was released as often as ``holds`` says."""
+        self._position = position
+        self._holds = holds
+
+    def release(self) -> None:
+        """Take one of the holds away."""
+        self._holds -= 1
 
     @property
     def pending(self) -> int:
@@ -28,13 +38,13 @@ class OffsetTracker:
 
     @property
     def position(self) -> int | None:
-        """The offset to read next after the contiguous prefix of done offsets; ``None`` while nothing is done."""
+        """The offset to read next after the contiguous prefix of done offsets; ``None`` while that is unknown."""
         return self._position
 
     @property
     def committable(self) -> int | None:
-        """The position, if it was not committed yet."""
-        return None if self._position == self._committed else self._position
+        """The position, if it was not committed yet and nothing holds it back."""
+        return None if self._holds or self._position == self._committed else self._position
 
     def received(self, offset: int) -> bool:
         """Record an offset as received; ``False`` if it, or a later one, was received before."""

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from consumer.domain.errors import IcehaulError
 from consumer.domain.event import Event
+from consumer.domain.offset_incident import OffsetIncident
 from consumer.service.threads import Signal
 
 
@@ -44,8 +45,11 @@ M_contra = TypeVar("M_contra", bound=Message, contravariant=True)
 class GroupListener(Protocol):
     """Told of changes of the assignment and of answers, from inside :meth:`EventSource.poll` or ``close``."""
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        """Take over partitions; fetching has begun (or begins again, after a jump) at their start position."""
+    def assigned(self, partitions: Sequence[Partition], incidents: Sequence[OffsetIncident] = ()) -> None:
+        """Take over partitions; fetching has begun (or begins again, after a jump) at their start position.
+
+        ``incidents`` tells of those that are not simply read on from where the group left off.
+        """
         ...
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
@@ -170,7 +174,7 @@ class RuntimeMetrics(Protocol):
         ...
 
     def offset_incident(self, kind: str) -> None:
-        """Count a partition whose committed offset could not be used (out_of_range, truncated)."""
+        """Count a partition that is not simply read on from where its group left off, by the kind of incident."""
         ...
 
     def dead_letter(self, reason: str) -> None:

@@ -33,10 +33,12 @@ class Assignment:
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Task(Generic[M]):
-    """A message to be handled, or to be moved to the dead letters.
+    """A message to be handled, or to be moved to the dead letters; or an event that an incident asks for.
 
     Attributes:
         lane: tasks of one lane run one after the other, in the order of ``number``.
+        offset: the message's; for an incident, where its partition is read on.
+        message: ``None`` for an incident: its event was never sent.
         event: the decoded event; ``None`` if the message is no valid event.
         error: why the message can never be handled; set, the task is to send a dead letter.
         span: span under which the event was handled last.
@@ -46,7 +48,7 @@ class Task(Generic[M]):
     lane: Hashable
     assignment: Assignment
     offset: int
-    message: M
+    message: M | None
     event: Event | None = None
     error: IcehaulError | None = None
     span: SpanContext | None = None
@@ -55,6 +57,13 @@ class Task(Generic[M]):
     def stream(self) -> str:
         """Name of the event's stream; empty where there is no valid event."""
         return self.event.stream if self.event else ""
+
+    def acknowledge(self) -> None:
+        """Count as done where the partition's offsets are tracked."""
+        if self.message is None:
+            self.assignment.tracker.release()
+        else:
+            self.assignment.tracker.done(self.offset)
 
     def covers(self, other: Task[M]) -> bool:
         """Tell whether handling this task makes handling the ``other`` one superfluous.

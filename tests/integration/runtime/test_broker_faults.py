@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from consumer.domain.errors import BrokerUnavailableError, ConfigurationError
 from consumer.domain.event_factory import tick
@@ -28,14 +27,6 @@ PROTOCOLS = [
     pytest.param({"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}, id="cooperative-sticky"),
     pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range"),
 ]
-
-
-def reset_offset(topic: Topic, offset: int) -> None:
-    """Reset the group's offset by Kafka's admin protocol, as the standard tools do; the group must be empty."""
-    place = TopicPartition(topic.settings.topic, 0, offset)
-    request = ConsumerGroupTopicPartitions(topic.settings.group, [place])
-    for future in topic.admin.alter_consumer_group_offsets([request]).values():
-        future.result(20)
 
 
 def test_an_unreachable_broker_is_an_error_with_a_remedy_within_bounded_time() -> None:
@@ -78,68 +69,10 @@ def test_replay_by_offset_reset_delivers_everything_again(topic: Topic, protocol
     with running(member):
         wait_until(lambda: topic.committed() == 3, seconds=30)
         member.stop()
-    reset_offset(topic, 0)
+    topic.reset(0)
     with running(Member(kafka, replay)):
         wait_until(lambda: topic.committed() == 3, seconds=30)
     assert sorted(replay.offsets) == sorted(first.offsets) == [0, 1, 2]
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_committed_offset_out_of_range_is_an_incident_and_starts_at_what_is_left(
-    topic: Topic, protocol: dict[str, str]
-) -> None:
-    topic.send("a 1", "b 1", "c 1", "d 1")
-    place = TopicPartition(topic.settings.topic, 0, 2)
-    for future in topic.admin.delete_records([place]).values():
-        future.result(20)
-    reset_offset(topic, 1)
-    handled = Handled()
-    member = Member(with_settings(topic, protocol), handled)
-    with running(member):
-        wait_until(lambda: topic.committed() == 4, seconds=30)
-    assert sorted(handled.offsets) == [2, 3]
-    assert member.metrics.counts["offset_incident out_of_range"] == 1
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_topic_that_was_made_anew_is_an_incident_and_read_from_its_beginning(
-    topic: Topic, protocol: dict[str, str]
-) -> None:
-    kafka = with_settings(topic, protocol)
-    topic.send("a 1", "b 1", "c 1")
-    member = Member(kafka, Handled())
-    with running(member):
-        wait_until(lambda: topic.committed() == 3, seconds=30)
-        member.stop()
-    for future in topic.admin.delete_topics([kafka.topic, kafka.dead_letter_topic]).values():
-        future.result(20)
-    topic.create()
-    # A broker forgets the offsets of a deleted topic; a mirrored or restored one may not.
-    reset_offset(topic, 3)
-    topic.send("d 1")
-    handled = Handled()
-    member = Member(kafka, handled)
-    with running(member):
-        wait_until(lambda: handled.offsets == [0], seconds=30)
-        wait_until(lambda: topic.committed() == 1)
-    assert member.metrics.counts["offset_incident out_of_range"] == 1
-
-
-def test_a_partition_whose_log_is_cut_off_while_no_member_runs_goes_on_behind_the_cut(topic: Topic) -> None:
-    handled = Handled()
-    topic.send("a 1")
-    member = Member(topic.settings, handled)
-    with running(member):
-        wait_until(lambda: topic.committed() == 1, seconds=30)
-        member.stop()
-    topic.send("b 1", "c 1", "d 1")
-    for future in topic.admin.delete_records([TopicPartition(topic.settings.topic, 0, 3)]).values():
-        future.result(20)
-    again = Member(topic.settings, handled)
-    with running(again):
-        wait_until(lambda: topic.committed() == 4, seconds=30)
-    assert handled.offsets == [0, 3]
-    assert again.metrics.counts["offset_incident out_of_range"] == 1
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -151,9 +84,8 @@ def test_a_jump_of_one_partition_leaves_the_work_on_the_others_alone(
     handled = Handled(lambda event, _: (gate.wait(30), None)[1] if event.stream == "slow" else None)
     topic.send("slow 1", "slow 2", partition=1)
     topic.send("a 1", "a 2", "a 3", "a 4")
-    for future in topic.admin.delete_records([TopicPartition(topic.settings.topic, 0, 3)]).values():
-        future.result(20)
-    reset_offset(topic, 1)
+    topic.delete_before(3)
+    topic.reset(1)
     consumer = ConsumerSettings(events_per_partition=1)  # the slow partition is paused in the middle
     member = Member(with_settings(topic, protocol), handled, consumer)
     with running(member):
@@ -162,7 +94,7 @@ def test_a_jump_of_one_partition_leaves_the_work_on_the_others_alone(
         topic.send("b 1")
         wait_until(lambda: topic.committed(0) == 5)
         assert topic.committed(1) < 0
-        assert member.metrics.counts["offset_incident out_of_range"] == 1
+        assert member.metrics.counts["offset_incident retention"] == 1
         gate.set()
         wait_until(lambda: topic.committed(1) == 2, seconds=30)
     assert [event.stream for event in handled.done].count("slow") == 2

@@ -90,3 +90,19 @@ def test_the_position_is_always_the_first_offset_that_is_not_done(offsets: list[
         if tracker.committable is not None and data.draw(st.booleans()):
             tracker.committed(position)
     assert tracker.position == offsets[-1] + 1
+
+
+@given(st.lists(st.booleans(), max_size=30), st.integers(0, 4))
+def test_what_is_held_back_is_not_committable_until_it_was_released_as_often(steps: list[bool], holds: int) -> None:
+    tracker = OffsetTracker()
+    tracker.begin(10, holds=holds)
+    released, following = 0, 10
+    for release in steps:
+        if release and released < holds:
+            tracker.release()
+            released += 1
+        elif not release:
+            assert tracker.received(following)
+            tracker.done(following)
+            following += 1
+        assert tracker.committable == (following if released == holds else None)
