@@ -123,7 +123,8 @@ class Topic:
         wait_until(lambda: self._partitions() == partitions, seconds=30, what="the new partitions to have leaders")
 
     def _partitions(self) -> int:
-        topic = self.admin.list_topics(timeout=10).topics[self.settings.topic]
+        # Asked by the producer, who learns of them that way.
+        topic = self._producer.list_topics(self.settings.topic, timeout=10).topics[self.settings.topic]
         return sum(partition.leader >= 0 for partition in topic.partitions.values())
 
     def delete_before(self, offset: int, partition: int = 0) -> None:

@@ -16,7 +16,7 @@ from consumer.service.runtime.deadline import Deadline
 from consumer.settings.connections import KafkaSettings
 
 _ANSWER_S = 5.0
-_LOOK_S = 5.0
+_LOOK_S = 2.0
 """How often a running member looks whether its topic is still the same."""
 
 
