@@ -131,12 +131,7 @@ class Stage:
         self.platform = Platform(self.house.endpoints, self.name, self.directory, sections=self._sections())
         opening.callback(self.platform.close)
         opening.callback(self.end)
-        lag = {"settle_lag": "1s"} if self.story is Story.TICKS else {}
-        # Two batches, or one: then the dependant is woken once, and a lost message is not made up for.
-        bound = 1000 if self.story is Story.DEPENDANT else 600
-        self.streams.append(self.platform.add_stream(batch={"rows": bound}, **lag))
-        if self.story is Story.DEPENDANT:
-            self.streams.append(self.platform.add_stream("bars", upstreams=self.streams[:1]))
+        self._add_streams()
         self.application = opening.enter_context(Application(self.platform.configuration(), environment={}))
         self.application.topics.ensure()
         self.house.shorten_session(self.name)
@@ -147,6 +142,14 @@ class Stage:
             bootstrap_servers=kafka.bootstrap_servers, group=f"{kafka.group}.dead", topic=kafka.dead_letter_topic
         )
         opening.callback(self.letters.close)
+
+    def _add_streams(self) -> None:
+        lag = {"settle_lag": "1s"} if self.story is Story.TICKS else {}
+        # Two batches, or one: then the dependant is woken once, and a lost message is not made up for.
+        bound = 1000 if self.story is Story.DEPENDANT else 600
+        self.streams.append(self.platform.add_stream(batch={"rows": bound}, **lag))
+        if self.story is Story.DEPENDANT:
+            self.streams.append(self.platform.add_stream("bars", upstreams=self.streams[:1]))
 
     def _sections(self) -> dict[str, dict[str, Any]]:
         ticks = self.story is Story.TICKS

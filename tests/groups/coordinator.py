@@ -1,0 +1,81 @@
+"""The broker's view of a group: who its members were, and whom the coordinator expelled."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+_LOOK_SECONDS = 0.3
+_PID = re.compile(r"-(\d+)$")
+
+
+class GroupWatch:
+    """Looks at a group again and again, so that a member's id can be told to be a process's; a context manager."""
+
+    def __init__(self, admin: AdminClient, group: str) -> None:
+        self._admin = admin
+        self._group = group
+        self._lock = threading.Lock()
+        self._pids: dict[str, int] = {}
+        self._owned: dict[int, int] = {}
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def owned(self) -> Mapping[int, int]:
+        """Return how many partitions each member has, by its process; a new member may have none yet."""
+        with self._lock:
+            return dict(self._owned)
+
+    def pid(self, member: str) -> int | None:
+        """Return the process that had a member's id; ``None`` if it was never seen."""
+        with self._lock:
+            return self._pids.get(member)
+
+    def _look_on(self) -> None:
+        while not self._end.wait(_LOOK_SECONDS):
+            try:
+                (future,) = self._admin.describe_consumer_groups([self._group]).values()
+                members = future.result(10)
+            except (KafkaException, TimeoutError):
+                continue  # the broker is busy, or has not heard of the group yet
+            owned: dict[int, int] = {}
+            with self._lock:
+                for member in members.members:
+                    found = _PID.search(member.client_id)
+                    if found is not None:
+                        self._pids[member.member_id] = int(found.group(1))
+                        owned[int(found.group(1))] = len(member.assignment.topic_partitions)
+                self._owned = owned
+
+
+def expelled(log: Path, group: str) -> Sequence[str]:
+    """Return the ids of the members whom the coordinator has taken out of a group, by the broker's log."""
+    name = re.escape(group)
+    patterns = (
+        rf"\[GroupId {name}\] Member (\S+) fenced from the group because",
+        rf"Member (\S+) in group {name} has failed, removing it from the group",
+    )
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return [member for pattern in patterns for member in re.findall(pattern, text)]
+
+
+def busy_and_expelled(log: Path, group: str, watch: GroupWatch, ended: Collection[int]) -> Sequence[str]:
+    """Return the members that the coordinator expelled though their processes were not asked to end, nor killed."""
+    return [member for member in expelled(log, group) if watch.pid(member) not in ended]
