@@ -61,6 +61,12 @@ KAFKA = JarSet(
     coordinates=("org.apache.kafka:kafka_2.13:4.3.1", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"),
     transitive=True,
 )
+KAFKA_TOOLS = JarSet(
+    name="kafka-tools",
+    # Kafka's own command-line tools, on the broker's class path: for the tests of what they do to a consumer group.
+    coordinates=("org.apache.kafka:kafka-tools:4.3.1",),
+    transitive=False,
+)
 SPARK = JarSet(
     name="spark",
     coordinates=(
@@ -76,7 +82,7 @@ CLICKHOUSE_JDBC = JarSet(
     coordinates=("com.clickhouse:clickhouse-jdbc:0.9.4:all",),
     transitive=False,
 )
-ALL_SETS = (KAFKA, SPARK, CLICKHOUSE_JDBC)
+ALL_SETS = (KAFKA, KAFKA_TOOLS, SPARK, CLICKHOUSE_JDBC)
 
 
 def fetch(

@@ -39,6 +39,14 @@ class Toolchain:
         """
         return self._jars(jars.KAFKA)
 
+    def kafka_tools_jars(self) -> tuple[Path, ...]:
+        """The class path of Kafka's own command-line tools.
+
+        Raises:
+            EmbeddedStackError: if it cannot be resolved.
+        """
+        return (*self.kafka_jars(), *self._jars(jars.KAFKA_TOOLS))
+
     def spark_jars(self) -> tuple[Path, ...]:
         """What Spark needs to read and write Iceberg through Postgres or REST catalogs and S3.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
@@ -116,6 +116,15 @@ class Topic:
         for future in self.admin.delete_consumer_groups([self.settings.group]).values():
             future.result(20)
 
+    def owners(self) -> dict[str, int]:
+        """Return how many partitions each static member has, by its identity."""
+        (future,) = self.admin.describe_consumer_groups([self.settings.group]).values()
+        try:
+            members = future.result(20).members
+        except KafkaException:
+            return {}  # nobody has joined yet
+        return {member.group_instance_id: len(member.assignment.topic_partitions) for member in members}
+
     def grow(self, partitions: int) -> None:
         """Add partitions to the event topic."""
         for future in self.admin.create_partitions([NewPartitions(self.settings.topic, partitions)]).values():
@@ -183,6 +192,7 @@ class Member:
         consumer: ConsumerSettings | None = None,
         *,
         start_seconds: float = 10,
+        identity_seconds: float = 60,
         memory: Memory = remember_nothing,
         streams: Sequence[str] = (),
     ) -> None:
@@ -194,7 +204,14 @@ class Member:
         self.loop = EventLoop[KafkaMessage](
             settings=consumer,
             group=kafka.group,
-            source=KafkaEventSource(kafka, consumer, self.metrics, memory=memory, start_seconds=start_seconds),
+            source=KafkaEventSource(
+                kafka,
+                consumer,
+                self.metrics,
+                memory=memory,
+                start_seconds=start_seconds,
+                identity_seconds=identity_seconds,
+            ),
             decode=decode,
             handler=handler,
             dead_letters=self.letters,

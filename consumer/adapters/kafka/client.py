@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.domain.errors import BrokerUnavailableError, ConfigurationError, IcehaulError
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
@@ -94,6 +94,21 @@ def consumer_config(
     return config
 
 
+def open_consumer(config: Mapping[str, Any]) -> Consumer:
+    """Return a client of a configuration; it has not connected yet.
+
+    Raises:
+        ConfigurationError: if librdkafka refuses an option.
+    """
+    try:
+        return Consumer(dict(config))
+    except KafkaException as error:
+        raise ConfigurationError(
+            f"kafka.options: the Kafka client refuses its configuration: {error_of(error).str()}",
+            remedy="correct the option that the message names",
+        ) from error
+
+
 def _check_deadlines(options: dict[str, str], consumer: ConsumerSettings) -> None:
     text = options.get("max.poll.interval.ms", str(_DEFAULT_MAX_POLL_MS))
     if not text.isdecimal():
@@ -112,6 +127,13 @@ def error_of(error: KafkaException) -> KafkaError:
     """Return the error that a client's exception carries."""
     found = error.args[0]
     return found if isinstance(found, KafkaError) else KafkaError(KafkaError._FAIL, str(error))  # noqa: SLF001
+
+
+def is_unreleased(error: KafkaError) -> bool:
+    """Tell whether the coordinator still holds the member's identity for another process, which may be dead."""
+    return error.code() == KafkaError.UNRELEASED_INSTANCE_ID or (
+        error.code() == KafkaError._FATAL and "still used by another member" in error.str()  # noqa: SLF001
+    )
 
 
 def explain_fatal(error: KafkaError, kafka: KafkaSettings, *, starting: bool) -> IcehaulError | None:

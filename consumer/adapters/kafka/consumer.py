@@ -10,22 +10,24 @@ from typing import TypeAlias
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumer.adapters.kafka.client import consumer_config, error_of, explain_fatal, unreachable
-from consumer.adapters.kafka.positions import Memory, Place, Positions, remember_nothing
+from consumer.adapters.kafka.arrival import check_topic
+from consumer.adapters.kafka.client import consumer_config, error_of, explain_fatal, is_unreleased, open_consumer
+from consumer.adapters.kafka.positions import Memory, Place, Positions, partition_at, remember_nothing
 from consumer.adapters.kafka.topic_facts import TopicObserver
-from consumer.domain.errors import ConfigurationError, IcehaulError
+from consumer.domain.errors import IcehaulError
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.ports import GroupListener, Partition, RuntimeMetrics
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
 
 START_SECONDS = 15.0
 """How long the start waits for a broker."""
-_METADATA_SECONDS = 3.0
+IDENTITY_SECONDS = 60.0
+"""How long a static member waits for its identity: longer than a broker's session time-out for a killed process."""
+_AGAIN_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
 _QUIET_SECONDS = 30.0
 """How long an error of the client that repeats is counted, but not logged again."""
 _NO_POSITION = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})  # noqa: SLF001
-_MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
 
 KafkaMessage: TypeAlias = "Message[bytes, bytes]"
 
@@ -38,9 +40,7 @@ class KafkaEventSource:
     Both group protocols and eager as well as cooperative assignment are served. A partition without a
     committed offset starts at its beginning. A committed offset that does not say where to go on (it is out of
     range, of a topic that was deleted, gone with its group, set by another tool) is an incident that the listener
-    is told of, and answered by starting at the beginning of what is left, since events are hints and repeating
-    them is safe.
-
+    is told of; reading goes on at the beginning of what is left, since events are hints and repeating them is safe.
     ``memory`` tells what the ledger knows of a partition's offsets.
     """
 
@@ -52,6 +52,7 @@ class KafkaEventSource:
         *,
         memory: Memory = remember_nothing,
         start_seconds: float = START_SECONDS,
+        identity_seconds: float = IDENTITY_SECONDS,
     ) -> None:
         self._kafka = kafka
         self._metrics = metrics
@@ -64,16 +65,17 @@ class KafkaEventSource:
         self._silent_until: dict[str, Deadline] = {}
         self._listener: GroupListener | None = None
         self._incremental = kafka.group_protocol == "consumer" or kafka.assignment_strategy == "cooperative-sticky"
-        try:
-            self._client = Consumer(
-                consumer_config(kafka, consumer, on_error=self._on_error, on_commit=self._on_commit)
-            )
-        except KafkaException as error:
-            raise ConfigurationError(
-                f"kafka.options: the Kafka client refuses its configuration: {error_of(error).str()}",
-                remedy="correct the option that the message names",
-            ) from error
-        self._positions = Positions(self._client, TopicObserver(kafka, kafka.topic), memory)
+        self._settings = consumer
+        self._memory = memory
+        self._identity_until = Deadline.after(identity_seconds)
+        self._unreleased = False
+        self._again: Deadline | None = None
+        self._open()
+
+    def _open(self) -> None:
+        config = consumer_config(self._kafka, self._settings, on_error=self._on_error, on_commit=self._on_commit)
+        self._client = open_consumer(config)
+        self._positions = Positions(self._client, TopicObserver(self._kafka, self._kafka.topic), self._memory)
 
     # ------------------------------------------------------------------------------------- start
 
@@ -82,43 +84,21 @@ class KafkaEventSource:
         self._listener = listener
         deadline = Deadline.after(self._start_seconds)
         for topic in (self._kafka.topic, self._kafka.dead_letter_topic):
-            self._check_topic(topic, deadline)
+            check_topic(self._client, self._kafka, topic, deadline, self._complaint)
         self._starting = False
+        self._subscribe()
+
+    def _subscribe(self) -> None:
         self._client.subscribe(
             [self._kafka.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
-
-    def _check_topic(self, topic: str, deadline: Deadline) -> None:
-        while True:
-            try:
-                metadata = self._client.list_topics(topic, timeout=min(_METADATA_SECONDS, deadline.remaining + 0.1))
-            except KafkaException as error:
-                self._client.poll(0)  # serves the error callback, which may know more
-                self._raise_fatal()
-                if fatal := explain_fatal(error_of(error), self._kafka, starting=True):
-                    raise fatal from error
-                if deadline.expired:
-                    cause = self._last_error or error_of(error)
-                    raise unreachable(self._kafka, cause.str()) from error
-                continue
-            found = metadata.topics[topic].error
-            if found is None:
-                return
-            if fatal := explain_fatal(found, self._kafka, starting=True):
-                raise fatal
-            if found.code() in _MISSING:
-                raise ConfigurationError(
-                    f"the topic {topic!r} does not exist on {self._kafka.bootstrap_servers}",
-                    remedy="create the topics: icehaul topics",
-                )
-            if deadline.expired:
-                raise unreachable(self._kafka, found.str())
-            time.sleep(0.1)  # the topic's leader is being elected
 
     # ----------------------------------------------------------------------------------- polling
 
     def poll(self, timeout: float, limit: int) -> Sequence[KafkaMessage]:
         """Wait for a message, and return those that are there."""
+        if self._again is not None and not self._joins_again(timeout):
+            return []
         received: list[KafkaMessage] = []
         message = self._client.poll(timeout)
         while message is not None:
@@ -131,11 +111,35 @@ class KafkaEventSource:
             if len(received) >= limit:
                 break
             message = self._client.poll(0)
+        if self._unreleased:
+            self._leave_for_now()
+            return []
         self._raise_fatal()
         if anew := self._positions.recreated(list(self._starts)):
             self._start_over(anew)
             return []  # what came may be of the topic that is gone, or begin in the middle of the new one
         return received
+
+    def _leave_for_now(self) -> None:
+        """Give up a client that the group does not take in, because it takes the former process for alive."""
+        _log.warning(
+            "consumer.identity_in_use",
+            group_instance_id=self._kafka.group_instance_id,
+            remedy="nothing to do if its former process was killed: its session ends soon",
+        )
+        self._client.close()
+        self._unreleased = False
+        self._again = Deadline.after(_AGAIN_SECONDS)
+
+    def _joins_again(self, timeout: float) -> bool:
+        """Join with a new client once it is time; until then, wait for as long as a poll may."""
+        if self._again is None or not self._again.expired:
+            time.sleep(min(timeout, _AGAIN_SECONDS))
+            return False
+        self._again = None
+        self._open()
+        self._subscribe()
+        return True
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Begin to commit; a poll tells the listener the answer.
@@ -153,7 +157,7 @@ class KafkaEventSource:
             results = self._client.commit(offsets=self._places(offsets), asynchronous=False) or []
         except KafkaException as error:
             return dict.fromkeys(offsets, error_of(error).name())
-        answered = {_at(result): result.error for result in results}
+        answered = {partition_at(result): result.error for result in results}
         refused = {partition: error.name() for partition, error in answered.items() if error is not None}
         return refused | {partition: "NO_ANSWER" for partition in offsets if partition not in answered}
 
@@ -166,8 +170,8 @@ class KafkaEventSource:
         for result in results:
             found = result.error or error
             if found is not None:
-                refused[_at(result)] = found.name()
-        self._answer({_at(result): result.offset for result in results}, refused)
+                refused[partition_at(result)] = found.name()
+        self._answer({partition_at(result): result.offset for result in results}, refused)
 
     def _answer(self, offsets: Mapping[Partition, int], refused: Mapping[Partition, str]) -> None:
         if self._listener is not None:
@@ -197,6 +201,8 @@ class KafkaEventSource:
 
         The client would wait for the answer to a commit for as long as the session time-out.
         """
+        if self._again is not None:
+            return  # there is no client at the moment
         closing = threading.Thread(target=self._client.close, name="icehaul-close", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
@@ -209,7 +215,7 @@ class KafkaEventSource:
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         places = self._positions.find(partitions)
         starting = [place for place, _ in places]
-        self._starts.update({_at(found): found.offset for found in starting})
+        self._starts.update({partition_at(found): found.offset for found in starting})
         if self._incremental:
             client.incremental_assign(starting)
         else:
@@ -225,7 +231,7 @@ class KafkaEventSource:
     def _tell(
         self, call: Callable[[GroupListener, Sequence[Partition]], None], partitions: list[TopicPartition]
     ) -> None:
-        told = [_at(found) for found in partitions]
+        told = [partition_at(found) for found in partitions]
         self._paused.difference_update(told)
         for partition in told:
             self._starts.pop(partition, None)
@@ -233,7 +239,7 @@ class KafkaEventSource:
             call(self._listener, told)
 
     def _assigned(self, places: Sequence[Place]) -> None:
-        told = [_at(place) for place, _ in places]
+        told = [partition_at(place) for place, _ in places]
         self._paused.difference_update(told)
         if self._listener is not None:
             self._listener.assigned(told, [incident for _, incident in places if incident is not None])
@@ -248,7 +254,7 @@ class KafkaEventSource:
             return None
         place = TopicPartition(topic, number) if offset is None else TopicPartition(topic, number, offset)
         self._start_over([self._positions.find_again(place, error)])
-        return _at(place)
+        return partition_at(place)
 
     def _start_over(self, places: Sequence[Place]) -> None:
         """Begin partitions anew; their listener forgets what was in flight."""
@@ -258,23 +264,30 @@ class KafkaEventSource:
 
     def _jump(self, place: TopicPartition) -> None:
         """Fetch a partition from another position; a seek has no effect once its fetching has failed."""
-        self._starts[_at(place)] = place.offset
+        self._starts[partition_at(place)] = place.offset
         if self._incremental:
             self._client.incremental_unassign([place])
             self._client.incremental_assign([place])
             return
-        others = [found for found in self._client.position(self._client.assignment()) if _at(found) != _at(place)]
+        others = [
+            found
+            for found in self._client.position(self._client.assignment())
+            if partition_at(found) != partition_at(place)
+        ]
         for found in others:
             if found.offset < 0:  # nothing was consumed since it was assigned
-                found.offset = self._starts.get(_at(found), found.offset)
+                found.offset = self._starts.get(partition_at(found), found.offset)
         self._client.assign([*others, place])
-        still_paused = [found for found in others if _at(found) in self._paused]
+        still_paused = [found for found in others if partition_at(found) in self._paused]
         if still_paused:
             self._client.pause(still_paused)
 
     def _on_error(self, error: KafkaError) -> None:
         self._last_error = error
-        self._fatal = self._fatal or explain_fatal(error, self._kafka, starting=self._starting)
+        if is_unreleased(error) and not self._identity_until.expired:
+            self._unreleased = True
+        else:
+            self._fatal = self._fatal or explain_fatal(error, self._kafka, starting=self._starting)
         name = error.name()
         self._metrics.broker_error(name)
         silent = self._silent_until.get(name)
@@ -282,10 +295,10 @@ class KafkaEventSource:
             self._silent_until[name] = Deadline.after(_QUIET_SECONDS)
             _log.warning("kafka.client_error", name=name, error=error.str())
 
+    def _complaint(self) -> KafkaError | None:
+        self._raise_fatal()
+        return self._last_error
+
     def _raise_fatal(self) -> None:
         if self._fatal is not None:
             raise self._fatal
-
-
-def _at(place: TopicPartition) -> Partition:
-    return Partition(place.topic, place.partition)

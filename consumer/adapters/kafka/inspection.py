@@ -12,7 +12,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from consumer.adapters.kafka.client import consumer_config, error_of, explain_fatal, unreachable
+from consumer.adapters.kafka.client import consumer_config, error_of, explain_fatal, open_consumer, unreachable
 from consumer.adapters.kafka.delivery import given_options
 from consumer.adapters.kafka.errors import translate
 from consumer.adapters.kafka.positions import Memory, Positions
@@ -69,13 +69,7 @@ class BrokerInspection:
 
         config = consumer_config(settings, self._consumer, on_error=on_error, on_commit=lambda _error, _places: None)
         config["auto.offset.reset"] = "latest"  # nothing is read: joining is all
-        try:
-            client = Consumer(config)
-        except KafkaException as error:
-            raise ConfigurationError(
-                f"kafka.options: the Kafka client refuses its configuration: {error_of(error).str()}",
-                remedy="correct the option that the message names",
-            ) from None
+        client = open_consumer(config)
         try:
             return self._joined(client, failures, complaints)
         finally:
@@ -93,7 +87,7 @@ class BrokerInspection:
         config = consumer_config(
             self._kafka, self._consumer, on_error=lambda _error: None, on_commit=lambda _error, _places: None
         )
-        client = Consumer({name: value for name, value in config.items() if name != "group.instance.id"})
+        client = open_consumer({name: value for name, value in config.items() if name != "group.instance.id"})
         try:
             topic = client.list_topics(self._kafka.topic, timeout=self._timeout_s).topics[self._kafka.topic]
             places = [TopicPartition(self._kafka.topic, number) for number in sorted(topic.partitions)]

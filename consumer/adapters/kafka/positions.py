@@ -67,7 +67,7 @@ class Positions:
 
     def find_again(self, place: TopicPartition, error: KafkaError) -> Place:
         """Return where to go on after the broker refused to read on from an offset."""
-        before = self._ids.get(_at(place))
+        before = self._ids.get(partition_at(place))
         self._look_at([place])
         committed = self._committed(place)
         standing = self._standing(committed)
@@ -127,9 +127,9 @@ class Positions:
         facts = self._topic.ask()
         self._facts = facts or self._facts
         for place in partitions:
-            self._ids.pop(_at(place), None)
+            self._ids.pop(partition_at(place), None)
             if facts is not None:
-                self._ids[_at(place)] = facts.id
+                self._ids[partition_at(place)] = facts.id
 
     def _judge(self, found: TopicPartition) -> Place:
         place = TopicPartition(found.topic, found.partition, found.offset)
@@ -172,8 +172,8 @@ class Positions:
             committed=committed,
             marked=mark.startswith(_MARK),
             topic_id_then=mark.removeprefix(_MARK) or None if mark.startswith(_MARK) else None,
-            topic_id=self._ids.get(_at(found)),
-            remembered=self._remembered(_at(found)) if committed is None else None,
+            topic_id=self._ids.get(partition_at(found)),
+            remembered=self._remembered(partition_at(found)) if committed is None else None,
         )
 
     def _remembered(self, partition: Partition) -> int | None:
@@ -198,5 +198,6 @@ class Positions:
         return Bounds(first=found[0], end=found[1]) if found is not None else None
 
 
-def _at(place: TopicPartition) -> Partition:
+def partition_at(place: TopicPartition) -> Partition:
+    """Return which partition a place is in."""
     return Partition(place.topic, place.partition)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -19,6 +21,17 @@ COOPERATIVE = [
     pytest.param({"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}, id="cooperative-sticky"),
 ]
 ALL = [*COOPERATIVE, pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range")]
+STRANGER = """
+import sys
+from confluent_kafka import Consumer
+servers, topic, group = sys.argv[1:]
+names = {"group.id": group, "group.instance.id": "one", "group.protocol": "consumer"}
+member = Consumer({"bootstrap.servers": servers} | names)
+member.subscribe([topic])
+while True:
+    member.poll(1)
+"""
+"""A static member of a process of its own, to be killed."""
 CLASSIC_SESSION = {"session.timeout.ms": "3000", "heartbeat.interval.ms": "500"}
 
 
@@ -163,7 +176,7 @@ def test_a_static_member_that_restarts_gets_its_partitions_back(
 @pytest.mark.parametrize("protocol", COOPERATIVE)
 def test_a_duplicate_instance_id_is_a_clear_error(topic: Topic, protocol: dict[str, str]) -> None:
     kafka = with_settings(topic, protocol | {"group_instance_id": "twin"})
-    one, two = Member(kafka, Handled()), Member(kafka, Handled())
+    one, two = (Member(kafka, Handled(), identity_seconds=2) for _ in range(2))
     with running(one):
         one.owns(1)
         with running(two):
@@ -176,6 +189,24 @@ def test_a_duplicate_instance_id_is_a_clear_error(topic: Topic, protocol: dict[s
             topic.send("a 1")
             wait_until(lambda: topic.committed() == 1, seconds=30)
             assert (one.error is None) != (two.error is None)
+
+
+def test_a_static_member_that_is_killed_is_followed_by_the_next_process_of_its_identity(topic: Topic) -> None:
+    kafka = with_settings(topic, {"group_instance_id": "one"})
+    place = (kafka.bootstrap_servers, kafka.topic, kafka.group)
+    killed = subprocess.Popen([sys.executable, "-c", STRANGER, *place])
+    try:
+        wait_until(lambda: topic.owners() == {"one": 1}, seconds=30, what="the first process to own the partition")
+    finally:
+        killed.kill()
+        killed.wait()
+    handled = Handled()
+    topic.send("a 1")
+    heir = Member(kafka, handled)
+    with running(heir):
+        # With KIP-848, the broker refuses it until it has given up the one that could not say good-bye.
+        wait_until(lambda: topic.committed() == 1, seconds=60)
+        assert heir.error is None
 
 
 def test_hundreds_of_events_over_a_small_limit_all_arrive_while_partitions_pause_and_resume(
