@@ -37,6 +37,8 @@ RUN_BY = {
     "docs/how-to/replay-a-stretch-of-time.md": "tests/integration/cli/test_repair.py",
     "docs/how-to/rename-move-remove.md": "tests/integration/cli/test_stream.py",
     "docs/how-to/read-a-cluster.md": "tests/integration/test_clusters.py",
+    "docs/how-to/recover-lost-offsets.md": "tests/faults/test_offset_pages.py",
+    "docs/how-to/replay-by-offset-reset.md": "tests/faults/test_offset_pages.py",
     "docs/how-to/replace-changed-rows.md": "tests/integration/cli/test_replace.py",
     "docs/how-to/rewind.md": "tests/integration/cli/test_rewind.py",
     "docs/how-to/run-several-consumers.md": "tests/e2e/test_operation_pages.py",
