@@ -23,6 +23,7 @@ PYTHONS := 3.11 3.12 3.13
 BENCH_ARGS ?=
 MATRIX_ARGS ?=
 MUTANTS_ARGS ?=
+GROUPS_ARGS ?=
 CYCLES ?=
 PLATFORM_ARGS ?=
 
@@ -151,6 +152,10 @@ endurance: $(VENV)/.dev ## Let 1,000 batches fail, and look whether threads, pro
 .PHONY: crash-matrix
 crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes, and judge the rows (writes docs/reference/crash-matrix.md)
 	@$(BIN)/python -m tests.matrix $(MATRIX_ARGS)
+
+.PHONY: groups
+groups: $(VENV)/.dev ## Let consumer groups grow, lose members and shrink under load, and measure their throughput (SEED= plays one again)
+	@$(BIN)/python -m tests.groups $(if $(SEED),--seed $(SEED)) $(GROUPS_ARGS)
 
 .PHONY: bench-connect
 bench-connect: $(VENV)/.dev ## Compare small batches on a Spark Connect server with those of a driver of one's own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -111,10 +111,10 @@ def scene(local: LocalPlatform, tools: KafkaTools) -> Iterator[Scene]:
     with local.consumer() as application:
         application.topics.ensure()
         scene = Scene(application, tools, stream)
-        handle: Callable[[Event, Signal], None] = application.offload.handle
+        handle = application.offload.handle
 
-        def handled(event: Event, abandon: Signal) -> None:
-            handle(event, abandon)
+        def handled(event: Event, abandoned: Signal) -> None:
+            handle(event, abandoned)
             scene.handled.append(event)
 
         application.offload.handle = handled  # type: ignore[method-assign]

@@ -8,6 +8,8 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+from confluent_kafka.admin import NewPartitions
+
 from consumer.adapters.kafka.producer import partition_of
 from consumer.domain.event_factory import tick
 from tests.matrix.cases import Story
@@ -16,6 +18,7 @@ from tests.support.nursery import Child
 from tests.support.platform import day
 
 STREAMS = 8
+GROWN_PARTITIONS = 12
 POLL_INTERVAL_SECONDS = 8
 """After so much silence a group expels a member; many an event takes longer here."""
 SESSION_SECONDS = 6
@@ -37,7 +40,11 @@ class Protocol:
     @property
     def kafka(self) -> dict[str, object]:
         """The section kafka."""
-        options = {"max.poll.interval.ms": str(POLL_INTERVAL_SECONDS * 1000)}
+        options = {
+            "max.poll.interval.ms": str(POLL_INTERVAL_SECONDS * 1000),
+            # Producers, too, are to notice added partitions while a campaign lasts.
+            "topic.metadata.refresh.interval.ms": "1000",
+        }
         if self.settings["group_protocol"] == "classic":
             # Of the other protocol, the broker sets them.
             options |= {"session.timeout.ms": str(SESSION_SECONDS * 1000), "heartbeat.interval.ms": "1000"}
@@ -107,6 +114,12 @@ class GroupStage(Stage):
             self.days += 1
         self.goal = _FIRST + timedelta(days=self.days)
         self.application.event_sink.send([tick(stream=stream, boundary=self.goal) for stream in self.streams])
+
+    def add_partitions(self) -> None:
+        """Give the topic half as many partitions again: from now on, events of many streams go to other ones."""
+        topic = self.application.configuration.kafka.topic
+        for future in self.house.admin.create_partitions([NewPartitions(topic, GROWN_PARTITIONS)]).values():
+            future.result(30)
 
     def offloaded(self) -> bool:
         """Whether every watermark has reached the last tick's instant."""
