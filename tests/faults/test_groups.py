@@ -14,7 +14,7 @@ from tests.groups.report import Report
 from tests.groups.stage import PROTOCOLS
 from tests.matrix.stage import House
 
-SHORT = Plan(days=1, kills=1, delay=0.02, pause=(0.2, 1.0), long=False)
+SHORT = Plan(days=1, kills=1, delay=0.02, pause=(0.2, 1.0), rounds=1, long=False)
 
 
 @pytest.mark.spark

@@ -36,6 +36,7 @@ class Plan:
         kills: of a group that has grown.
         delay: seconds by which each answer of ClickHouse is held back.
         pause: how long nothing happens between two kills: from, to.
+        rounds: further days of rows at most, while members come and go.
         long: whether an event has to take longer than the group's poll interval.
     """
 
@@ -43,6 +44,7 @@ class Plan:
     kills: int = 5
     delay: float = 0.12
     pause: tuple[float, float] = (1.0, 5.0)
+    rounds: int = 1000
     long: bool = True
 
 
@@ -159,7 +161,9 @@ class Campaign:
 
         def feed() -> None:
             try:
-                while not end.wait(_FEED_SECONDS):
+                for _ in range(self._plan.rounds):
+                    if end.wait(_FEED_SECONDS):
+                        return
                     self._stage.feed()
             except BaseException as error:  # noqa: BLE001 - raised again in the campaign's thread
                 failures.append(error)
