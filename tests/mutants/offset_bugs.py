@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from consumer.embedded.component import ComponentName
 from tests.mutants.bug import Bug, Edit
 
 _INCIDENT = "consumer/domain/offset_incident.py"
@@ -13,6 +12,7 @@ _CONSUMER = "consumer/adapters/kafka/consumer.py"
 
 _JUDGE_TESTS = "tests/unit/domain/test_offset_incident.py"
 _LOOP_TESTS = "tests/unit/runtime/test_incidents.py"
+_REBALANCE_TESTS = "tests/integration/runtime/test_rebalance.py"
 _BROKER_TESTS = "tests/integration/runtime/test_offset_incidents.py"
 
 BUGS = (
@@ -95,7 +95,6 @@ BUGS = (
             ),
         ),
         tests=(f"{_BROKER_TESTS}::test_a_topic_that_is_made_anew_under_a_running_member_is_read_from_its_beginning",),
-        servers=(ComponentName.KAFKA,),
     ),
     Bug(
         name="offsets_without_the_topics_id",
@@ -108,6 +107,31 @@ BUGS = (
             ),
         ),
         tests=(_BROKER_TESTS,),
-        servers=(ComponentName.KAFKA,),
+    ),
+    Bug(
+        name="messages_before_a_jump_taken_along",
+        breaks="An offset of before a jump makes all lower ones of after it look as if they had been received.",
+        edits=(
+            Edit(
+                file=_CONSUMER,
+                before="if (one.topic(), one.partition()) != begun]",
+                after="if begun]",
+            ),
+        ),
+        tests=("tests/unit/kafka/test_jumps.py",),
+    ),
+    Bug(
+        name="heir_of_a_killed_static_member_ends",
+        breaks="A static member that was killed can't be started again before the broker has given it up.",
+        edits=(
+            Edit(
+                file=_CONSUMER,
+                before="        if is_unreleased(error) and not self._identity_until.expired:\n",
+                after="        if is_unreleased(error) and self._identity_until.expired:\n",
+            ),
+        ),
+        tests=(
+            f"{_REBALANCE_TESTS}::test_a_static_member_that_is_killed_is_followed_by_the_next_process_of_its_identity",
+        ),
     ),
 )
