@@ -45,9 +45,14 @@ class Record:
     headers: Sequence[tuple[str, bytes | None]]
 
 
+_MEMBERS_ONLY = frozenset({"heartbeat.interval.ms", "max.poll.interval.ms", "session.timeout.ms"})
+"""Options of group members: any other client would warn of each."""
+
+
 def given_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return the options of the configuration, secret ones included."""
-    return {**settings.options, **{name: value.get_secret_value() for name, value in settings.secret_options.items()}}
+    """Return the options of the configuration for a client that is no group member, secret ones included."""
+    secret = {name: value.get_secret_value() for name, value in settings.secret_options.items()}
+    return {name: value for name, value in {**settings.options, **secret}.items() if name not in _MEMBERS_ONLY}
 
 
 class Delivery:

@@ -48,7 +48,7 @@ def test_a_healthy_setup(icehaul: Run, healthy: Platform) -> None:
     assert findings(ended, "error") == []
     assert (ended.code, ended.err, ended.data["healthy"]) == (0, "", True)
     checks = {one["check"] for one in ended.data["findings"]}
-    servers = {"clickhouse", "postgres", "kafka topics", "kafka group", "object store", "clock"}
+    servers = {"clickhouse", "postgres", "kafka topics", "kafka group", "kafka offsets", "object store", "clock"}
     assert checks >= {*servers, "configuration", "source", "target", "disk", "java", "spark", "jars", "packages"}
     (store,) = findings(ended, "ok", "object store")
     assert store["message"] == "works: put, get, list, read by ClickHouse's s3(), delete"
@@ -73,7 +73,7 @@ def test_missing_topics_and_migrations_are_both_told(icehaul: Run, platform: Pla
     remedies = [one["remedy"] for one in findings(ended, "error")]
     assert remedies == ["run `icehaul migrate`", "create it: icehaul topics", "create it: icehaul topics"]
     skipped = [one["check"] for one in findings(ended, "info") if "not checked" in one["message"]]
-    assert skipped == ["kafka group", "clock of Postgres", "retention", "start", "targets"]
+    assert skipped == ["kafka group", "kafka offsets", "clock of Postgres", "retention", "start", "targets"]
     assert findings(ended, "ok", "source")
     assert findings(ended, "ok", "object store")
 

@@ -54,3 +54,11 @@ def test_nothing_but_the_loop_commits_offsets_and_no_offset_is_skipped() -> None
 
     assert (found["enable.auto.commit"], found["enable.auto.offset.store"]) == (False, False)
     assert found["auto.offset.reset"] == "error"
+
+
+def test_what_concerns_group_members_only_is_told_to_no_other_client() -> None:
+    kafka = KafkaSettings(options={"session.timeout.ms": "7000", "security.protocol": "SSL"})
+    member = consumer_config(kafka, ConsumerSettings(), on_error=lambda _: None, on_commit=lambda _, __: None)
+
+    assert delivery.given_options(kafka) == {"security.protocol": "SSL"}
+    assert member["session.timeout.ms"] == "7000"
