@@ -78,7 +78,11 @@ def _house(out: Path) -> Iterator[tuple[House, Path]]:
             name="group",
         ) as house,
     ):
-        yield house, Path(scratch) / "stack" / "logs" / "kafka.log"
+        broker_log = Path(scratch) / "stack" / "logs" / "kafka.log"
+        try:
+            yield house, broker_log
+        finally:
+            shutil.copy(broker_log, out)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

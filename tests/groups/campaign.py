@@ -42,7 +42,7 @@ class Plan:
 
     days: int = 4
     kills: int = 5
-    delay: float = 0.12
+    delay: float = 0.75
     pause: tuple[float, float] = (1.0, 5.0)
     rounds: int = 1000
     long: bool = True
@@ -85,8 +85,9 @@ class Outcome:
 class Campaign:
     """Plays one group."""
 
-    def __init__(self, stage: GroupStage, watch: GroupWatch, plan: Plan, random: Random) -> None:
+    def __init__(self, stage: GroupStage, watch: GroupWatch, proxy: SlowProxy, plan: Plan, random: Random) -> None:
         self._stage = stage
+        self._proxy = proxy
         self._watch = watch
         self._plan = plan
         self._random = random
@@ -116,6 +117,7 @@ class Campaign:
                 self._rest()
                 slot = self._random.choice(sorted(self._members))
                 self._leave(slot, self._random.choice([signal.SIGTERM, signal.SIGKILL]))
+        self._proxy.delay = 0.0  # what is left is done at once
         wait_for(stage.settled, SETTLE_SECONDS, "the last consumer to do what is left")
         (last,) = self._members
         self._leave(last, signal.SIGTERM)
@@ -188,9 +190,8 @@ def play_group(house: House, protocol: Protocol, broker_log: Path, plan: Plan, s
         GroupStage(house, name, protocol, port=proxy.port, workers=WORKERS) as stage,
         GroupWatch(house.admin, stage.application.configuration.kafka.group) as watch,
     ):
-        campaign = Campaign(stage, watch, plan, Random(seed))
+        campaign = Campaign(stage, watch, proxy, plan, Random(seed))
         campaign.play()
-        proxy.delay = 0.0
         verdict = judge(stage)
         pids = {child.pid for child in (*campaign.killed, *campaign.ended)}
         surprised = busy_and_expelled(broker_log, stage.application.configuration.kafka.group, watch, pids)

@@ -19,9 +19,9 @@ from tests.support.platform import day
 
 STREAMS = 8
 GROWN_PARTITIONS = 12
-POLL_INTERVAL_SECONDS = 8
+POLL_INTERVAL_SECONDS = 12
 """After so much silence a group expels a member; many an event takes longer here."""
-SESSION_SECONDS = 6
+SESSION_SECONDS = 10
 ROWS = 40
 """Rows of a stream's day, which are one batch."""
 
