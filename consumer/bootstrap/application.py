@@ -79,10 +79,8 @@ class Application(Commands):
         return EventLoop(
             settings=settings.consumer,
             group=settings.kafka.group,
-            source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics),
-            decode=PlacedEvents(self.topics.event_partitions).decode,
             source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics, memory=self.remembered),
-            decode=decode_message,
+            decode=PlacedEvents(self.topics.event_partitions).decode,
             handler=self.offload.handle if self.background_audit is None else self.background_audit.handle,
             dead_letters=self.dead_letters,
             metrics=self.metrics,

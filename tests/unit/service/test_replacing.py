@@ -263,7 +263,9 @@ def compact(lake: Lake) -> str:
     made = WrittenFile(unit=0, path=f"{lake.stream.target}/compacted", bytes=9, fingerprint=total)
     lake.source.files[made.path] = content
     lake.engine.written[made.path] = made
-    lake.catalog.rewrite(lake.stream.target, old, [(made, Window(lower=BEGINNING, upper=lake.source.time + MICROSECOND))], carry=True)
+    lake.catalog.rewrite(
+        lake.stream.target, old, [(made, Window(lower=BEGINNING, upper=lake.source.time + MICROSECOND))], carry=True
+    )
     return made.path
 
 
