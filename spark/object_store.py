@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
+from consumer.domain.encryption import STORE, untrusted
 from consumer.domain.errors import AccessDeniedError, ConfigurationError, IcehaulError, StoreUnavailableError
 from consumer.domain.store_error import StoreTrouble, passing, trouble_of
+from consumer.domain.store_rights import remedy as remedy_of
 from spark.unit_task import StoreAccess
 
 _ATTEMPTS_MAX = 3
@@ -38,6 +40,7 @@ def connect(access: StoreAccess) -> S3FileSystem:
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS_MAX),
         # A file below one part's size is a single put: no multipart upload is begun for it.
         allow_delayed_open=True,
+        tls_ca_file_path=access.ca_file,
     )
 
 
@@ -55,14 +58,22 @@ def key_of(uri: str) -> str:
     return f"{parts.netloc}{parts.path}"
 
 
+def _place(uri: str) -> tuple[str, str]:
+    """Return the bucket, and the folder of the URI in it."""
+    parts = urlsplit(uri)
+    return parts.netloc, parts.path.strip("/").rpartition("/")[0]
+
+
 def store_error(uri: str, error: OSError) -> IcehaulError:
     """Return the error for a failed operation on ``uri``."""
     text = _without_key(str(error))[:_TEXT_LIMIT].rstrip(".")
+    if distrust := untrusted("the object store", text, STORE):
+        return distrust
     trouble = trouble_of(text)
     if trouble is StoreTrouble.DENIED:
         return AccessDeniedError(
             f"the object store refused {uri}: {text}",
-            remedy="check store.access_key and store.secret_key, and grant the identity to put objects there",
+            remedy=remedy_of(text, *_place(uri)),
         )
     if trouble is StoreTrouble.NO_BUCKET or _NOT_FOUND in text:
         return StoreUnavailableError(

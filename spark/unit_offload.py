@@ -64,7 +64,7 @@ def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> Writt
     failpoints.hit(before_read)
     with (
         UnitWriter(connect(context.store), uri, cast.schema, context.layout) as writer,
-        open_unit(context.source, context.complete(task.query), query_id, context.store.secret_key) as stream,
+        open_unit(context.source, context.complete(task.query), query_id, context.file_secret) as stream,
     ):
         cast.check(stream.schema)
         for batch in stream.batches():

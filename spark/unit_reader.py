@@ -14,6 +14,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from consumer.domain.clickhouse_error import source_error
+from consumer.domain.encryption import CLICKHOUSE, untrusted
 from consumer.domain.errors import IcehaulError, SourceUnavailableError
 from consumer.domain.unit_query import READ_SETTINGS
 from spark.source_errors import find_exception
@@ -88,6 +89,7 @@ def open_unit(access: SourceAccess, query: str, query_id: str, secret: str | Non
 
     Raises:
         SourceUnavailableError: if ClickHouse is unreachable, or the query failed.
+        UntrustedServerError: if its certificate is refused, or it speaks no TLS.
         AccessDeniedError: if the credentials are wrong or a grant is missing.
         SourceMissingError: if table or column do not exist.
     """
@@ -104,7 +106,8 @@ def open_unit(access: SourceAccess, query: str, query_id: str, secret: str | Non
         )
     except (HTTPError, OSError) as error:
         cause = error.reason if isinstance(error, MaxRetryError) and error.reason is not None else error
-        raise SourceUnavailableError(
+        distrust = untrusted(f"ClickHouse at {address}", f"{type(cause).__name__}: {cause}", CLICKHOUSE)
+        raise distrust or SourceUnavailableError(
             f"ClickHouse at {address} is unreachable: {type(cause).__name__}: {cause}",
             remedy="check clickhouse.host, clickhouse.port and clickhouse.secure, and that the server runs",
         ) from error

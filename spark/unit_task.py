@@ -51,13 +51,17 @@ class SourceAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreAccess:
-    """How a task reaches the object store; without keys the machine's own identity is used."""
+    """How a task reaches the object store; without keys the machine's own identity is used.
+
+    ``ca_file`` holds the authority that an https endpoint is checked against; without it, those of the system.
+    """
 
     endpoint: str | None
     region: str
     access_key: str | None
     secret_key: str | None = field(repr=False)
     path_style: bool
+    ca_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +81,19 @@ class FileLayout:
 class JobContext:
     """What all tasks of a job share; it travels in the closure, which no Spark page or log shows.
 
-    ``failpoints`` is the specification of those at which the tasks of this one job are to fail.
+    ``failpoints`` is the specification of those at which the tasks of this one job are to fail; ``file_secret`` is the
+    secret with which ClickHouse reads data files: it may stand in a query, and must not in a message.
     """
 
     source: SourceAccess
     store: StoreAccess
     layout: FileLayout
     failpoints: str = ""
+    file_secret: str | None = field(default=None, repr=False)
 
     def complete(self, query: str) -> str:
         """Return a task's query with the store's key in its place."""
-        return query.replace(quote_text(STORE_KEY), quote_text(self.store.secret_key or ""))
+        return query.replace(quote_text(STORE_KEY), quote_text(self.file_secret or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

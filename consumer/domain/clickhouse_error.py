@@ -17,9 +17,17 @@ from consumer.domain.unit_query import TABLE_CHANGED, TYPES_CHANGED
 from consumer.domain.wire_form import INVALID_TEXT
 
 _CODE = re.compile(r"\b[Cc]ode:\s*(\d+)")
+# Such as: reader: Not enough privileges. To execute this query, it's necessary to have the grant SELECT(a) ON db.t
+_LACKING = re.compile(
+    r"(?:Exception: |^)(?P<user>[^\s:]+): Not enough privileges.*?necessary to have (?:the |at least one )?"
+    r"(?:grants? |of these grants: )?(?P<grant>.+?)(?=\. \(|\.$|\. |\n|$)",
+    re.DOTALL,
+)
+_OPTION = re.compile(r" WITH GRANT OPTION$")
 _VERSION = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)")
 _TEXT_LIMIT = 1000
 
+_ACCESS_DENIED = 497
 _THROW_IF = 395
 # What icehaul's own queries throw.
 _GUARDS: dict[str, tuple[type[IcehaulError], str]] = {
@@ -123,6 +131,12 @@ def exception_code(text: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
+def missing_grant(text: str) -> str | None:
+    """Return the statement that gives what the server says is missing (ACCESS_DENIED); ``None`` if it names nothing."""
+    found = _LACKING.search(_VERSION.sub("", text.strip()))
+    return f"GRANT {_OPTION.sub('', found['grant'].rstrip('.'))} TO {found['user']}" if found is not None else None
+
+
 def source_error(address: str, code: int | None, text: str) -> IcehaulError:
     """Return the error for an exception of the ClickHouse server at ``address``.
 
@@ -135,4 +149,6 @@ def source_error(address: str, code: int | None, text: str) -> IcehaulError:
     if code == _THROW_IF:
         meaning = next((guard for said, guard in _GUARDS.items() if said in text), meaning)
     error, remedy = meaning
+    if code == _ACCESS_DENIED and (statement := missing_grant(detail)):
+        remedy = f"run as an administrator of ClickHouse: {statement}"
     return error(message, remedy=remedy)

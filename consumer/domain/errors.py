@@ -280,6 +280,14 @@ class AccessDeniedError(StreamError):
     """
 
 
+class UntrustedServerError(StreamError):
+    """A server is not the one that the configuration trusts: wrong authority, wrong host name, or no TLS at all.
+
+    What to do: Give the authority's certificate in the field that the message's remedy names, or correct the host; then
+    resume. If neither has changed on purpose, find out who answers at that address before you change anything.
+    """
+
+
 class RetriesExhaustedError(StreamError):
     """A passing error did not pass within the stream's retry limit.
 

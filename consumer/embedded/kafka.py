@@ -99,19 +99,38 @@ class Kafka(Component):
         """The port that clients connect to."""
         return self._port
 
+    @property
+    def controller_port(self) -> int:
+        """The port of the KRaft controller."""
+        return self._controller_port
+
     def prepare(self) -> None:
         """Write the configuration for the current ports; format the storage on the first start."""
-        properties = _PROPERTIES.format(host=LOOPBACK, port=self._port, controller_port=self._controller_port)
-        (self.home / "server.properties").write_text(properties, encoding="utf-8")
+        (self.home / "server.properties").write_text(self.properties(), encoding="utf-8")
         (self.home / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
         if (self.home / "data" / "meta.properties").exists():
             return
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # One argument: an id that begins with a hyphen would be taken for another option.
         identity = f"--cluster-id={cluster_id}"
-        arguments = ("format", identity, "--config", "server.properties", "--ignore-formatted")
+        arguments = (
+            "format",
+            identity,
+            "--config",
+            "server.properties",
+            "--ignore-formatted",
+            *self.format_arguments(),
+        )
         launch = self._run("kafka.tools.StorageTool", *arguments)
         run_tool(launch, self.log_file, deadline_s=_FORMAT_DEADLINE_S, purpose="formatting Kafka's storage")
+
+    def properties(self) -> str:
+        """The broker's configuration."""
+        return _PROPERTIES.format(host=LOOPBACK, port=self._port, controller_port=self._controller_port)
+
+    def format_arguments(self) -> tuple[str, ...]:
+        """What the storage is to hold from its first start on, as the formatting tool is told."""
+        return ()
 
     def launch(self) -> Launch:
         """The broker in the foreground."""

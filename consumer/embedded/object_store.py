@@ -9,7 +9,7 @@ import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pyarrow.fs import S3FileSystem
 
@@ -50,6 +50,8 @@ class ObjectStore(Component):
     name = ComponentName.STORE
     # On SIGTERM it waits for idle connections for many seconds. What it acknowledged is with the kernel by then.
     stop_grace_s: ClassVar[float] = 2.0
+    ca_file: str | None = None
+    """The authority that signed the certificate of the S3 port, if that speaks TLS."""
 
     def __init__(
         self, home: Path, log_file: Path, *, endpoint: StoreEndpoint, ports: StorePorts, table_bucket: str
@@ -68,14 +70,32 @@ class ObjectStore(Component):
     def prepare(self) -> None:
         """Write the S3 identity; make the data directory."""
         (self.home / "data").mkdir(exist_ok=True)
+        write_private(self.home / "s3.json", json.dumps(self.access()))
+        self._table_bucket_made = False
+        self.clean_up()
+
+    def access(self) -> dict[str, Any]:
+        """Who may do what, as the S3 server reads it."""
         identity = {
             "name": "icehaul",
             "credentials": [{"accessKey": self._endpoint.access_key, "secretKey": self._endpoint.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        write_private(self.home / "s3.json", json.dumps({"identities": [identity]}))
-        self._table_bucket_made = False
-        self.clean_up()
+        return {"identities": [identity]}
+
+    def client(self) -> S3FileSystem:
+        """A client that may do everything; it gives up soon."""
+        endpoint = self._endpoint
+        return S3FileSystem(
+            access_key=endpoint.access_key,
+            secret_key=endpoint.secret_key,
+            endpoint_override=endpoint.endpoint,
+            region=endpoint.region,
+            allow_bucket_creation=True,
+            connect_timeout=1,
+            request_timeout=3,
+            tls_ca_file_path=self.ca_file,
+        )
 
     def launch(self) -> Launch:
         """All servers in one foreground process, on loopback only, reporting to nobody."""
@@ -99,20 +119,11 @@ class ObjectStore(Component):
 
     def probe(self) -> None:
         """Make the buckets if they are missing; put, read and delete an object."""
-        endpoint = self._endpoint
         key = f"{_PROBE_BUCKET}/{uuid.uuid4()}"
         content = uuid.uuid4().bytes
         try:
-            store = S3FileSystem(
-                access_key=endpoint.access_key,
-                secret_key=endpoint.secret_key,
-                endpoint_override=endpoint.endpoint,
-                region=endpoint.region,
-                allow_bucket_creation=True,
-                connect_timeout=1,
-                request_timeout=3,
-            )
-            store.create_dir(endpoint.bucket, recursive=False)
+            store = self.client()
+            store.create_dir(self._endpoint.bucket, recursive=False)
             store.create_dir(_PROBE_BUCKET, recursive=False)
             with store.open_output_stream(key) as out:
                 out.write(content)

@@ -45,9 +45,10 @@ class Postgres(Component):
     # SIGINT is Postgres's fast shutdown: it ends sessions instead of waiting for them.
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT
 
-    def __init__(self, home: Path, log_file: Path, endpoint: PostgresEndpoint) -> None:
+    def __init__(self, home: Path, log_file: Path, endpoint: PostgresEndpoint, *, binaries: Path | None = None) -> None:
         super().__init__(home, log_file)
         self._endpoint = endpoint
+        self._binaries = binaries
         self._data = home / "data"
 
     @property
@@ -71,7 +72,7 @@ class Postgres(Component):
             *("-D", str(self._data), "-U", self._endpoint.user, "--auth=scram-sha-256"),
             *(f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
         )
-        launch = Launch(argv=(*_as_somebody(), str(_binaries() / "initdb"), *arguments), cwd=self.home)
+        launch = Launch(argv=(*_as_somebody(), str(self._program("initdb")), *arguments), cwd=self.home)
         try:
             run_tool(launch, self.log_file, deadline_s=_INITDB_DEADLINE_S, purpose="initdb")
         except EmbeddedStackError:
@@ -83,8 +84,15 @@ class Postgres(Component):
     def launch(self) -> Launch:
         """The server in the foreground."""
         settings = [argument for name, value in _SETTINGS for argument in ("-c", f"{name}={value}")]
-        server = str(_binaries() / "postgres")
-        argv = (*_as_somebody(), server, "-D", str(self._data), "-p", str(self._endpoint.port), *settings)
+        argv = (
+            *_as_somebody(),
+            str(self._program("postgres")),
+            "-D",
+            str(self._data),
+            "-p",
+            str(self._endpoint.port),
+            *settings,
+        )
         return Launch(argv=argv, cwd=self.home)
 
     def probe(self) -> None:
@@ -108,6 +116,9 @@ class Postgres(Component):
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(endpoint.database)))
         except psycopg.Error as error:
             raise NotReadyError(str(error)) from error
+
+    def _program(self, name: str) -> Path:
+        return (self._binaries or _binaries()) / name
 
     def _drop_stale_pid_file(self) -> None:
         # Postgres refuses to start while the recorded process id exists, even if it belongs to another program by

@@ -24,8 +24,10 @@ from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.embedded.java import SUPPORTED, feature_release
 from consumer.entrypoints.machine import java_home, requirements, scratch_folder, secrets_in
+from consumer.entrypoints.ways import ways
 from consumer.service.doctor.broker import GroupCheck, OffsetsCheck, TopicsCheck
 from consumer.service.doctor.cluster import ClusterCheck
+from consumer.service.doctor.encryption import EncryptionCheck
 from consumer.service.doctor.event_views import EventViewsCheck
 from consumer.service.doctor.examination import examine
 from consumer.service.doctor.finding import Check, Finding, Severity
@@ -78,7 +80,12 @@ def check_up(application: Application, streams: Sequence[Stream], *, file: Path 
     look = ClickHouseIntrospection(application.configuration.clickhouse)
     try:
         found = examine(
-            [_configuration(application, file), *_servers(application, look), *_machine(application, start=spark)]
+            [
+                _configuration(application, file),
+                EncryptionCheck(ways=ways(application)),
+                *_servers(application, look),
+                *_machine(application, start=spark),
+            ]
         )
         broken = {one.check for one in found if one.severity is Severity.ERROR}
         checks: list[Check] = []

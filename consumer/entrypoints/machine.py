@@ -18,6 +18,7 @@ from consumer.settings.spark_remote import holds_token
 _PACKAGE = "icehaul"
 _SECRETS = (
     ("clickhouse", "password"),
+    ("clickhouse", "store_secret_key"),
     ("postgres", "dsn"),
     ("store", "secret_key"),
     ("kafka", "secret_options"),

@@ -41,7 +41,8 @@ class ClickHouseSettings(Section):
     verify: bool = True
     """Whether to check the server's certificate."""
     ca_file: str | None = None
-    """File with the certificate authority (PEM), where it is not one of the system's."""
+    """File with the certificate authority (PEM), where it is not one of the system's; it has to be there on every
+    machine that runs Spark tasks, too."""
     connect_timeout_seconds: Seconds = 10
     """Seconds until a connection must be there."""
     query_timeout_seconds: Seconds = 600
@@ -55,6 +56,10 @@ class ClickHouseSettings(Section):
     store_collection: Annotated[str, Field(pattern=f"^{IDENTIFIER.pattern}$")] | None = None
     """Named collection of the server with the store's keys (access_key_id, secret_access_key); none: they stand in the
     text of queries that read data files."""
+    store_access_key: str | None = None
+    """Access key with which the ClickHouse server reads data files; without it, store.access_key."""
+    store_secret_key: SecretStr | None = None
+    """Secret of that key."""
 
 
 class KafkaSettings(Section):
@@ -81,7 +86,7 @@ class KafkaSettings(Section):
     retention: PositiveDuration = timedelta(days=7)
     """How long events are kept, where the event topic has to be created."""
     options: dict[str, str] = Field(default_factory=dict)
-    """Options for librdkafka as they are (TLS, SASL and the like)."""
+    """Options for librdkafka as they are, such as security.protocol, sasl.mechanism, sasl.username, ssl.ca.location."""
     secret_options: dict[str, SecretStr] = Field(default_factory=dict)
     """The same for options whose values are secrets, such as sasl.password."""
 
@@ -90,7 +95,8 @@ class PostgresSettings(Section):
     """The ledger's database, which holds the Iceberg catalog too."""
 
     dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/icehaul")
-    """Connection string: postgresql://USER:PASSWORD@HOST:PORT/DATABASE; a secret."""
+    """Connection string: postgresql://USER:PASSWORD@HOST:PORT/DATABASE, a secret; ?sslmode=verify-full&sslrootcert=FILE
+    makes the connection an encrypted one to a server that was proved to be the right one."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
     """Connections of one process at most."""
     connect_timeout_seconds: Seconds = 10
@@ -116,6 +122,9 @@ class StoreSettings(Section):
     """Access key; without it, what the process's environment offers (a profile, a role)."""
     secret_key: SecretStr | None = None
     """Secret of the access key."""
+    ca_file: str | None = None
+    """File with the certificate authority of an https endpoint (PEM), where it is not one of the system's; it has to be
+    there on every machine that runs Spark tasks, too. Certificates are always checked."""
     path_style: bool = True
     """Whether the bucket stands in the path and not in the host name; most stores but Amazon's need it."""
 

@@ -9,7 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from consumer.adapters.clickhouse.source import ClickHouseSource
-from consumer.domain.errors import AccessDeniedError, ConfigurationError, IcehaulError, SourceUnavailableError
+from consumer.domain.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    IcehaulError,
+    SourceUnavailableError,
+    UntrustedServerError,
+)
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.window import BEGINNING, END_OF_TIME, Window
@@ -44,7 +50,6 @@ def failure(settings: ClickHouseSettings) -> IcehaulError:
     [
         ({"port": 1}, "Connection refused"),
         ({"host": "no-such-host.invalid"}, "resolve"),
-        ({"secure": True}, "SSL"),
     ],
 )
 def test_a_server_that_can_not_be_reached_is_named_with_the_cause(
@@ -57,6 +62,14 @@ def test_a_server_that_can_not_be_reached_is_named_with_the_cause(
     assert type(error) is SourceUnavailableError
     assert f"{settings.host}:{settings.port}" in error.message
     assert said in error.message
+
+
+def test_a_server_without_tls_is_not_trusted_where_tls_is_asked_for(stack: EmbeddedStack) -> None:
+    error = failure(clickhouse_settings(stack).model_copy(update={"secure": True}))
+
+    assert type(error) is UntrustedServerError
+    assert "does not speak TLS" in error.message
+    assert "clickhouse.secure: false" in error.remedy
 
 
 def test_a_wrong_password_is_access_denied_and_stays_secret(stack: EmbeddedStack) -> None:
@@ -117,7 +130,7 @@ def test_a_missing_grant_is_named() -> None:
 
     assert type(error) is AccessDeniedError
     assert "SELECT(ts, price) ON market.trades" in error.message
-    assert "grant" in error.remedy
+    assert error.remedy.endswith("GRANT SELECT(ts, price) ON market.trades TO reader")
 
 
 def test_a_proxy_that_answers_for_the_server_is_a_passing_error() -> None:

@@ -17,6 +17,7 @@ from tests.mutants import (
     replace_bugs,
     retention_bugs,
     rewind_bugs,
+    security_bugs,
     tier_bugs,
 )
 from tests.mutants.bug import Bug
@@ -37,4 +38,5 @@ BUGS: tuple[Bug, ...] = (
     *hostile_bugs.BUGS,
     *fault_bugs.BUGS,
     *offset_bugs.BUGS,
+    *security_bugs.BUGS,
 )

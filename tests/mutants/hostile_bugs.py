@@ -192,7 +192,7 @@ BUGS = (
         edits=(
             Edit(
                 file="consumer/adapters/spark/engine.py",
-                before="FileReader(clickhouse, without_key(store))",
+                before="FileReader(*without_keys(clickhouse, store))",
                 after="FileReader(clickhouse, store)",
             ),
         ),

@@ -64,8 +64,8 @@ def test_no_planted_bug_refers_to_a_name_that_is_not_there(tmp_path: Path) -> No
 def statements() -> Iterator[tuple[str, str]]:
     for bug in BUGS:
         for file, text in bug.changed(ROOT).items():
-            # ClickHouse's statements are tried by the tests that have to notice their bugs.
-            if file.endswith(".sql") and "clickhouse" not in file:
+            # ClickHouse's statements, and grants, are tried by the tests that have to notice their bugs.
+            if file.endswith(".sql") and "clickhouse" not in file and not file.startswith("ops/"):
                 for part in re.split(r"^-- name: .*$", text, flags=re.MULTILINE):
                     if part.strip():
                         yield bug.name, part

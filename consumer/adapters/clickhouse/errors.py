@@ -9,6 +9,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingErr
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from consumer.domain.clickhouse_error import exception_code, source_error
+from consumer.domain.encryption import CLICKHOUSE, Remedies, untrusted
 from consumer.domain.errors import (
     AccessDeniedError,
     CheckFailedError,
@@ -30,6 +31,12 @@ _ABSENT = ("NoSuchKey", "NoSuchBucket", "HTTP response code: 404")
 # CANNOT_EXTRACT_TABLE_STRUCTURE, STD_EXCEPTION (how the Arrow-based reader of older servers reports damage)
 _BAD_FILE = frozenset({8, 27, 33, 44, 50, 53, 70, 107, 117, 349, 636, 1001})
 _S3_ERROR = 499
+_FILES = Remedies(
+    authority="name the authority that signed the store's certificate in ClickHouse's own configuration:"
+    " <openSSL><client><caConfig>FILE</caConfig></client></openSSL>",
+    name="set clickhouse.store_endpoint to a host name that stands in the store's certificate",
+    plain="correct http:// or https:// in clickhouse.store_endpoint, or in store.endpoint where that is not set",
+)
 
 
 def scrub(text: str, secrets: Sequence[str]) -> str:
@@ -48,6 +55,7 @@ def translated(address: str, secrets: Sequence[str], meaning: Meaning = source_e
 
     Raises:
         IcehaulError: of the class that ``meaning`` gives to the server's code.
+        UntrustedServerError: if its certificate is refused, or it speaks no TLS.
         ConfigurationError: if the server does not know, or does not allow, a setting of the configuration.
     """
     try:
@@ -62,7 +70,8 @@ def translated(address: str, secrets: Sequence[str], meaning: Meaning = source_e
         code = exception_code(text)
         if code is not None:
             raise meaning(address, code, text) from None
-        raise SourceUnavailableError(
+        distrust = untrusted(f"ClickHouse at {address}", text, CLICKHOUSE)
+        raise distrust or SourceUnavailableError(
             f"ClickHouse at {address} did not answer: {type(error).__name__}: {text}", remedy=_UNREACHABLE
         ) from None
 
@@ -75,14 +84,20 @@ def _text(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
-    return f"{error}: {cause}" if cause is not None else str(error)
+    return f"{error}: {type(cause).__name__}: {cause}" if cause is not None else str(error)
 
 
 def file_error(address: str, code: int | None, text: str) -> IcehaulError:
     """Return the error for an exception of a query that reads data files."""
     message = f"ClickHouse at {address}, reading data files: {text}"
     if any(sign in text for sign in _REFUSED):
-        return AccessDeniedError(message, remedy="check store.access_key, store.secret_key and their policy")
+        return AccessDeniedError(
+            message,
+            remedy="check clickhouse.store_access_key and clickhouse.store_secret_key, or store.access_key and"
+            " store.secret_key where those are not set; if they are right, allow them s3:GetObject on the warehouse",
+        )
+    if distrust := untrusted(f"the object store, as ClickHouse at {address} sees it,", text, _FILES):
+        return distrust
     if code in _BAD_FILE or any(sign in text for sign in _ABSENT):
         return CheckFailedError(message, remedy="the batch is written again; of a published file: icehaul verify")
     if code == _S3_ERROR:

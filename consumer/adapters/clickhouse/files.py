@@ -39,7 +39,19 @@ class FileReader:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in messages."""
-        return (self.store.secret_key.get_secret_value(),) if self.store.secret_key is not None else ()
+        return self.keys[1:]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Access key and secret with which the server reads; nothing where it uses what its environment offers."""
+        own = self.clickhouse
+        for access, secret in (
+            (own.store_access_key, own.store_secret_key),
+            (self.store.access_key, self.store.secret_key),
+        ):
+            if access is not None and secret is not None:
+                return access, secret.get_secret_value()
+        return ()
 
     def source(self, path: str, structure: str) -> str:
         """Return the table function that reads one file."""
@@ -47,10 +59,7 @@ class FileReader:
             named = {"url": self.url(path), "format": "Parquet", "structure": structure}
             given = ", ".join(f"{name} = {quote_text(value)}" for name, value in named.items())
             return f"s3({quote_name(self.clickhouse.store_collection)}, {given})"
-        arguments = [self.url(path)]
-        if self.store.access_key is not None and self.store.secret_key is not None:
-            arguments += [self.store.access_key, self.store.secret_key.get_secret_value()]
-        arguments += ["Parquet", structure]
+        arguments = [self.url(path), *self.keys, "Parquet", structure]
         return f"s3({', '.join(quote_text(argument) for argument in arguments)})"
 
     def url(self, path: str) -> str:

@@ -52,7 +52,6 @@ class ClickHouseViews:
         )
         self._connection = ClickHouseConnection(settings, READ_SETTINGS)
         self._files = FileReader(settings, store)
-        self._store = store
         self._collection = collection
 
     def close(self) -> None:
@@ -73,9 +72,8 @@ class ClickHouseViews:
             )
         url = quote_text(self._files.url(folder))
         arguments = [url]
-        if self._store.access_key is not None and self._store.secret_key is not None:
+        if keys := self._files.keys:
             if self._collection == INLINE:
-                keys = (self._store.access_key, self._store.secret_key.get_secret_value())
                 arguments += [quote_text(key) for key in keys]
             else:
                 arguments = [quote_name(self._collection), f"url = {url}"]
@@ -182,12 +180,8 @@ class ClickHouseViews:
 
     def _make_collection(self) -> None:
         name = self._collection
-        secret = self._store.secret_key
-        keys = {
-            "access_key_id": self._store.access_key or "",
-            "secret_access_key": "" if secret is None else secret.get_secret_value(),
-        }
-        values = ", ".join(f"{key} = {quote_text(value)}" for key, value in keys.items())
+        named = zip(("access_key_id", "secret_access_key"), self._files.keys, strict=True)
+        values = ", ".join(f"{key} = {quote_text(value)}" for key, value in named)
         try:
             self._run(f"CREATE NAMED COLLECTION IF NOT EXISTS {quote_name(name)} AS {values}")
         except AccessDeniedError as error:

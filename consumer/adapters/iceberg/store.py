@@ -9,8 +9,10 @@ from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 from pyiceberg.io import S3_ENDPOINT, S3_FORCE_VIRTUAL_ADDRESSING, S3_REGION, FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
+from consumer.domain.encryption import STORE, untrusted
 from consumer.domain.errors import AccessDeniedError, DivergenceError, StoreUnavailableError
 from consumer.domain.store_error import StoreTrouble, passing, trouble_of
+from consumer.domain.store_rights import remedy
 from consumer.domain.stream import TableName
 from consumer.settings.connections import StoreSettings
 
@@ -40,6 +42,7 @@ class StoreFileIO(PyArrowFileIO):
             request_timeout=_REQUEST_S,
             # A metadata file is small: one request instead of the three of a multipart upload.
             allow_delayed_open=True,
+            tls_ca_file_path=settings.ca_file,
         )
 
 
@@ -62,6 +65,7 @@ def store_errors(settings: StoreSettings, doing: str) -> Iterator[None]:
 
     Raises:
         AccessDeniedError: if the store refuses the keys, or the bucket does not exist.
+        UntrustedServerError: if its certificate is refused, or it speaks no TLS.
         StoreUnavailableError: for everything else.
     """
     where = settings.endpoint or f"S3 in {settings.region}"
@@ -78,14 +82,15 @@ def store_errors(settings: StoreSettings, doing: str) -> Iterator[None]:
         if trouble is StoreTrouble.DENIED or isinstance(error, PermissionError):
             raise AccessDeniedError(
                 f"store.access_key: {where} refuses access to the bucket {settings.bucket!r} (while {doing})",
-                remedy="check store.access_key and store.secret_key, and grant read, write, list and delete on the"
-                " bucket",
+                remedy=remedy(text, settings.bucket, settings.prefix),
             ) from error
         if isinstance(error, FileNotFoundError):
             raise
-        said, remedy = passing(text)
+        if distrust := untrusted(f"the object store at {where} (while {doing})", _first_line(text), STORE):
+            raise distrust from error
+        said, advice = passing(text)
         raise StoreUnavailableError(
-            f"the object store at {where} {said} (while {doing}): {_first_line(text)}", remedy=remedy
+            f"the object store at {where} {said} (while {doing}): {_first_line(text)}", remedy=advice
         ) from error
 
 

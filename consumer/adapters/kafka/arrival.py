@@ -38,7 +38,7 @@ def check_topic(
         except KafkaException as error:
             client.poll(0)  # serves the error callback, which may know more
             cause = complaint() or error_of(error)
-            if fatal := explain_fatal(error_of(error), kafka, starting=True):
+            if fatal := explain_fatal(error_of(error), kafka, starting=True, topic=topic):
                 raise fatal from error
             if deadline.expired:
                 raise unreachable(kafka, cause.str()) from error
@@ -46,7 +46,7 @@ def check_topic(
         found = metadata.topics[topic].error
         if found is None:
             return
-        if fatal := explain_fatal(found, kafka, starting=True):
+        if fatal := explain_fatal(found, kafka, starting=True, topic=topic):
             raise fatal
         if found.code() in _MISSING:
             raise ConfigurationError(

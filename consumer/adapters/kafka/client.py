@@ -10,6 +10,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from consumer.adapters.kafka.acls import DENIED, Access
+from consumer.adapters.kafka.errors import CREDENTIALS, UNKNOWN_CLIENT, handshake_error
 from consumer.domain.errors import BrokerUnavailableError, ConfigurationError, IcehaulError
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
 
@@ -29,17 +31,6 @@ _OURS = frozenset(
 """Options that the guarantees rest on, or that have a field of their own."""
 
 _DEFAULT_MAX_POLL_MS = 300_000
-_CREDENTIALS = "check kafka.options and kafka.secret_options (security.protocol, sasl.*, ssl.*)"
-_DENIED = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this user READ and DESCRIBE on the topic",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "grant this user READ on the consumer group",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant this user the right that the broker's log names",
-}
-_UNKNOWN_CLIENT = {
-    KafkaError.SASL_AUTHENTICATION_FAILED: _CREDENTIALS,
-    KafkaError._AUTHENTICATION: _CREDENTIALS,  # noqa: SLF001 - librdkafka's local errors have these names
-    KafkaError._SSL: _CREDENTIALS,  # noqa: SLF001
-}
 _DUPLICATE_INSTANCE = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID})
 
 
@@ -136,10 +127,13 @@ def is_unreleased(error: KafkaError) -> bool:
     )
 
 
-def explain_fatal(error: KafkaError, kafka: KafkaSettings, *, starting: bool) -> IcehaulError | None:
+def explain_fatal(
+    error: KafkaError, kafka: KafkaSettings, *, starting: bool, topic: str | None = None
+) -> IcehaulError | None:
     """Return what to raise for an error after which this client can't go on; ``None`` where it can.
 
-    Wrong credentials end the process only while it starts: later they may be a broker on its way up.
+    ``topic`` is what was asked for, if not the event topic. Wrong credentials and certificates end the process only
+    while it starts: later they may be a broker on its way up.
     """
     code = error.code()
     fatal = error.fatal() or code == KafkaError._FATAL  # noqa: SLF001
@@ -150,9 +144,8 @@ def explain_fatal(error: KafkaError, kafka: KafkaSettings, *, starting: bool) ->
             f" {kafka.group!r} ({error.str()})",
             remedy="give every consumer process an instance id of its own, or none",
         )
-    remedy = _DENIED.get(code) or (_UNKNOWN_CLIENT.get(code) if starting else None)
-    if remedy is not None:
-        return ConfigurationError(f"Kafka at {kafka.bootstrap_servers} refused access: {error.str()}", remedy=remedy)
+    if refusal := _refusal(error, kafka, topic or kafka.topic, starting=starting):
+        return refusal
     if code == KafkaError.UNSUPPORTED_VERSION and kafka.group_protocol == "consumer":
         return ConfigurationError(
             f"kafka.group_protocol: the broker at {kafka.bootstrap_servers} does not know 'consumer' ({error.str()})",
@@ -165,9 +158,22 @@ def explain_fatal(error: KafkaError, kafka: KafkaSettings, *, starting: bool) ->
     return None
 
 
+def _refusal(error: KafkaError, kafka: KafkaSettings, topic: str, *, starting: bool) -> IcehaulError | None:
+    """Return the error for a broker that refuses this user, or that this client does not trust."""
+    code, message = error.code(), f"Kafka at {kafka.bootstrap_servers} refused access: {error.str()}"
+    if code in DENIED:
+        operation = "Write" if topic == kafka.dead_letter_topic else "Read"
+        return ConfigurationError(message, remedy=Access(kafka, topic, (operation,)).grant(code))
+    if not starting:
+        return None
+    if code in UNKNOWN_CLIENT:
+        return ConfigurationError(message, remedy=CREDENTIALS)
+    return handshake_error(error, kafka.bootstrap_servers)
+
+
 def unreachable(kafka: KafkaSettings, why: str) -> BrokerUnavailableError:
     """Return the error of a broker that does not answer."""
     return BrokerUnavailableError(
         f"no Kafka broker answers at kafka.bootstrap_servers {kafka.bootstrap_servers!r} ({why})",
-        remedy="start the broker, or correct the address, the security protocol or the firewall",
+        remedy="start the broker, or correct the address, security.protocol in kafka.options, or the firewall",
     )

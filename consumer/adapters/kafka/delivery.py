@@ -13,6 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from consumer.adapters.kafka.acls import Access
 from consumer.adapters.kafka.errors import UNREACHABLE, translate
 from consumer.domain.errors import BrokerUnavailableError, ConfigurationError
 from consumer.domain.event import Coordinates
@@ -65,6 +66,7 @@ class Delivery:
     def __init__(self, settings: KafkaSettings, *, topic: str, partitioner: str, timeout_s: float) -> None:
         self.topic = topic
         self._servers = settings.bootstrap_servers
+        self._access = Access(settings, topic, ("Write",))
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._producer: Producer | None = None
@@ -150,7 +152,7 @@ class Delivery:
                     ) from None
                 producer.poll(_POLL_S)
             except KafkaException as error:
-                raise translate(error.args[0], doing=self._doing()) from None
+                raise translate(error.args[0], doing=self._doing(), access=self._access) from None
             else:
                 return
 
@@ -169,7 +171,9 @@ class Delivery:
             timed_out = failures[0].code() == KafkaError._MSG_TIMED_OUT  # noqa: SLF001 - its official name
             cause = (self._complaint or self._topic_error(producer) if timed_out else None) or failures[0]
             raise translate(
-                cause, doing=f"{self._doing()}, {len(failures) + unanswered} of {expected} not acknowledged"
+                cause,
+                doing=f"{self._doing()}, {len(failures) + unanswered} of {expected} not acknowledged",
+                access=self._access,
             )
         if unanswered:
             raise BrokerUnavailableError(

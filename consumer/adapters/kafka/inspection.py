@@ -12,6 +12,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
+from consumer.adapters.kafka.acls import INSPECTION_GROUP, Access
 from consumer.adapters.kafka.client import consumer_config, error_of, explain_fatal, open_consumer, unreachable
 from consumer.adapters.kafka.delivery import given_options
 from consumer.adapters.kafka.errors import translate
@@ -44,7 +45,11 @@ class BrokerInspection:
             answer = admin.describe_configs([resource], request_timeout=self._timeout_s)
             entry = answer[resource].result(self._timeout_s + 1.0).get("max.message.bytes")
         except KafkaException as error:
-            raise translate(error_of(error), doing=f"reading the configuration of topic {topic}") from None
+            raise translate(
+                error_of(error),
+                doing=f"reading the configuration of topic {topic}",
+                access=Access(self._kafka, topic, ("DescribeConfigs",)),
+            ) from None
         except TimeoutError:
             raise unreachable(self._kafka, "no answer") from None
         return int(entry.value) if entry is not None and str(entry.value).isdecimal() else None
@@ -56,7 +61,7 @@ class BrokerInspection:
             BrokerUnavailableError: if there is no broker, or no assignment in time.
             ConfigurationError: if the broker refuses: an unknown protocol, a missing grant, a missing topic.
         """
-        group = f"{self._kafka.group}.doctor.{uuid4().hex[:12]}"
+        group = f"{self._kafka.group}{INSPECTION_GROUP}{uuid4().hex[:12]}"
         settings = self._kafka.model_copy(update={"group": group, "group_instance_id": None})
         failures: list[IcehaulError] = []
         complaints: list[KafkaError] = []
@@ -71,7 +76,7 @@ class BrokerInspection:
         config["auto.offset.reset"] = "latest"  # nothing is read: joining is all
         client = open_consumer(config)
         try:
-            return self._joined(client, failures, complaints)
+            return self._joined(client, settings, failures, complaints)
         finally:
             _leave(client)
             self._remove(group)
@@ -98,7 +103,9 @@ class BrokerInspection:
         finally:
             _leave(client)
 
-    def _joined(self, client: Consumer, failures: list[IcehaulError], complaints: list[KafkaError]) -> float:
+    def _joined(
+        self, client: Consumer, settings: KafkaSettings, failures: list[IcehaulError], complaints: list[KafkaError]
+    ) -> float:
         joined = threading.Event()
 
         def on_assign(_client: Consumer, _partitions: list[TopicPartition]) -> None:
@@ -111,7 +118,7 @@ class BrokerInspection:
             error = message.error() if message is not None else None
             if error is not None:
                 complaints.append(error)
-                if (fatal := explain_fatal(error, self._kafka, starting=True)) is not None:
+                if (fatal := explain_fatal(error, settings, starting=True)) is not None:
                     failures.append(fatal)
                 elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     failures.append(_no_topic(self._kafka))

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumer.adapters.kafka.acls import Access
 from consumer.adapters.kafka.client import error_of, unreachable
 from consumer.adapters.kafka.codec import decode, raw_bytes, raw_headers
 from consumer.adapters.kafka.delivery import Delivery, Record, given_options
@@ -95,7 +96,9 @@ class KafkaLetterBox:
                 consumer.assign(starts)
                 yield from self._messages(consumer, ends)
             except KafkaException as error:
-                raise translate(error_of(error), doing=f"reading topic {topic}") from None
+                raise translate(
+                    error_of(error), doing=f"reading topic {topic}", access=Access(self._settings, topic, ("Read",))
+                ) from None
 
     def _bounds(self, consumer: Consumer, topic: str) -> tuple[list[TopicPartition], dict[int, int]]:
         known = consumer.list_topics(topic, timeout=self._timeout_s).topics.get(topic)

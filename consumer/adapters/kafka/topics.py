@@ -12,8 +12,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartitionInfo
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from consumer.adapters.kafka.acls import Access
 from consumer.adapters.kafka.delivery import given_options
-from consumer.adapters.kafka.errors import UNREACHABLE, translate
+from consumer.adapters.kafka.errors import UNKNOWN_CLIENT, UNREACHABLE, handshake_error, translate
 from consumer.adapters.kafka.topic_specs import (
     PARTITIONS,
     REPLICAS,
@@ -28,8 +29,17 @@ from consumer.settings.connections import KafkaSettings
 
 _READY_S = 30.0
 _PAUSE_S = 0.1
+_LOOK_S = 0.2
 # A request that timed out says nothing; the client's last complaint often names the cause.
 _VAGUE = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})  # noqa: SLF001 - librdkafka's official names
+
+
+@dataclass(frozen=True, slots=True)
+class _Trying:
+    """A request: in words, and as the rights that it takes."""
+
+    doing: str
+    access: Access
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,7 @@ class Topics:
     """Creates and checks the topics; existing ones are never changed."""
 
     def __init__(self, settings: KafkaSettings, *, timeout_s: float = 15.0) -> None:
+        self._settings = settings
         self._specs = topic_specs(settings)
         self._servers = settings.bootstrap_servers
         self._timeout_s = timeout_s
@@ -128,11 +139,12 @@ class Topics:
     def _describe(self) -> Mapping[str, list[TopicPartitionInfo]]:
         """Return the partitions of the topics that exist; asking does not create them."""
         names = TopicCollection([spec.name for spec in self._specs])
-        doing = "describing the topics"
-        futures = self._ask(doing, lambda: self._admin.describe_topics(names, request_timeout=self._timeout_s))
+        trying = self._trying("describing the topics", self._specs[0].name, "Describe")
+        futures = self._ask(trying, lambda: self._admin.describe_topics(names, request_timeout=self._timeout_s))
         found = {}
         for name, future in futures.items():
-            description = self._answer(doing, future, tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART)
+            trying = self._trying("describing the topics", name, "Describe")
+            description = self._answer(trying, future, tolerated=KafkaError.UNKNOWN_TOPIC_OR_PART)
             if description is not None:
                 found[name] = description.partitions
         return found
@@ -145,10 +157,10 @@ class Topics:
             replication_factor=spec.replication_factor,
             config=spec.config,
         )
-        doing = f"creating topic {spec.name}"
-        futures = self._ask(doing, lambda: self._admin.create_topics([topic], request_timeout=self._timeout_s))
+        trying = self._trying(f"creating topic {spec.name}", spec.name, "Create")
+        futures = self._ask(trying, lambda: self._admin.create_topics([topic], request_timeout=self._timeout_s))
         refused = object()
-        answer = self._answer(doing, futures[spec.name], tolerated=KafkaError.TOPIC_ALREADY_EXISTS, instead=refused)
+        answer = self._answer(trying, futures[spec.name], tolerated=KafkaError.TOPIC_ALREADY_EXISTS, instead=refused)
         return answer is not refused
 
     def _wait_for_leaders(self, names: Sequence[str]) -> None:
@@ -166,37 +178,57 @@ class Topics:
 
     def _config_of(self, topic: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        doing = f"reading the configuration of topic {topic}"
-        futures = self._ask(doing, lambda: self._admin.describe_configs([resource], request_timeout=self._timeout_s))
-        entries = self._answer(doing, futures[resource])
+        trying = self._trying(f"reading the configuration of topic {topic}", topic, "DescribeConfigs")
+        futures = self._ask(trying, lambda: self._admin.describe_configs([resource], request_timeout=self._timeout_s))
+        entries = self._answer(trying, futures[resource])
         return {name: str(entry.value) for name, entry in entries.items()}
 
-    def _ask(self, doing: str, call: Callable[[], Any]) -> dict[Any, Future[Any]]:
+    def _trying(self, doing: str, topic: str, operation: str) -> _Trying:
+        return _Trying(f"{doing} at {self._servers}", Access(self._settings, topic, (operation,)))
+
+    def _ask(self, trying: _Trying, call: Callable[[], Any]) -> dict[Any, Future[Any]]:
         self._complaint = None
         try:
             futures: dict[Any, Future[Any]] = call()
         except KafkaException as error:
-            raise self._explain(error.args[0], doing) from None
+            raise self._explain(error.args[0], trying) from None
         return futures
 
-    def _answer(self, doing: str, future: Future[Any], *, tolerated: int | None = None, instead: object = None) -> Any:  # noqa: ANN401 - each request has an answer of its own type
-        try:
-            return future.result(self._timeout_s + 1.0)
-        except KafkaException as error:
-            if error.args[0].code() == tolerated:
-                return instead
-            raise self._explain(error.args[0], doing) from None
-        except TimeoutError:
-            raise BrokerUnavailableError(
-                f"{doing} at {self._servers}: no answer within {self._timeout_s} s", remedy=UNREACHABLE
-            ) from None
+    def _answer(
+        self, trying: _Trying, future: Future[Any], *, tolerated: int | None = None, instead: object = None
+    ) -> Any:  # noqa: ANN401 - each request has an answer of its own type
+        deadline = time.monotonic() + self._timeout_s + 1.0
+        while True:
+            try:
+                return future.result(_LOOK_S)
+            except KafkaException as error:
+                if error.args[0].code() == tolerated:
+                    return instead
+                raise self._explain(error.args[0], trying) from None
+            except TimeoutError:
+                self._admin.poll(0)  # serves the error callback
+                self._raise_refusal(trying)
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailableError(
+                        f"{trying.doing}: no answer within {self._timeout_s} s", remedy=UNREACHABLE
+                    ) from None
 
-    def _explain(self, error: KafkaError, doing: str) -> IcehaulError:
+    def _raise_refusal(self, trying: _Trying) -> None:
+        """Give up at once where the broker refuses us: the client itself would try until its time is over."""
+        complaint = self._complaint
+        if complaint is not None and (
+            complaint.code() in UNKNOWN_CLIENT or handshake_error(complaint, self._servers) is not None
+        ):
+            raise self._explain(complaint, trying)
+
+    def _explain(self, error: KafkaError, trying: _Trying) -> IcehaulError:
         cause = self._complaint if error.code() in _VAGUE and self._complaint is not None else error
-        return translate(cause, doing=f"{doing} at {self._servers}")
+        return translate(cause, doing=trying.doing, access=trying.access)
 
     def _complain(self, error: KafkaError) -> None:
-        self._complaint = error
+        # What comes after the first cause is its consequence: a connection that ended, brokers that count as down.
+        if self._complaint is None or self._complaint.code() in _VAGUE:
+            self._complaint = error
 
 
 def _has_leader(partition: TopicPartitionInfo) -> bool:

@@ -60,6 +60,16 @@ class Database:
         return f"{named.get('host', '(local)')}:{named.get('port', 5432)}/{named.get('dbname', self.user)}"
 
     @property
+    def host(self) -> str:
+        """The host that the DSN names; nothing, or a folder, for a socket on this machine."""
+        return str(self._parameters.get("host", ""))
+
+    @property
+    def sslmode(self) -> str:
+        """How encryption is asked for, in libpq's words."""
+        return str(self._parameters.get("sslmode", "prefer"))
+
+    @property
     def patience(self) -> timedelta:
         """How long to wait for a lock that must be had: longer than its frozen owner may keep it."""
         return self._lease * 3 / 4

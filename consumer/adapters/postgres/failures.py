@@ -7,6 +7,8 @@ import re
 import psycopg
 from psycopg import errors
 
+from consumer.adapters.postgres.rights import Role, grant, rights
+from consumer.domain.encryption import POSTGRES, untrusted
 from consumer.domain.errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -21,7 +23,11 @@ _WRONG_CREDENTIALS = re.compile(
     r"|no such user|role \"[^\"]*\" (does not exist|is not permitted to log in)|permission denied for database",
     re.IGNORECASE,
 )
+# pg_hba.conf has hostssl lines only, for this user or database.
+_ENCRYPTION_WANTED = re.compile(r"no pg_hba\.conf entry for .*no encryption|requires? SSL", re.IGNORECASE)
 _NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist|no such database", re.IGNORECASE)
+
+_DENIED_TABLE = re.compile(r"permission denied for (?:table|view|relation) (\w+)")
 
 _PASSING = (
     psycopg.OperationalError,  # lost connections, 40001, 40P01, 53xxx, 55P03, 57xxx, 58xxx
@@ -60,6 +66,13 @@ def text_of(error: BaseException) -> str:
 def connection_failure(error: BaseException, *, target: str, user: str) -> IcehaulError:
     """Translate a connection that could not be made; ``target`` names host, port and database."""
     text = text_of(error)
+    if _ENCRYPTION_WANTED.search(text):
+        return AccessDeniedError(
+            f"postgres.dsn: Postgres at {target} takes no unencrypted connection of user {user!r}: {text}",
+            remedy="add sslmode=verify-full and sslrootcert=FILE to postgres.dsn",
+        )
+    if distrust := untrusted(f"Postgres at {target}", text, POSTGRES):
+        return distrust
     if _WRONG_CREDENTIALS.search(text):
         return AccessDeniedError(
             f"postgres.dsn: user {user!r} may not log in to {target}: {text}",
@@ -72,8 +85,24 @@ def connection_failure(error: BaseException, *, target: str, user: str) -> Iceha
         )
     return LedgerUnavailableError(
         f"Postgres at {target} does not take connections: {text}",
-        remedy="start the server, or correct host and port in postgres.dsn",
+        remedy="start the server, or correct host, port and sslmode in postgres.dsn",
     )
+
+
+def _grant(text: str, user: str) -> str:
+    """Return the statement that gives what the server refused; it names the table, and not what was tried with it."""
+    found = _DENIED_TABLE.search(text)
+    if found is None:
+        return (
+            "run `icehaul migrate` as the owner of the ledger's tables (icehaul_owner); a new owner needs:"
+            f" GRANT USAGE, CREATE ON SCHEMA public TO {user}"
+        )
+    table = found[1]
+    usual, most = (rights(role).get(table, frozenset({"SELECT"})) for role in (Role.COMMITTER, Role.MAINTENANCE))
+    remedy = f"run as the tables' owner: {grant(table, usual, user)}"
+    if most != usual:
+        remedy += f" (for `icehaul stream` commands: {grant(table, most, user)})"
+    return remedy
 
 
 def statement_failure(error: psycopg.Error, *, user: str) -> IcehaulError | None:
@@ -83,11 +112,7 @@ def statement_failure(error: psycopg.Error, *, user: str) -> IcehaulError | None
     """
     text = text_of(error)
     if isinstance(error, errors.InsufficientPrivilege):
-        return AccessDeniedError(
-            f"postgres.dsn: user {user!r} lacks a grant: {text}",
-            remedy=f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}"
-            " (and CREATE ON SCHEMA public for the one who runs `icehaul migrate`)",
-        )
+        return AccessDeniedError(f"postgres.dsn: user {user!r} lacks a grant: {text}", remedy=_grant(text, user))
     if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
         return ConfigurationError(
             f"the ledger's tables are missing or of another version: {text}", remedy="run `icehaul migrate`"

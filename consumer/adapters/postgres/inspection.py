@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from consumer.adapters.postgres.database import Database
+from consumer.adapters.postgres.rights import Role, grant, rights
 from consumer.adapters.postgres.statements import statements
 
 _SETTINGS = (
@@ -15,19 +16,6 @@ _SETTINGS = (
     "synchronous_commit",
     "idle_session_timeout",
     "transaction_timeout",
-)
-_RELATIONS = (
-    "schema_migrations",
-    "offload_watermarks",
-    "offload_batches",
-    "offload_attempts",
-    "offload_files",
-    "offload_parked",
-    "offload_outbox",
-    "offload_emitter",
-    "offload_emissions",
-    "iceberg_tables",
-    "iceberg_namespace_properties",
 )
 
 
@@ -38,13 +26,20 @@ class PostgresFacts:
     Attributes:
         version: as ``server_version_num``: 160004 is 16.4.
         settings: by name, in the units of ``pg_settings``; a setting that the server does not know is not there.
-        lacking: rights on the ledger's tables that the user does not have, such as ``UPDATE on offload_batches``.
+        user: who this session is.
+        lacking: rights on the ledger's tables that a consumer needs and the user does not have, by table.
     """
 
     version: int
     in_recovery: bool
     settings: Mapping[str, str]
-    lacking: tuple[str, ...]
+    user: str
+    lacking: Mapping[str, Sequence[str]]
+
+    @property
+    def grants(self) -> Sequence[str]:
+        """The statements that give what is lacking."""
+        return [grant(relation, privileges, self.user) for relation, privileges in self.lacking.items()]
 
 
 def inspect(database: Database) -> PostgresFacts:
@@ -57,12 +52,20 @@ def inspect(database: Database) -> PostgresFacts:
     with database.transaction(repeatable=True) as connection:
         server = connection.execute(sql["server"]).fetchone() or {}
         settings = connection.execute(sql["settings"], {"names": list(_SETTINGS)}).fetchall()
-        lacking = connection.execute(sql["lacking"], {"relations": list(_RELATIONS)}).fetchall()
+        needed = [(table, one) for table, privileges in rights(Role.COMMITTER).items() for one in privileges]
+        relations, privileges = zip(*needed, strict=True)
+        rows = connection.execute(
+            sql["lacking"], {"relations": list(relations), "privileges": list(privileges)}
+        ).fetchall()
+    lacking: dict[str, list[str]] = {}
+    for row in rows:
+        lacking.setdefault(row["relation"], []).append(row["privilege"])
     return PostgresFacts(
         version=int(server["version"]),
         in_recovery=bool(server["in_recovery"]),
         settings={row["name"]: row["value"] for row in settings},
-        lacking=tuple(f"{row['privilege']} on {row['relation']}" for row in lacking),
+        user=str(server["session_user"]),
+        lacking=lacking,
     )
 
 

@@ -67,12 +67,18 @@ def store_access(store: StoreSettings) -> StoreAccess:
         access_key=store.access_key,
         secret_key=store.secret_key.get_secret_value() if store.secret_key is not None else None,
         path_style=store.path_style,
+        ca_file=store.ca_file,
     )
 
 
-def without_key(store: StoreSettings) -> StoreSettings:
-    """Return the settings with a placeholder for the secret key, as the tasks' queries are written."""
-    return store if store.secret_key is None else store.model_copy(update={"secret_key": SecretStr(STORE_KEY)})
+def without_keys(clickhouse: ClickHouseSettings, store: StoreSettings) -> tuple[ClickHouseSettings, StoreSettings]:
+    """Return the settings with a placeholder for the secret keys of the store, as the tasks' queries are written."""
+    hidden = SecretStr(STORE_KEY)
+    if clickhouse.store_secret_key is not None:
+        clickhouse = clickhouse.model_copy(update={"store_secret_key": hidden})
+    if store.secret_key is not None:
+        store = store.model_copy(update={"secret_key": hidden})
+    return clickhouse, store
 
 
 def file_layout(schema: Schema, spark: SparkSettings) -> FileLayout:

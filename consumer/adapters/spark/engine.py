@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 from consumer.adapters.clickhouse.files import FileReader
-from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access, without_key
+from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access, without_keys
 from consumer.domain.batch import Batch, Unit
 from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
 from consumer.domain.late_query import kept_rows
@@ -53,7 +53,8 @@ class SparkEngine:
         self._failpoints = failpoints or Failpoints()
         self._settings = spark
         self._source = source_access(clickhouse, spark)
-        self._files = FileReader(clickhouse, without_key(store))
+        self._files = FileReader(*without_keys(clickhouse, store))
+        self._file_secret = next(iter(FileReader(clickhouse, store).secrets), None)
         self._store = store_access(store)
         self._session: BatchSession | None = None
         self._session_lock = threading.Lock()
@@ -104,7 +105,11 @@ class SparkEngine:
             return ()
         layout = file_layout(target.schema, self._settings)
         context = JobContext(
-            source=self._source, store=self._store, layout=layout, failpoints=self._failpoints.for_job()
+            source=self._source,
+            store=self._store,
+            layout=layout,
+            failpoints=self._failpoints.for_job(),
+            file_secret=self._file_secret,
         )
         tasks = [
             UnitTask(

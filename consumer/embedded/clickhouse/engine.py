@@ -52,6 +52,14 @@ def quote_name(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What a user may do: what a role of the engine may; ``read_only`` is the user's setting ``readonly = 2``."""
+
+    role: str
+    read_only: bool = False
+
+
 class Handle:
     """One connection to the engine with its own current database, settings and temporary tables."""
 
@@ -134,10 +142,14 @@ class Engine:
         self.version = self._scalar("SELECT version()")
         self.timezone = self._scalar("SELECT timezone()")
 
-    def open(self) -> Handle:
-        """A handle in the state in which a server's new session is."""
+    def open(self, rights: Rights | None = None) -> Handle:
+        """A handle in the state in which a server's new session is, with these rights; with all if none are given."""
         handle = self._connect()
         handle.run(_LOCAL_DEFAULTS)
+        if rights is not None:
+            handle.run(f"SET ROLE {quote_name(rights.role)}")
+            if rights.read_only:
+                handle.apply({"readonly": "2"})
         return handle
 
     def engine_query_id(self, tag: str) -> str | None:

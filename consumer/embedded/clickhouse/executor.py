@@ -131,7 +131,7 @@ class Executor:
     ) -> Iterator[Handle]:
         settings = {**request.settings, TAG_SETTING: running.tag}
         if request.session is None:
-            handle = self._engine.open()
+            handle = self._engine.open(request.rights)
             try:
                 if request.database is not None:
                     handle.use(request.database)
@@ -140,7 +140,7 @@ class Executor:
             finally:
                 handle.close()
             return
-        handle = self._sessions.acquire(request.session)
+        handle = self._sessions.acquire(request.session, request.rights)
         try:
             if isinstance(statement, Statement) and statement.kind is Kind.SESSION:
                 # SET and USE change the session itself; settings of the request would only blur what they changed.
@@ -149,7 +149,7 @@ class Executor:
                 with for_one_request(handle, settings, request.database):
                     yield handle
         finally:
-            self._sessions.release(request.session)
+            self._sessions.release(request.session, request.rights)
 
     def _insert(self, job: _Job, text: bytes, insert: InsertWithData, body: PlainBody, resources: ExitStack) -> Reply:
         if insert.inline_values and body.exhausted:

@@ -10,6 +10,7 @@ from email.message import Message
 from urllib.parse import parse_qsl
 
 from consumer.embedded.clickhouse.compression import choose_response_coding
+from consumer.embedded.clickhouse.engine import Rights
 from consumer.embedded.clickhouse.errors import ErrorCode, QueryError
 from consumer.embedded.clickhouse.limits import Limits
 
@@ -72,6 +73,8 @@ class QueryRequest:
     coding_level: int
     native_compression: bool
     native_decompression: bool
+    rights: Rights | None = None
+    """What the statement may do; none: everything."""
     form_fields: dict[str, str]
     """Fields that describe external tables: ``NAME_format``, ``NAME_structure``, ``NAME_types``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ import threading
 from pathlib import Path
 
 from consumer.domain.errors import ConfigurationError, IcehaulError
-from consumer.embedded.clickhouse.engine import Engine
+from consumer.embedded.clickhouse.engine import Engine, Rights
 from consumer.embedded.clickhouse.limits import MIB, Limits
 from consumer.embedded.clickhouse.server import Account, ClickHouseServer
 
@@ -28,6 +29,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 lets the system choose")
     parser.add_argument("--user", default="default")
     parser.add_argument("--password-file", type=Path, help="its first line is the password; without it there is none")
+    parser.add_argument("--accounts-file", type=Path, help="further users, each with a role of the engine: JSON")
     parser.add_argument("--ready-file", type=Path, help="receives the port once the server answers")
     parser.add_argument("--config-file", type=Path, help="of the engine, in XML: its clusters, for example")
     parser.add_argument("--log-file", type=Path, help="standard error if absent")
@@ -46,6 +48,26 @@ def _password(path: Path | None) -> str:
         raise ConfigurationError(
             f"--password-file is {str(path)!r}, which cannot be read: {error.strerror}",
             remedy="Name a readable file whose first line is the password",
+        ) from error
+
+
+def _further_accounts(path: Path | None) -> list[Account]:
+    if path is None:
+        return []
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            Account(
+                user=one["user"],
+                password=one["password"],
+                rights=Rights(role=one["role"], read_only=bool(one["read_only"])),
+            )
+            for one in found
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"--accounts-file is {str(path)!r}, which cannot be read: {type(error).__name__}: {error}",
+            remedy='Name a readable file with [{"user": …, "password": …, "role": …, "read_only": …}, …]',
         ) from error
 
 
@@ -68,13 +90,14 @@ def _serve(options: argparse.Namespace) -> int:
     data_dir = options.data_dir.resolve()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     account = Account(user=options.user, password=_password(options.password_file))
+    accounts = [account, *_further_accounts(options.accounts_file)]
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     engine = Engine(data_dir, options.config_file.resolve() if options.config_file else None)
     try:
         server = ClickHouseServer(
-            options.port, engine=engine, spool_dir=data_dir / "http_spool", account=account, limits=limits
+            options.port, engine=engine, spool_dir=data_dir / "http_spool", accounts=accounts, limits=limits
         )
         port = server.server_address[1]
         threading.Thread(target=server.serve_forever, name="accept", daemon=True).start()

@@ -10,9 +10,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedReader
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from consumer.embedded.clickhouse.body import BodyReader, PlainBody
 from consumer.embedded.clickhouse.compression import decode
-from consumer.embedded.clickhouse.engine import Engine
+from consumer.embedded.clickhouse.engine import Engine, Rights
 from consumer.embedded.clickhouse.errors import ClientGoneError, ErrorCode, QueryError, http_status
 from consumer.embedded.clickhouse.executor import Executor
 from consumer.embedded.clickhouse.external import ExternalTable, external_tables, read_form
@@ -48,10 +48,11 @@ _QUERY_PATHS = frozenset({"/", "/query", "/play"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The one user who may log in."""
+    """A user who may log in; one without ``rights`` of its own may do everything."""
 
     user: str
     password: str = field(repr=False)
+    rights: Rights | None = None
 
 
 class ClickHouseServer(ThreadingHTTPServer):
@@ -62,9 +63,11 @@ class ClickHouseServer(ThreadingHTTPServer):
     request_queue_size = 128
     allow_reuse_address = True
 
-    def __init__(self, port: int, *, engine: Engine, spool_dir: Path, account: Account, limits: Limits) -> None:
+    def __init__(
+        self, port: int, *, engine: Engine, spool_dir: Path, accounts: Sequence[Account], limits: Limits
+    ) -> None:
         self.engine = engine
-        self.account = account
+        self.accounts = accounts
         self.limits = limits
         self.display_name = socket.gethostname()
         self.spool = Spool(spool_dir)
@@ -137,6 +140,7 @@ class Handler(BaseHTTPRequestHandler):
         """Prepare the connection."""
         self._head_sent = False
         self._query_id: str | None = None
+        self._account: Account | None = None
         super().setup()
         self.connection.settimeout(self.server.limits.idle_timeout_s)
 
@@ -176,6 +180,7 @@ class Handler(BaseHTTPRequestHandler):
         started_s = time.monotonic()
         self._head_sent = False
         self._query_id = None
+        self._account = None
         self._status = HTTPStatus.OK
         code = 0
         path = urlsplit(self.path)
@@ -213,13 +218,13 @@ class Handler(BaseHTTPRequestHandler):
     def _query(self, query_string: str, body: BodyReader) -> None:
         server = self.server
         fields = read_fields(query_string)
-        self._authenticate(fields)
+        self._account = self._authenticate(fields)
         if self.command == "POST" and not body.framed:
             raise QueryError(
                 "The Transfer-Encoding is not chunked and there is no Content-Length header for POST request",
                 code=ErrorCode.HTTP_LENGTH_REQUIRED,
             )
-        request = read_query(self.command, self.headers, fields, server.limits)
+        request = replace(read_query(self.command, self.headers, fields, server.limits), rights=self._account.rights)
         with ExitStack() as resources:
             running = resources.enter_context(server.running.admit(request.query_id, replace=request.replace_running))
             self._query_id = running.query_id
@@ -231,17 +236,18 @@ class Handler(BaseHTTPRequestHandler):
             body.drain()
             self._send_reply(request, reply, resources)
 
-    def _authenticate(self, fields: dict[str, str]) -> None:
+    def _authenticate(self, fields: dict[str, str]) -> Account:
         credentials = read_credentials(self.headers, fields)
-        account = self.server.account
-        same_user = hmac.compare_digest(credentials.user.encode(), account.user.encode())
-        same_password = hmac.compare_digest(credentials.password.encode(), account.password.encode())
-        if not (same_user and same_password):
-            raise QueryError(
-                f"{credentials.user}: Authentication failed: password is incorrect, or there is no user with such name",
-                code=ErrorCode.AUTHENTICATION_FAILED,
-                remedy="Use the user and password the server was started with",
-            )
+        for account in self.server.accounts:
+            same_user = hmac.compare_digest(credentials.user.encode(), account.user.encode())
+            same_password = hmac.compare_digest(credentials.password.encode(), account.password.encode())
+            if same_user and same_password:
+                return account
+        raise QueryError(
+            f"{credentials.user}: Authentication failed: password is incorrect, or there is no user with such name",
+            code=ErrorCode.AUTHENTICATION_FAILED,
+            remedy="Use a user and password the server was started with",
+        )
 
     def _unpack_form(self, request: QueryRequest, plain: PlainBody) -> tuple[PlainBody, list[ExternalTable]]:
         """Take query, parameters and external tables out of a multipart form, if the body is one."""
@@ -293,6 +299,9 @@ class Handler(BaseHTTPRequestHandler):
             except QueryError:
                 self.close_connection = True
         text = self.server.spool.hide(error.wire_text(self.server.engine.version)) + "\n"
+        if self._account is not None:
+            # The engine has one user, whose roles are the accounts.
+            text = text.replace("DB::Exception: default: ", f"DB::Exception: {self._account.user}: ", 1)
         headers = {"Content-Type": "text/plain; charset=UTF-8", "X-ClickHouse-Exception-Code": str(error.code)}
         self._send(http_status(error.code), headers, text.encode("utf-8", "backslashreplace"))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from consumer.embedded.clickhouse.engine import Engine, Handle, quote
+from consumer.embedded.clickhouse.engine import Engine, Handle, Rights, quote
 from consumer.embedded.clickhouse.errors import ErrorCode, QueryError
 from consumer.embedded.clickhouse.request import SessionRequest
 
@@ -23,25 +23,25 @@ class _Session:
 
 
 class Sessions:
-    """All sessions by id. Times are of the monotonic clock."""
+    """All sessions by rights and id. Times are of the monotonic clock."""
 
     def __init__(self, engine: Engine, sessions_max: int) -> None:
         self._engine = engine
         self._sessions_max = sessions_max
-        self._by_id: dict[str, _Session] = {}
+        self._by_id: dict[tuple[Rights | None, str], _Session] = {}
         self._lock = threading.Lock()
 
-    def acquire(self, wanted: SessionRequest) -> Handle:
-        """Take the session's handle; give it back with ``release``.
+    def acquire(self, wanted: SessionRequest, rights: Rights | None = None) -> Handle:
+        """Take the handle of the session of these rights; give it back with ``release``.
 
         Raises:
             QueryError: SESSION_IS_LOCKED while another request has it, SESSION_NOT_FOUND if it had to exist.
         """
         with self._lock:
             self._expire()
-            session = self._by_id.get(wanted.id)
+            session = self._by_id.get((rights, wanted.id))
             if session is None:
-                session = self._create(wanted)
+                session = self._create(wanted, rights)
             elif session.busy:
                 raise QueryError(
                     f"Session {wanted.id} is locked by a concurrent client",
@@ -52,14 +52,14 @@ class Sessions:
             session.timeout_s = wanted.timeout_s
             return session.handle
 
-    def release(self, wanted: SessionRequest) -> None:
+    def release(self, wanted: SessionRequest, rights: Rights | None = None) -> None:
         """Give a session back, or end it if the request asked for that."""
         with self._lock:
-            session = self._by_id[wanted.id]
+            session = self._by_id[rights, wanted.id]
             session.busy = False
             session.expires_at_s = time.monotonic() + session.timeout_s
             if wanted.close_after:
-                self._by_id.pop(wanted.id).handle.close()
+                self._by_id.pop((rights, wanted.id)).handle.close()
 
     def close(self) -> None:
         """End all sessions."""
@@ -67,7 +67,7 @@ class Sessions:
             while self._by_id:
                 self._by_id.popitem()[1].handle.close()
 
-    def _create(self, wanted: SessionRequest) -> _Session:
+    def _create(self, wanted: SessionRequest, rights: Rights | None) -> _Session:
         if wanted.must_exist:
             raise QueryError(f"Session {wanted.id} not found", code=ErrorCode.SESSION_NOT_FOUND)
         if len(self._by_id) >= self._sessions_max:
@@ -76,8 +76,8 @@ class Sessions:
                 code=ErrorCode.TOO_MANY_SIMULTANEOUS_QUERIES,
                 remedy="Close sessions with close_session=1 or give them a shorter session_timeout",
             )
-        session = _Session(self._engine.open(), wanted.timeout_s, expires_at_s=0.0, busy=True)
-        self._by_id[wanted.id] = session
+        session = _Session(self._engine.open(rights), wanted.timeout_s, expires_at_s=0.0, busy=True)
+        self._by_id[rights, wanted.id] = session
         return session
 
     def _expire(self) -> None:

@@ -37,7 +37,7 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
     "store": ("endpoint", "region", "bucket", "prefix", "access_key"),
 }
 """Fields that a new user has to set; of others, those that differ from their defaults are written too."""
-_SECRET = frozenset({"password", "dsn", "secret_key", "secret_options"})
+_SECRET = frozenset({"password", "dsn", "secret_key", "store_secret_key", "secret_options"})
 
 
 def init(  # noqa: PLR0917 - typer calls it by names

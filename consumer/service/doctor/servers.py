@@ -104,8 +104,13 @@ class LedgerFacts(Protocol):
         ...
 
     @property
-    def lacking(self) -> Sequence[str]:
-        """The rights that the user lacks."""
+    def lacking(self) -> Mapping[str, Sequence[str]]:
+        """The rights that the user lacks, by table."""
+        ...
+
+    @property
+    def grants(self) -> Sequence[str]:
+        """The statements that give them."""
         ...
 
 
@@ -131,7 +136,7 @@ class PostgresCheck:
             yield error("the server is a standby, which takes no writes", "name the primary in postgres.dsn")
         yield from _durability(found.settings)
         yield from _timeouts(found.settings, self.lease)
-        yield from _rights(found.lacking)
+        yield from _rights(found)
         missing = self.pending()
         if missing:
             yield error(f"the ledger lacks {', '.join(map(str, missing))}", "run `icehaul migrate`")
@@ -168,9 +173,10 @@ def _milliseconds(value: str | None) -> int | None:
     return int(value) if value is not None and value.isdecimal() and int(value) > 0 else None
 
 
-def _rights(lacking: Sequence[str]) -> Iterator[Statement]:
-    if lacking:
+def _rights(found: LedgerFacts) -> Iterator[Statement]:
+    if found.lacking:
+        lacking = [f"{', '.join(privileges)} on {table}" for table, privileges in found.lacking.items()]
         yield error(
-            f"the user lacks {', '.join(lacking)}",
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO icehaul's user",
+            f"the user lacks what consumers and emitters need: {'; '.join(lacking)}",
+            f"run as the tables' owner: {'; '.join(found.grants)}",
         )

@@ -60,3 +60,11 @@ def test_queries_are_joined_within_the_servers_bounds_in_their_order() -> None:
     many = [str(number) for number in range(150)]
     assert " UNION ALL ".join(chunked(many)).split(" UNION ALL ") == many
     assert all(len(chunk) < 256 * 1024 for chunk in chunked(["x" * 10_000] * 50))
+
+
+def test_keys_of_the_servers_own_go_before_those_that_may_write() -> None:
+    store = StoreSettings(endpoint="http://store", access_key="writer", secret_key=SecretStr("writes"))
+    own = ClickHouseSettings(store_access_key="reader", store_secret_key=SecretStr("reads"))
+
+    assert FileReader(own, store).source("s3://b/k", "a") == "s3('http://store/b/k', 'reader', 'reads', 'Parquet', 'a')"
+    assert FileReader(own, store).secrets == ("reads",)

@@ -93,7 +93,8 @@ class Ledger:
     version: int = 160004
     in_recovery: bool = False
     settings: dict[str, str] = field(default_factory=dict)
-    lacking: Sequence[str] = ()
+    lacking: dict[str, Sequence[str]] = field(default_factory=dict)
+    grants: Sequence[str] = ()
 
 
 def postgres(ledger: Ledger, pending: Sequence[object] = ()) -> PostgresCheck:
@@ -115,7 +116,11 @@ def test_a_good_postgres() -> None:
         (Ledger(settings={"synchronous_commit": "off"}), Severity.INFO, "synchronous_commit"),
         (Ledger(settings={"transaction_timeout": "5000"}), Severity.WARNING, "transaction_timeout"),
         (Ledger(settings={"idle_session_timeout": "60000"}), Severity.INFO, "idle_session_timeout"),
-        (Ledger(lacking=["UPDATE on offload_batches"]), Severity.ERROR, "UPDATE on offload_batches"),
+        (
+            Ledger(lacking={"offload_batches": ["UPDATE"]}, grants=["GRANT …"]),
+            Severity.ERROR,
+            "UPDATE on offload_batches",
+        ),
     ],
 )
 def test_what_can_be_wrong_with_postgres(ledger: Ledger, severity: Severity, words: str) -> None:
