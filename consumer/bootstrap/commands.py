@@ -97,12 +97,14 @@ class Commands(Servers):
     def auditor(self) -> Auditor:
         """Checks everything that has to be true of a stream."""
         settings = self.configuration
+        files = IcebergFiles(database=self.database, catalog=settings.catalog, store=settings.store)
+        self._closing.callback(files.close)
         return Auditor(
             source=self.source,
             ledger=self.ledger,
             catalog=self.catalog,
             attempts=PostgresAttempts(self.database),
-            files=IcebergFiles(database=self.database, catalog=settings.catalog, store=settings.store),
+            files=files,
             verifier=self.verifier,
         )
 

@@ -106,12 +106,14 @@ class Servers:
     @cached_property
     def catalog(self) -> IcebergCatalog:
         """The cold tier."""
-        return IcebergCatalog(
+        catalog = IcebergCatalog(
             database=self.database,
             catalog=self.configuration.catalog,
             store=self.configuration.store,
             failpoints=self.failpoints,
         )
+        self._closing.callback(catalog.close)
+        return catalog
 
     @cached_property
     def engine(self) -> SparkEngine:
@@ -163,10 +165,16 @@ class Servers:
     def register(self) -> IcebergRegister:
         """The streams of the ledger, with their tables."""
         settings = self.configuration
-        return IcebergRegister(database=self.database, catalog=settings.catalog, store=settings.store)
+        register = IcebergRegister(database=self.database, catalog=settings.catalog, store=settings.store)
+        self._closing.callback(register.close)
+        return register
 
     def migrate(self) -> Sequence[Migration]:
-        """Bring the ledger's database to this version, and return what was applied."""
+        """Bring the ledger's database to this version, and return what was applied.
+
+        A catalog in another database gets its tables, unless they are there.
+        """
+        self.catalog.make_tables()
         return migrate(self.database)
 
     def pending_migrations(self) -> Sequence[Migration]:

@@ -213,7 +213,7 @@ class RecordedAttempt:
     @property
     def under_way(self) -> bool:
         """Whether files may still be written under it and published."""
-        return self.status is BatchStatus.WRITING
+        return self.status in {BatchStatus.WRITING, BatchStatus.PUBLISHING}
 
 
 def plain_path(path: str) -> str:

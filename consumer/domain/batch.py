@@ -30,6 +30,7 @@ class BatchStatus(StrEnum):
     """Where a batch stands in the ledger."""
 
     WRITING = "writing"
+    PUBLISHING = "publishing"
     PUBLISHED = "published"
     FAILED = "failed"
     EMPTY = "empty"

@@ -155,6 +155,13 @@ class StoreUnavailableError(TransientError):
     """
 
 
+class CatalogUnavailableError(TransientError):
+    """The Iceberg catalog outside of the ledger's database is unreachable, or refused a request for now.
+
+    What to do: See that the server at the address in the message runs, and takes requests.
+    """
+
+
 class BrokerUnavailableError(TransientError):
     """Kafka is unreachable, or did not acknowledge in time.
 
@@ -330,9 +337,9 @@ class BaseMovedError(IcehaulError):
 
 
 class UnknownCommitError(IcehaulError):
-    """The connection broke during COMMIT: the publish may or may not have landed.
+    """The connection to Postgres or to the catalog broke during a commit: the publish may or may not have landed.
 
-    What to do: Nothing: the ledger is read before anything else is done. Mend the connection to Postgres if it repeats.
+    What to do: Nothing: ledger and table are read before anything else is done. Mend the connection if it repeats.
     """
 
     reaction = Reaction.READ_BACK

@@ -26,6 +26,7 @@ from consumer.embedded.java import SUPPORTED, feature_release
 from consumer.entrypoints.machine import java_home, requirements, scratch_folder, secrets_in
 from consumer.entrypoints.ways import ways
 from consumer.service.doctor.broker import GroupCheck, OffsetsCheck, TopicsCheck
+from consumer.service.doctor.catalog import CatalogCheck
 from consumer.service.doctor.cluster import ClusterCheck
 from consumer.service.doctor.encryption import EncryptionCheck
 from consumer.service.doctor.event_views import EventViewsCheck
@@ -52,6 +53,7 @@ from consumer.settings.yaml_file import read_yaml
 
 _LOOK = timedelta(hours=1)
 _CLICKHOUSE, _POSTGRES, _STORE, _TOPICS = "clickhouse", "postgres", "object store", "kafka topics"
+_CATALOG = "catalog"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +179,11 @@ def _dependents(
         return Window(lower=now - _LOOK, upper=now)
 
     return [
+        Dependent(
+            what=_CATALOG,
+            needs=frozenset({_POSTGRES} if not settings.catalog.two_step else set()),
+            checks=[CatalogCheck(subject=settings.catalog.uri or settings.catalog.name, probe=catalog.probe())],
+        ),
         Dependent(
             what="kafka group",
             needs=frozenset({_TOPICS}),

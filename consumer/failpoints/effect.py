@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from consumer.domain.errors import (
     BrokerUnavailableError,
+    CatalogUnavailableError,
     EngineFailedError,
     IcehaulError,
     LedgerUnavailableError,
@@ -23,6 +24,7 @@ class Component(StrEnum):
     PREPARATION = "preparation"
     TASK = "task"
     PUBLISHER = "publisher"
+    TWO_STEP = "two-step publisher"
     EMITTER = "emitter"
     RELAY = "relay"
     DROPPER = "dropper"
@@ -80,6 +82,7 @@ Kind = tuple[type[IcehaulError], type[IcehaulError] | str]
 # an unknown outcome, so the adapter reports that as a failure like any other.
 LEDGER: Kind = (LedgerUnavailableError, LedgerUnavailableError)
 COMMIT: Kind = (LedgerUnavailableError, UnknownCommitError)
+CATALOG: Kind = (CatalogUnavailableError, UnknownCommitError)
 STORE: Kind = (StoreUnavailableError, StoreUnavailableError)
 SOURCE: Kind = (SourceUnavailableError, SourceUnavailableError)
 BROKER: Kind = (BrokerUnavailableError, BrokerUnavailableError)

@@ -18,6 +18,7 @@ from consumer.failpoints.effect import (
     Point,
     effects,
 )
+from consumer.failpoints.two_step_effects import TWO_STEP
 
 _CONSUMER = effects(
     Component.CONSUMER,
@@ -228,6 +229,7 @@ EFFECTS: Mapping[str, Effect] = {
         *_PREPARATION,
         *_TASK,
         *_PUBLISHER,
+        *TWO_STEP,
         *_EMITTER,
         *_RELAY,
         *DROPPER,

@@ -3,7 +3,7 @@
 Every method may raise the errors of :mod:`consumer.domain.errors` and no others on purpose.
 """
 
-from consumer.ports.cold_tier import Catalog, Publication, TargetTable
+from consumer.ports.cold_tier import Catalog, Landing, Publication, TargetTable
 from consumer.ports.engine import BatchEngine, UnitReport
 from consumer.ports.hot_tier import Bucket, Extent, SequenceReport, Source, SourceTable, Step, Survey
 from consumer.ports.ledger import (
@@ -26,6 +26,7 @@ __all__ = [
     "Claim",
     "Comparison",
     "Extent",
+    "Landing",
     "Ledger",
     "Metrics",
     "OutboxMessage",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -37,6 +37,23 @@ class TargetTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """What the ledger records of a publish that has landed: whole, so that whoever finds it in the table can do so.
+
+    Of the ``batch``, units and replaced files are not needed any more. ``bytes`` are those of its data files; the
+    ``files`` themselves are told of a rewind only, which gives them to windows.
+    """
+
+    batch: Batch
+    trigger: Trigger
+    fingerprint: Fingerprint
+    bytes: int
+    outbox: tuple[Event, ...]
+    adoption: Adoption | None = None
+    files: tuple[WrittenFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
     """Everything that one publish makes true at once; an ``adoption`` publishes no files, but what is there already."""
 
@@ -54,6 +71,19 @@ class Publication:
         if self.adoption is not None:
             return self.adoption.windows[-1].fingerprint
         return content_of_files(self.files)
+
+    @property
+    def landing(self) -> Landing:
+        """What the ledger records once it has landed."""
+        return Landing(
+            batch=replace(self.batch, units=(), replacement=None),
+            trigger=self.trigger,
+            fingerprint=self.fingerprint,
+            bytes=sum(file.bytes for file in self.files),
+            outbox=tuple(self.outbox),
+            adoption=self.adoption,
+            files=() if self.batch.rewind is None else tuple(self.files),
+        )
 
 
 class Catalog(Protocol):
@@ -84,12 +114,30 @@ class Catalog(Protocol):
         ...
 
     def publish(self, publication: Publication) -> int:
-        """Publish a batch in one transaction, and return the snapshot id.
+        """Publish a batch, and return the snapshot id: in one transaction, or in two steps that :meth:`heal` mends.
 
         Raises:
             StaleDifferenceError: if a window has got another content, or a file that is to go is not live any more.
             FencedError, BaseMovedError, DivergenceError, UnknownCommitError, LedgerUnavailableError,
-            StoreUnavailableError
+            CatalogUnavailableError, StoreUnavailableError
+        """
+        ...
+
+    def heal(self, stream: Stream, claim: Claim, *, final: bool) -> Claim:
+        """Bring the ledger up to what the table proves of publishes whose outcome it does not know.
+
+        Where a publish is one transaction, there are none. Otherwise one that is found on the table's ancestry is
+        recorded as published; one that is not, and can't land any more, is recorded as failed. Call it at each
+        claim and before the ledger moves on without a commit, with ``final``: what could still land is then kept from
+        it for good. Without ``final`` that is left, for a caller whose next commit has the same effect.
+
+        Returns:
+            the claim, with the record as the ledger has it now.
+
+        Raises:
+            FencedError: if the lease has moved on.
+            DivergenceError: if what has landed contradicts the ledger.
+            CatalogUnavailableError, LedgerUnavailableError, StoreUnavailableError: if it has to be tried again.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, Self
@@ -54,6 +54,18 @@ class StreamRecord:
     start: datetime = BEGINNING
     last_backfill_id: UUID | None = None
     adopted: datetime | None = None
+
+    def after(self, batch: Batch) -> Self:
+        """Return the record as it is once a batch is published."""
+        record = replace(self, last_batch_id=batch.id)
+        if batch.kind is BatchKind.WINDOW:
+            return replace(record, watermark=batch.window.upper, last_upper=batch.window.upper)
+        if batch.kind is BatchKind.BACKFILL:
+            return replace(record, last_backfill_id=batch.id)
+        if batch.rewind is not None:
+            back = batch.rewind
+            return replace(record, watermark=back.watermark, last_upper=back.last_upper, generation=batch.proves)
+        return record
 
     @property
     def unread(self) -> bool:

@@ -27,6 +27,7 @@ from consumer.domain.stream import DigestPolicy
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import (
     BatchEngine,
+    BatchRecord,
     Catalog,
     Claim,
     Ledger,
@@ -80,7 +81,7 @@ class BatchRunner:
             with self._failpoints.around("batch.begin"):
                 self._ledger.begin(claim, batch, context.trigger)
         except UnknownCommitError:
-            if self._read_back(context, batch) is None:
+            if self._read_back(context, claim, batch) is None:
                 raise
             return _after(claim, batch)
         try:
@@ -98,6 +99,10 @@ class BatchRunner:
         self._succeeded(context, batch, files, snapshot_id, time.monotonic() - started)
         return _after(claim, batch)
 
+    def settle(self, context: BatchContext, claim: Claim) -> None:
+        """Keep commits from landing late: they would bring rows into a window that is recorded as empty."""
+        self._catalog.heal(context.stream, claim, final=True)
+
     def _nothing_left(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
         if batch.kind is BatchKind.WINDOW:
             return self._advance(context, claim, replace(batch, units=()))
@@ -107,6 +112,7 @@ class BatchRunner:
 
     def _advance(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
         with step(self._metrics, batch.stream, "publish", offload_batch_id=str(batch.id), offload_rows=0):
+            self.settle(context, claim)
             try:
                 with self._failpoints.around("batch.advance"):
                     self._ledger.advance(claim, batch, context.trigger, self._wakes(context, batch, batch.window.upper))
@@ -193,10 +199,14 @@ class BatchRunner:
             self._metrics.conflict(context.stream.name)
             return None
         except UnknownCommitError:
-            return self._read_back(context, publication.batch)
+            return self._read_back(context, publication.claim, publication.batch)
 
-    def _read_back(self, context: BatchContext, batch: Batch) -> int | None:
-        found = retrying(context.stream, context.abandoned, lambda: self._ledger.resolve(batch.stream, batch.id))
+    def _read_back(self, context: BatchContext, claim: Claim, batch: Batch) -> int | None:
+        def read() -> BatchRecord | None:
+            self._catalog.heal(context.stream, claim, final=False)
+            return self._ledger.resolve(batch.stream, batch.id)
+
+        found = retrying(context.stream, context.abandoned, read)
         landed = found is not None and found.status is BatchStatus.PUBLISHED
         self._metrics.unknown_commit(batch.stream, "landed" if landed else "not_landed")
         _log.warning("unknown commit read back", stream=batch.stream, batch=str(batch.id), landed=landed)
@@ -258,13 +268,7 @@ class BatchRunner:
 
 def _after(claim: Claim, batch: Batch) -> Claim:
     """Return the claim with the record as the ledger holds it after the batch."""
-    record = replace(claim.record, last_batch_id=batch.id)
-    if batch.kind is BatchKind.WINDOW:
-        record = replace(record, watermark=batch.window.upper, last_upper=batch.window.upper)
-    elif batch.rewind is not None:
-        back = batch.rewind
-        record = replace(record, watermark=back.watermark, last_upper=back.last_upper, generation=batch.proves)
-    return replace(claim, record=record)
+    return replace(claim, record=claim.record.after(batch))
 
 
 def _attributes(batch: Batch) -> dict[str, str]:

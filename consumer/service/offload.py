@@ -70,6 +70,7 @@ class Offload:
         self._heal = heal
         self._source = source
         self._ledger = ledger
+        self._catalog = catalog
         self._engine = engine
         self._metrics = metrics
         self._owner = owner
@@ -231,7 +232,8 @@ class Offload:
                         remedy="nothing to do: the partition's new owner goes on from the watermark",
                     )
 
-            seen, work = retrying(stream, abandoned, lambda: self._look(stream, event, claim, again))
+            healed = retrying(stream, abandoned, lambda: self._catalog.heal(stream, claim, final=True))
+            seen, work = retrying(stream, abandoned, lambda: self._look(stream, event, healed, again))
             context = BatchContext(
                 stream=stream,
                 work=work,
@@ -241,7 +243,7 @@ class Offload:
                 still_ours=still_ours,
                 started=running.start,
             )
-            latest = self._run_batches(context, claim)
+            latest = self._run_batches(context, healed)
             self._reconcile(context, latest, event, seen)
             retrying(stream, abandoned, partial(self._backfiller.step, context, latest, event))
         offloaded = any(not batch.empty for batch in work.batches)

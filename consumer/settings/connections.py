@@ -135,10 +135,44 @@ class StoreSettings(Section):
 
 
 class CatalogSettings(Section):
-    """The Iceberg catalog: its name is shared with every engine that reads it."""
+    """The Iceberg catalog: by default tables of the ledger's own database, so that a publish is one transaction.
+
+    In another database (``dsn``) or behind a REST server (``type: rest``) a publish has two steps.
+    """
 
     name: str = "icehaul"
-    """Name of the catalog in Postgres (iceberg_tables.catalog_name)."""
+    """Name of the catalog, shared with every engine that reads it (in Postgres: iceberg_tables.catalog_name)."""
+    type: Literal["postgres", "rest"] = "postgres"
+    """postgres: Iceberg's JDBC catalog; rest: a server that speaks Iceberg's REST protocol."""
+    dsn: SecretStr | None = None
+    """Connection string of the database that holds the catalog, where that is not the ledger's; a secret."""
+    uri: str | None = None
+    """Address of the REST server, without /v1: https://HOST:PORT/PATH; with type rest, as everything below."""
+    warehouse: str | None = None
+    """Warehouse (catalog, table bucket) that the REST server is asked for; without it, the server's own default."""
+    credential: SecretStr | None = None
+    """Credential for OAuth2 of the REST server: ID:SECRET; a secret."""
+    token: SecretStr | None = None
+    """Bearer token for the REST server, instead of a credential; a secret."""
+    oauth2_server_uri: str | None = None
+    """Address at which a credential is exchanged for a token; without it, the REST server's own."""
+    scope: str | None = None
+    """OAuth2 scope that is asked for."""
+    properties: dict[str, str] = Field(default_factory=dict)
+    """Further properties of PyIceberg's REST catalog as they are, such as header.X-Tenant or rest.sigv4-enabled."""
+    secret_properties: dict[str, SecretStr] = Field(default_factory=dict)
+    """The same for properties whose values are secrets, such as header.Authorization."""
+    ca_file: str | None = None
+    """File with the certificate authority (PEM) of the REST server, where it is not one of the system's."""
+    connect_timeout_seconds: Seconds = 5
+    """Seconds until a connection to the REST server must be there."""
+    timeout_seconds: Seconds = 30
+    """Seconds that the REST server may take for an answer; a commit that takes longer is read back."""
+
+    @property
+    def two_step(self) -> bool:
+        """Whether the catalog lies outside the ledger's database, so that a publish has two steps."""
+        return self.type == "rest" or self.dsn is not None
 
 
 class SparkSettings(Section):

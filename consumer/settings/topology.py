@@ -1,4 +1,4 @@
-"""Checks that span several fields: names, targets, the graph of upstreams, grace against lag, where Spark runs."""
+"""Checks that span several fields: names, targets, the graph of upstreams, grace against lag, Spark, the catalog."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 
 from consumer.domain.duration import format_duration
+from consumer.settings.catalog_check import check_catalog
 from consumer.settings.explain import sentence
 from consumer.settings.model import Configuration
 from consumer.settings.origin import Origins
@@ -14,15 +15,15 @@ from consumer.settings.origin import Origins
 def check_topology(configuration: Configuration, origins: Origins) -> list[str]:
     """Return what is wrong.
 
-    That is names and targets used twice, missing upstreams, cycles, a grace that is too short, and a driver of one's
-    own beside a Spark Connect server.
+    That is names and targets used twice, missing upstreams, cycles, a grace that is too short, a driver of one's own
+    beside a Spark Connect server, and fields of one type of catalog with the other type.
     """
     names: dict[str, int] = {}
     for position, stream in enumerate(configuration.streams):
         names.setdefault(stream.name, position)
     problems = [*_shared(configuration, origins), *_missing_upstreams(configuration, origins, names)]
     problems += [*_cycle(configuration, origins, names), *_grace(configuration, origins)]
-    return [*problems, *_two_drivers(configuration, origins)]
+    return [*problems, *_two_drivers(configuration, origins), *check_catalog(configuration, origins)]
 
 
 def _shared(configuration: Configuration, origins: Origins) -> list[str]:

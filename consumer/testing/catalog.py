@@ -26,7 +26,7 @@ from consumer.domain.repair import Lineage
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.target_schema import check_columns, mismatch
 from consumer.domain.window import PartitionBy, Window
-from consumer.ports import Publication, StreamRecord, TargetTable
+from consumer.ports import Claim, Publication, StreamRecord, TargetTable
 from consumer.testing.ledger import MemoryLedger
 
 LiveFile = tuple[WrittenFile, Window]
@@ -128,7 +128,7 @@ class MemoryCatalog:
         with self._database.mutex:
             table = self.tables.get(stream.target)
             if table is None or (expected_uuid is not None and table.uuid != expected_uuid):
-                raise _replaced(stream, table)
+                raise replaced(stream, table)
             if table.owner != stream.name:
                 raise TargetMismatchError(
                     f"stream {stream.name}: the target {stream.target} belongs to the stream {table.owner!r}",
@@ -162,7 +162,7 @@ class MemoryCatalog:
             table = self.tables.get(stream.target)
             expected = publication.claim.record.target_uuid
             if table is None or (expected is not None and table.uuid != expected):
-                raise _replaced(stream, table)
+                raise replaced(stream, table)
             adoption = publication.adoption
             if adoption is not None and adoption.snapshot_id != table.current:
                 raise BaseMovedError(f"the table {stream.target} was not compared as it is", remedy="compare it again")
@@ -183,12 +183,16 @@ class MemoryCatalog:
                     remedy=repair_command(stream.name),
                 )
             check_divergence(stream=stream.name, recorded=record.progress, evidence=evidence)
-            _check_live(table, batch)
+            check_live(table, batch)
             return partial(self._append, table, publication, snapshot_id)
 
         self._ledger.publish(publication, snapshot_id, swap, before_commit=partial(self._hit, "publish.before-commit"))
         self._hit("publish.after-commit")
         return snapshot_id
+
+    def heal(self, stream: Stream, claim: Claim, *, final: bool) -> Claim:  # noqa: ARG002 - as the port has it
+        """Return the claim as it is: a publish is one transaction here."""
+        return claim
 
     def data_files(
         self,
@@ -202,6 +206,18 @@ class MemoryCatalog:
             if known is None:
                 raise TargetMissingError(f"the table {table} does not exist", remedy="correct its name")
             return [file.path for file, live in known.live() if window is None or _overlap(live, window)]
+
+    @property
+    def under_way(self) -> int:
+        """How many commits are on their way to a catalog outside of the ledger's database: none."""
+        return 0
+
+    def finish(self, *, landed: bool) -> None:
+        """Let the commits that are on their way arrive, or get lost."""
+
+    def unrecorded(self, stream: str) -> bool:  # noqa: ARG002 - see TwoStepMemoryCatalog
+        """Tell whether rows may be in a stream's table that are not in the ledger: never."""
+        return False
 
     # ---------------------------------------------------------------------------------------- mishaps
 
@@ -294,7 +310,8 @@ def _evidence_of(publication: Publication, snapshot_id: int) -> Evidence:
     return Evidence(upper=upper, generation=batch.proves, batch_id=batch.id, snapshot_id=snapshot_id)
 
 
-def _check_live(table: MemoryTable, batch: Batch) -> None:
+def check_live(table: MemoryTable, batch: Batch) -> None:
+    """Check that the files which a replacement removes are live."""
     live = {file.path for file, _ in table.live()}
     for path in () if batch.replacement is None else batch.replacement.files:
         if path not in live:
@@ -316,7 +333,8 @@ def _target(table: MemoryTable) -> TargetTable:
     )
 
 
-def _replaced(stream: Stream, table: MemoryTable | None) -> DivergenceError:
+def replaced(stream: Stream, table: MemoryTable | None) -> DivergenceError:
+    """Return the error for a table that is gone, or is another one than the ledger knows."""
     what = "is not in the catalog any more" if table is None else f"is another one now (UUID {table.uuid})"
     return DivergenceError(
         f"stream {stream.name}: the target {stream.target}, which the ledger has recorded rows in, {what}",

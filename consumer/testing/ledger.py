@@ -295,22 +295,7 @@ class MemoryLedger:
         batch = publication.batch
         with self.database.transaction(batch.stream, str(publication.stream.target)) as transaction:
             with self.database.mutex:
-                known = self.fenced(publication.claim)
-                if publication.adoption is not None:
-                    status = self._batches.status(batch.id)
-                    check_adoption(batch, publication.adoption, status, known.start, unread=known.unread)
-                elif batch.kind is BatchKind.BACKFILL:
-                    self.backfills.check(batch, known)
-                elif batch.rewind is not None:
-                    self.rewinds.check(batch, batch.rewind, known)
-                elif batch.kind is BatchKind.WINDOW:
-                    self._check_continues(known, batch)
-                else:
-                    done = self._batches.done(batch.stream, batch.window)
-                    recorded = content_of(done, batch.window)
-                    check_content(batch, self._batches.status(batch.id), recorded, known.generation)
-                self._check_whole(known)
-                swapped = swap(known)
+                swapped = swap(self.check(publication))
 
             def effect() -> None:
                 swapped()
@@ -318,6 +303,38 @@ class MemoryLedger:
 
             transaction.effect = effect
             before_commit()
+
+    def check(self, publication: Publication) -> StreamRecord:
+        """Check the fence and the predicate of the batch's kind; called with the stream's row held.
+
+        Raises:
+            FencedError, DivergenceError, UnknownCommitError, StaleDifferenceError, BackfillChangedError
+        """
+        batch, known = publication.batch, self.fenced(publication.claim)
+        if publication.adoption is not None:
+            status = self._batches.status(batch.id)
+            check_adoption(batch, publication.adoption, status, known.start, unread=known.unread)
+        elif batch.kind is BatchKind.BACKFILL:
+            self.backfills.check(batch, known)
+        elif batch.rewind is not None:
+            self.rewinds.check(batch, batch.rewind, known)
+        elif batch.kind is BatchKind.WINDOW:
+            self._check_continues(known, batch)
+        else:
+            done = self._batches.done(batch.stream, batch.window)
+            recorded = content_of(done, batch.window)
+            check_content(batch, self._batches.status(batch.id), recorded, known.generation)
+        self._check_whole(known)
+        return known
+
+    def mark(self, batch: Batch, status: BatchStatus, epoch: int | None) -> None:
+        """Note that a batch is about to be committed elsewhere, or that this has not landed."""
+        stored = self._batches.get(batch.id)
+        if stored is not None and stored.record.status not in DONE:
+            failed = status is BatchStatus.FAILED
+            error, ended = ("its commit has not landed", self._now()) if failed else (None, None)
+            stored.record = replace(stored.record, status=status, error=error, ended=ended)
+            stored.epoch = stored.epoch if epoch is None else epoch
 
     def landed(self, publication: Publication, snapshot_id: int) -> None:
         """Record a publish at the moment when its transaction commits."""

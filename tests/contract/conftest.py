@@ -10,6 +10,7 @@ import pytest
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.cold_tier import ColdTier, MemoryColdTier, iceberg_cold_tier
 from tests.support.hot_tables import ClickHouseHotTable, ClickHouseServer, HotTable, MemoryHotTable, clickhouse_server
+from tests.support.two_step_tier import TierDatabases, tier_databases, two_step_tier
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +28,23 @@ def hot(request: pytest.FixtureRequest, unique_name: str) -> HotTable:
     return ClickHouseHotTable(request.getfixturevalue("server"), unique_name)
 
 
-@pytest.fixture(params=["memory", "iceberg"])
+@pytest.fixture(scope="module")
+def databases(stack: EmbeddedStack) -> Iterator[TierDatabases]:
+    """Databases for tiers whose catalog is not in the ledger's."""
+    with tier_databases(stack.endpoints) as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "iceberg", "elsewhere", "rest"])
 def tier(request: pytest.FixtureRequest) -> Iterator[ColdTier]:
-    """A cold tier in memory, and the real one."""
+    """A cold tier in memory, and the real one: its catalog in the ledger's database, in another one, behind REST."""
     if request.param == "memory":
         yield MemoryColdTier()
         return
-    stack: EmbeddedStack = request.getfixturevalue("stack")
-    with iceberg_cold_tier(stack.endpoints) as real:
-        yield real
+    if request.param == "iceberg":
+        stack: EmbeddedStack = request.getfixturevalue("stack")
+        with iceberg_cold_tier(stack.endpoints) as real:
+            yield real
+        return
+    with two_step_tier(request.getfixturevalue("databases"), request.param) as other:
+        yield other

@@ -26,7 +26,7 @@ def files(tier: ColdTier) -> TableFiles:
     if isinstance(tier, MemoryColdTier):
         return MemoryFiles(tier.memory, tier.files)
     real = cast("IcebergColdTier", tier)
-    return IcebergFiles(database=real.database, catalog=CatalogSettings(), store=real.store)
+    return IcebergFiles(database=real.database, catalog=real.settings, store=real.store)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_statistics_are_referred_to_as_well(stack: EmbeddedStack) -> None:
 
 def test_single_files_are_looked_at_one_by_one(tier: ColdTier, files: TableFiles, steps: list[Step]) -> None:
     first = steps[0].file
-    assert files.sizes([first.path, f"{first.path}.not"]) == {first.path: first.bytes}
+    assert files.sizes([first.path, f"{first.path.removesuffix('.parquet')}-not.parquet"]) == {first.path: first.bytes}
     assert files.sizes([]) == {}
 
 

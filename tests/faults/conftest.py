@@ -15,6 +15,7 @@ from tests.support.local_platform import LocalPlatform, ledger_database, local_p
 from tests.support.nursery import Nursery
 from tests.support.platform import day
 from tests.support.spark_connect_server import SparkConnectServer
+from tests.support.two_step_tier import TierDatabases, tier_databases
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,13 @@ def ledger_dsn(stack: EmbeddedStack) -> Iterator[str]:
     """A ledger's database for the tests of a module: each has streams of its own in it."""
     with ledger_database(stack.endpoints, f"t_{uuid.uuid4().hex[:12]}") as dsn:
         yield dsn
+
+
+@pytest.fixture(scope="module")
+def databases(stack: EmbeddedStack) -> Iterator[TierDatabases]:
+    """Databases for tiers whose catalog is not in the ledger's."""
+    with tier_databases(stack.endpoints) as made:
+        yield made
 
 
 @pytest.fixture

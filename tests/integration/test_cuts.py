@@ -14,6 +14,7 @@ from pyiceberg.expressions import LessThan, Reference
 from pyiceberg.expressions.literals import literal
 
 from consumer.adapters.iceberg.catalog import IcebergCatalog
+from consumer.adapters.iceberg.tagging import Tagger
 from consumer.adapters.postgres.database import Database
 from consumer.domain.cut import Fit
 from consumer.domain.errors import ConfigurationError, DivergenceError, LedgerUnavailableError, StreamError
@@ -255,6 +256,7 @@ def test_watermarks_and_tables_are_read_at_one_moment(layers: Layers, monkeypatc
 def meanwhile(layers: Layers, monkeypatch: pytest.MonkeyPatch, act: Callable[[], int], *, times: int = 1) -> list[int]:
     """Let something happen between staging and commit of tags, the first few times; returns what it returned."""
     tagger = layers.trades.catalog._tagger
+    assert isinstance(tagger, Tagger)
     commit, done = tagger._commit, list[int]()
 
     def interrupted(staged: object) -> None:

@@ -159,6 +159,8 @@ ELSEWHERE: Mapping[Component, str] = MappingProxyType(
         Component.HISTORY: "history is offloaded on request only: see tests/faults/test_backfill_failures.py",
         Component.REGISTER: "`icehaul stream` gets there: see tests/faults/test_stream_changes.py",
         Component.LETTERS: "`icehaul dlq` gets there: see tests/unit/service/test_letters.py",
+        Component.TWO_STEP: "only with a catalog outside of the ledger's database: see"
+        " tests/faults/test_two_step_crashes.py",
         Component.OPERATOR: "an operator's command gets there: see tests/faults/test_backfill_failures.py",
     }
 )

@@ -19,6 +19,7 @@ from tests.mutants import (
     rewind_bugs,
     security_bugs,
     tier_bugs,
+    two_step_bugs,
 )
 from tests.mutants.bug import Bug
 
@@ -39,4 +40,5 @@ BUGS: tuple[Bug, ...] = (
     *fault_bugs.BUGS,
     *offset_bugs.BUGS,
     *security_bugs.BUGS,
+    *two_step_bugs.BUGS,
 )

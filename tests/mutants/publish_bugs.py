@@ -172,7 +172,7 @@ BUGS = (
         name="outbox_outside_the_transaction",
         breaks="The events for dependants are lost if the process ends, or the reply, right after the commit.",
         edits=(
-            Edit(file=_RECORD, before="    send(connection, publication.outbox)\n", after=""),
+            Edit(file=_RECORD, before="    send(connection, landing.outbox)\n", after=""),
             Edit(
                 file=_PUBLISH,
                 before="        self._bases.keep(staged)\n        retired",
@@ -190,7 +190,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_PUBLISH,
-                before="                _check_evidence(publication, record, evidence, ancestry.batch_ids)\n",
+                before="                check_evidence(publication, record, evidence, ancestry.batch_ids)\n",
                 after="",
             ),
         ),
@@ -253,7 +253,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_RUN,
-                before="            return self._read_back(context, publication.batch)\n",
+                before="            return self._read_back(context, publication.claim, publication.batch)\n",
                 after="            return None\n",
             ),
         ),
@@ -265,7 +265,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_RUN,
-                before="            return self._read_back(context, publication.batch)\n",
+                before="            return self._read_back(context, publication.claim, publication.batch)\n",
                 after="            return 0\n",
             ),
         ),

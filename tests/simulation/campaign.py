@@ -48,6 +48,7 @@ class Part:
     seed: int
     runs: int
     shrink: bool
+    two_step: bool = False
 
     def play(self) -> Outcome:
         """Play the runs, up to the first that fails."""
@@ -56,7 +57,7 @@ class Part:
         class Counted(Simulation):
             """The state machine with a tally of its own."""
 
-        Counted.tally = tally
+        Counted.tally, Counted.two_step = tally, self.two_step
         phases = (Phase.generate, Phase.shrink) if self.shrink else (Phase.generate,)
         chosen = settings(
             max_examples=self.runs,
@@ -79,16 +80,20 @@ class Part:
         return Outcome(steps=tally.steps, points=tally.points, runs=tally.runs, counts=tally.counts, failing=failing)
 
 
-def parts(steps: int, first_seed: int, *, shrink: bool) -> Iterator[Part]:
+def parts(steps: int, first_seed: int, *, shrink: bool, two_step: bool = False) -> Iterator[Part]:
     """Return the parts of a campaign of at least so many steps."""
     runs, number = max(1, -(-steps // STEPS_OF_A_RUN)), 0
     while runs > 0:
-        yield Part(seed=first_seed * _NEXT_SEED + number, runs=min(runs, _RUNS_AT_ONCE), shrink=shrink)
+        yield Part(
+            seed=first_seed * _NEXT_SEED + number, runs=min(runs, _RUNS_AT_ONCE), shrink=shrink, two_step=two_step
+        )
         runs -= _RUNS_AT_ONCE
         number += 1
 
 
-def campaign(steps: int, first_seed: int, *, workers: int = 1, shrink: bool = True) -> Iterator[Outcome]:
+def campaign(
+    steps: int, first_seed: int, *, workers: int = 1, shrink: bool = True, two_step: bool = False
+) -> Iterator[Outcome]:
     """Play a campaign, and yield what it has come to after each part; the same seed plays the same runs.
 
     Args:
@@ -96,9 +101,10 @@ def campaign(steps: int, first_seed: int, *, workers: int = 1, shrink: bool = Tr
         first_seed: what the choices derive from.
         workers: processes that play parts at the same time.
         shrink: whether a failing run is made smaller before it is kept.
+        two_step: whether the catalog lies outside of the ledger's database.
     """
     started, whole = time.perf_counter(), Outcome()
-    todo = list(parts(steps, first_seed, shrink=shrink))
+    todo = list(parts(steps, first_seed, shrink=shrink, two_step=two_step))
     if workers == 1:
         results = map(Part.play, todo)
         yield from _gather(results, whole, started)

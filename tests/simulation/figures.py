@@ -79,6 +79,11 @@ NOT_SIMULATED: Mapping[str, str] = {
         if point.effect.component is Component.REGISTER
     },
     **{
+        name: "publishes have two steps in runs of their own"
+        for name, point in POINTS.items()
+        if point.effect.component is Component.TWO_STEP
+    },
+    **{
         name: "dead letters are the broker's matter"
         for name, point in POINTS.items()
         if point.effect.component is Component.LETTERS

@@ -38,6 +38,9 @@ class Foreign:
     def roll_back(self, stream: str, which: int) -> None:
         """Roll a table back; if that takes rows or evidence away, nothing may be published until it is put back."""
         table, truth = self._table(stream), self._servers.truth.streams[stream]
+        if self._servers.catalog.unrecorded(stream):
+            # Who rolls back to the very base of a commit on its way may let it land: nothing can be promised then.
+            return
         ancestors = [snapshot.id for snapshot in table.ancestry()][1:] if table is not None else []
         if table is None or table.current is None or truth.rolled_back or not ancestors:
             return

@@ -39,6 +39,7 @@ def heal(world: World) -> None:
     for _ in range(_ROUNDS):
         # A thread may have stood right before a commit whose reply gets lost.
         servers.database.finish(landed=True)
+        servers.catalog.finish(landed=True)
         _staff(world)
         _run_until_still(world)
         _resume_halted(world)

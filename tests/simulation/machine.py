@@ -46,10 +46,11 @@ class Simulation(RuleBasedStateMachine):
     """One run: a world, the rules that were played in it, and its healing at the end."""
 
     tally = Tally()
+    two_step = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(two_step=self.two_step)
         self._played: list[tuple[str, Sequence[int]]] = []
         self._broken = False
         self._present: set[str] = set()

@@ -34,7 +34,11 @@ PROGRESS: Mapping[str, Rule] = {
     "thaw": Rule(1, weight=2, when=lambda world: any(each.frozen for each in world.processes.values())),
     "restore": Rule(1, weight=4, when=lambda world: bool(world.servers.network.down)),
     "put_back": Rule(1, weight=2, when=lambda world: bool(world.servers.truth.rolled_back)),
-    "finish": Rule(1, weight=3, when=lambda world: bool(world.servers.database.under_way)),
+    "finish": Rule(
+        1,
+        weight=3,
+        when=lambda world: bool(world.servers.database.under_way or world.servers.catalog.under_way),
+    ),
 }
 """Rules that belong to every run."""
 

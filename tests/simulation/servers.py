@@ -22,6 +22,7 @@ from consumer.testing.files import MemoryFiles
 from consumer.testing.rows import Row
 from consumer.testing.source import MemorySource
 from consumer.testing.telemetry import MemoryMetrics
+from consumer.testing.two_step import TwoStepMemoryCatalog
 from tests.simulation.deliveries import Deliveries
 from tests.simulation.kernel import Kernel, Process, SimulatedThreads
 from tests.simulation.orders import Orders
@@ -76,7 +77,7 @@ STREAMS: Mapping[str, Stream] = {
 class Servers:
     """What the processes share, and what does not die with them."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, *, two_step: bool = False) -> None:
         self.streams = STREAMS
         self.kernel = kernel
         self.counts: Counter[str] = Counter()
@@ -96,7 +97,8 @@ class Servers:
         self.ledger = WatchedLedger(self.truth, self.deliveries, kernel, lambda: self.now("ledger"), self.database)
         self.emissions = MemoryEmitterStore(now=lambda: self.now("ledger"))
         self.written: dict[str, WrittenFile] = {}
-        self.catalog = MemoryCatalog(self.ledger, self.written, hit=self._hit, new_uuid=self.uuid)
+        kind = TwoStepMemoryCatalog if two_step else MemoryCatalog
+        self.catalog = kind(self.ledger, self.written, hit=self._hit, new_uuid=self.uuid)
         self.ledger.repairs.proven = self._proven
         self.broker = WatchedBroker(self.truth, self.deliveries, threads, _PARTITIONS)
         self.letters = WatchedDeadLetters(self.truth, self.deliveries)

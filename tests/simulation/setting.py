@@ -28,9 +28,9 @@ SESSION = 45.0
 class Setting:
     """What a run takes place in; :class:`tests.simulation.world.World` adds the rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, two_step: bool = False) -> None:
         self.kernel = Kernel()
-        self.servers = Servers(self.kernel)
+        self.servers = Servers(self.kernel, two_step=two_step)
         self.counts = self.servers.counts
         self.processes: dict[str, Simulated] = {}
         self.foreign_writer = Foreign(self.servers)

@@ -78,6 +78,8 @@ class StreamTruth:
     rolled_back: bool = False
     diverged: bool = False
     repairs: int = 0
+    # How far it had been read before a repair set it back: what depends on it may have been planned by then.
+    reached: datetime = BEGINNING
 
     @property
     def watermark(self) -> datetime:
@@ -292,6 +294,7 @@ class Truth:
         known = self.streams[claim.stream]
         if (claim.epoch, claim.owner) != (known.epoch, known.holder):
             self.violated(f"{claim.stream}: a repair of {claim.owner} at epoch {claim.epoch} has landed, fenced or not")
+        known.reached = max(known.reached, known.watermark)
         counted = [Landed(window, [], counted=True) for window in windows]
         known.windows = [landed for landed in counted if landed.window.lower >= known.stream.begins]
         known.backfilled = [landed for landed in counted if landed.window.lower < known.stream.begins]
@@ -347,7 +350,7 @@ class Truth:
         if window.upper > final:
             self.violated(f"{stream.name}: {window} is done, but rows are final up to {final} only")
         for upstream in stream.upstreams:
-            bound = watermarks.get(upstream, BEGINNING)
+            bound = max(watermarks.get(upstream, BEGINNING), self.streams[upstream].reached)
             covered = floor_to_span(bound, stream.row_span) if stream.row_span else bound
             if window.upper > covered:
                 self.violated(f"{stream.name}: {window} is done, but {upstream} has been read up to {bound} only")

@@ -16,6 +16,7 @@ from consumer.domain.errors import (
     UnknownCommitError,
 )
 from consumer.failpoints.acting import Mode, refusal
+from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
 from consumer.testing.database import CommitUnderWayError
 from tests.simulation.figures import NOT_SIMULATED
@@ -61,6 +62,7 @@ _COVERED: Mapping[str, frozenset[str]] = {
 
 _FAULTS: Mapping[str, tuple[str, ...]] = {
     "batch.before-advance": ("raise", "unknown: lost"),
+    "publish.before-send": ("raise", "unknown: lost", "unknown: under way"),
     "publish.before-commit": ("raise", "unknown: lost", "unknown: under way"),
     "task.before-close": ("raise", "corrupt"),
     "catalog.check": ("unavailable", "mismatch"),
@@ -103,6 +105,17 @@ AIMS = (
     *_BROKEN_DISKS * 4,
 )
 """Points that a rule may aim at: what seldom happens by chance happens often, and around commits most often."""
+
+
+TWO_STEPS = tuple(point for point, known in POINTS.items() if known.effect.component is Component.TWO_STEP)
+"""Points of publishes to a catalog outside of the ledger's database."""
+
+TWO_STEP_AIMS = (
+    *TWO_STEPS * 2,
+    *("publish.before-send", "publish.after-send") * 8,
+    *(aim for aim in AIMS if aim not in {"publish.before-commit", "publish.after-commit"}),
+)
+"""Points that a rule may aim at in such runs; of the others those that come last are left to chance."""
 
 
 class Network:

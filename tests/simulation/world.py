@@ -22,7 +22,7 @@ from tests.simulation.setting import (
     resuming,
     rewinding,
 )
-from tests.simulation.wires import AIMS, UNAVAILABLE, faults
+from tests.simulation.wires import AIMS, TWO_STEP_AIMS, UNAVAILABLE, faults
 
 CONSUMERS = 3
 EMITTERS = 2
@@ -50,8 +50,9 @@ DOWN = tuple(UNAVAILABLE)
 class World(Setting):
     """A run. Each public method is a rule."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, two_step: bool = False) -> None:
+        super().__init__(two_step=two_step)
+        self._aims = TWO_STEP_AIMS if two_step else AIMS
         self._rows = 0
 
     # ------------------------------------------------------------------------------ rules: processes
@@ -83,17 +84,17 @@ class World(Setting):
 
     def fault(self, aim: int, how: int) -> None:
         """Something goes wrong for the next thread that comes to a point."""
-        point = AIMS[aim % len(AIMS)]
+        point = self._aims[aim % len(self._aims)]
         orders = faults(point)
         self.set_trap(point, Trap(order=orders[how % len(orders)]))
 
     def oversleep(self, aim: int) -> None:
         """The next process that comes to a point stands still there until its lease is over and the group expels it."""
-        self.set_trap(AIMS[aim % len(AIMS)], Trap(spring=self._oversleep))
+        self.set_trap(self._aims[aim % len(self._aims)], Trap(spring=self._oversleep))
 
     def crash_at(self, aim: int) -> None:
         """The next process that comes to a point dies there: its memory is gone."""
-        self.set_trap(AIMS[aim % len(AIMS)], Trap(spring=self._die))
+        self.set_trap(self._aims[aim % len(self._aims)], Trap(spring=self._die))
 
     def start(self) -> None:
         """Start a process: an emitter if there is none, else a consumer, else one more emitter."""
@@ -277,8 +278,9 @@ class World(Setting):
 
     def finish(self, landed: int) -> None:
         """Commits whose reply was lost land, or don't."""
-        self.counts["commits under way"] += self.servers.database.under_way
+        self.counts["commits under way"] += self.servers.database.under_way + self.servers.catalog.under_way
         self.servers.database.finish(landed=landed % 2 == 0)
+        self.servers.catalog.finish(landed=landed % 2 == 0)
 
     def operate(self, stream: int, what: int) -> None:
         """An operator halts a stream, resumes it, or offloads it by hand."""

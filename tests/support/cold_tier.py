@@ -14,6 +14,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 from pyarrow import parquet
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io.pyarrow import _dataframe_to_data_files, schema_to_pyarrow
 from pyiceberg.table import Table
@@ -41,6 +42,9 @@ from consumer.ports import Catalog, Claim, Ledger, Publication, TargetTable, Tri
 from consumer.settings.connections import CatalogSettings, PostgresSettings, StoreSettings
 from consumer.testing.catalog import MemoryCatalog
 from consumer.testing.ledger import MemoryLedger
+
+Catalogs = SqlCatalog | RestCatalog
+"""PyIceberg's own catalogs, as other engines on the same tables."""
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -310,17 +314,25 @@ class IcebergColdTier(ColdTier):
     """
 
     catalog: IcebergCatalog
+    other: Catalogs
 
-    def __init__(self, *, dsn: str, store: StoreSettings, failpoints: str = "") -> None:
+    def __init__(
+        self, *, dsn: str, store: StoreSettings, failpoints: str = "", settings: CatalogSettings | None = None
+    ) -> None:
         self.dsn = dsn
         self.store = store
+        self.settings = settings or CatalogSettings()
         self.database = Database(PostgresSettings(dsn=dsn))
         self.ledger = PostgresLedger(self.database)
-        self.catalog = IcebergCatalog(
-            database=self.database, catalog=CatalogSettings(), store=store, failpoints=Failpoints(failpoints)
-        )
+        self.catalog = self.another(Failpoints(failpoints))
         self.io = StoreFileIO(store)
-        self.other = pyiceberg_catalog(dsn, store)
+        self.other = other_catalog(self.settings, dsn, store)
+
+    def another(self, failpoints: Failpoints | None = None, settings: CatalogSettings | None = None) -> IcebergCatalog:
+        """Another process's catalog on the same servers; close it where it is not in the ledger's database."""
+        return IcebergCatalog(
+            database=self.database, catalog=settings or self.settings, store=self.store, failpoints=failpoints
+        )
 
     def sibling(self, stream: Stream) -> IcebergColdTier:
         """The same servers and the same catalog, for another stream."""
@@ -328,8 +340,14 @@ class IcebergColdTier(ColdTier):
         other.stream = stream
         return other
 
+    @property
+    def foreign(self) -> str:
+        """The folder of another engine's files; a table bucket takes files of data below data only."""
+        return "data/foreign" if self.settings.type == "rest" else "foreign"
+
     def close(self) -> None:
         self.other.close()
+        self.catalog.close()
         self.database.close()
 
     def table(self) -> Table:
@@ -367,7 +385,7 @@ class IcebergColdTier(ColdTier):
         table = self.table()
         lower = datetime(1990, 1, 1, tzinfo=UTC)
         rows = rows_of(Window(lower=lower, upper=lower + HOUR), 1)
-        path = f"{table.location()}/foreign/{uuid4()}.parquet"
+        path = f"{table.location()}/{self.foreign}/{uuid4()}.parquet"
         self.put(path, parquet_bytes(rows, self.target()))
         table.add_files([path])
         snapshot = table.current_snapshot()
@@ -442,19 +460,38 @@ class IcebergColdTier(ColdTier):
             connection.execute(statement.encode(), values)
 
 
+def other_catalog(settings: CatalogSettings, dsn: str, store: StoreSettings) -> Catalogs:
+    """PyIceberg's own catalog on the same tables, wherever they are."""
+    if settings.type == "postgres":
+        return pyiceberg_catalog(dsn if settings.dsn is None else settings.dsn.get_secret_value(), store)
+    credential = settings.credential
+    assert credential is not None
+    return RestCatalog(
+        settings.name,
+        uri=str(settings.uri),
+        warehouse=str(settings.warehouse),
+        credential=credential.get_secret_value(),
+        **{"oauth2-server-uri": f"{settings.uri}/v1/oauth/tokens", **_access(store)},
+    )
+
+
+def _access(store: StoreSettings) -> dict[str, str]:
+    secret = store.secret_key
+    return {
+        **StoreFileIO(store).properties,
+        "s3.access-key-id": store.access_key or "",
+        "s3.secret-access-key": "" if secret is None else secret.get_secret_value(),
+    }
+
+
 def pyiceberg_catalog(dsn: str, store: StoreSettings) -> SqlCatalog:
     """PyIceberg's own catalog on the same tables."""
-    secret = store.secret_key
     return SqlCatalog(
         "icehaul",
         uri=dsn.replace("postgresql://", "postgresql+psycopg://"),
         warehouse=store.warehouse,
         init_catalog_tables="false",
-        **{
-            **StoreFileIO(store).properties,
-            "s3.access-key-id": store.access_key or "",
-            "s3.secret-access-key": "" if secret is None else secret.get_secret_value(),
-        },
+        **_access(store),
     )
 
 
@@ -477,11 +514,16 @@ def store_of(endpoints: Endpoints, prefix: str) -> StoreSettings:
     )
 
 
-def new_database(endpoints: Endpoints, name: str) -> str:
-    """Create a database with the ledger's tables and return its DSN."""
+def empty_database(endpoints: Endpoints, name: str) -> str:
+    """Create a database and return its DSN."""
     with psycopg.connect(endpoints.postgres.dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    dsn = endpoints.postgres.model_copy(update={"database": name}).dsn
+    return endpoints.postgres.model_copy(update={"database": name}).dsn
+
+
+def new_database(endpoints: Endpoints, name: str) -> str:
+    """Create a database with the ledger's tables and return its DSN."""
+    dsn = empty_database(endpoints, name)
     with Database(PostgresSettings(dsn=dsn)) as database:
         migrate(database)
     return dsn

@@ -73,7 +73,7 @@ class LocalPlatform(Platform):
     def cold_tier(self, stream: str) -> IcebergColdTier:
         """What other engines do to the stream's table."""
         configuration = self.configuration()
-        tier = IcebergColdTier(dsn=self.dsn, store=configuration.store)
+        tier = IcebergColdTier(dsn=self.dsn, store=configuration.store, settings=configuration.catalog)
         tier.stream = configuration.by_name()[stream]
         return tier
 

@@ -42,9 +42,8 @@ def _read_request(connection: socket.socket) -> None:
     while b"\r\n\r\n" not in received:
         received += connection.recv(65_536)
     head, _, body = received.partition(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
+    lengths = (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    length = next(lengths, 0)
     while len(body) < length:
         body += connection.recv(65_536)
 

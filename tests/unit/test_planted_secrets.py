@@ -18,7 +18,11 @@ def test_a_secret_is_found_in_base64_whatever_stands_before_it(before: str) -> N
     assert found_in(f"Basic {text}", [SECRET])
 
 
-@pytest.mark.parametrize("form", [SECRET, quote(SECRET, safe=""), repr(SECRET), SECRET.encode().hex()])
+@pytest.mark.parametrize(
+    "form",
+    [SECRET, quote(SECRET, safe=""), repr(SECRET), SECRET.encode().hex()],
+    ids=["plain", "in a URL", "as Python writes it", "in hexadecimal"],
+)
 def test_a_secret_is_found_as_it_is_quoted(form: str) -> None:
     assert found_in(f"<{form}>", [SECRET, planted()])
 

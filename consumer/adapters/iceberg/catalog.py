@@ -1,36 +1,36 @@
-"""The cold tier's tables: :class:`consumer.ports.Catalog` over Iceberg's JDBC catalog in Postgres."""
+"""The cold tier's tables: :class:`consumer.ports.Catalog` wherever the catalog lies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from pyiceberg.serializers import ToOutputFile
-from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.snapshots import Snapshot
 
+from consumer.adapters.iceberg.catalog_probe import RestProbe, RowsProbe, probe_of
 from consumer.adapters.iceberg.evidence import read_ancestry
 from consumer.adapters.iceberg.file_checks import check_footer
 from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.history import read_history
 from consumer.adapters.iceberg.live_files import live_files
 from consumer.adapters.iceberg.metadata_files import kept_versions
-from consumer.adapters.iceberg.moment import Moments
+from consumer.adapters.iceberg.moment import moments_of
+from consumer.adapters.iceberg.placement import place
 from consumer.adapters.iceberg.publish import Publisher, replaced
-from consumer.adapters.iceberg.rows import CatalogRows
-from consumer.adapters.iceberg.store import StoreFileIO, store_errors, table_errors
+from consumer.adapters.iceberg.rest_tagging import tagger_of
+from consumer.adapters.iceberg.store import table_errors
 from consumer.adapters.iceberg.tables import check_table, new_metadata
-from consumer.adapters.iceberg.tagging import Tagger
-from consumer.adapters.iceberg.target import Base, Bases
+from consumer.adapters.iceberg.target import Base
+from consumer.adapters.iceberg.two_step import TwoStepPublisher
 from consumer.adapters.postgres.database import Database
 from consumer.domain.batch import Evidence, WrittenFile
 from consumer.domain.cut import History
-from consumer.domain.errors import LedgerUnavailableError, TargetMissingError, UnknownCommitError
+from consumer.domain.errors import LedgerUnavailableError, TargetMissingError
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.failpoints.acting import Failpoints
-from consumer.ports import Publication, TargetTable
+from consumer.ports import Claim, Publication, TargetTable
 from consumer.service.cut import Stand
 from consumer.service.view import Pin, Position
 from consumer.settings.connections import CatalogSettings, StoreSettings
@@ -49,21 +49,35 @@ class IcebergCatalog:
     ) -> None:
         self._failpoints = failpoints or Failpoints()
         self._store = store
-        self._io = StoreFileIO(store)
-        self._rows = CatalogRows(database, catalog.name)
-        self._bases = Bases(self._rows, self._io, store)
+        self._catalog = catalog
+        placement = place(database, catalog, store, self._failpoints)
+        self._placement = placement
+        self._io, self._bases = placement.io, placement.bases
         self._footers = Footers(self._io, store)
-        self._publisher = Publisher(
-            database=database,
-            rows=self._rows,
-            bases=self._bases,
-            footers=self._footers,
-            io=self._io,
-            store=store,
-            failpoints=self._failpoints,
+        publisher = TwoStepPublisher if placement.two_step else Publisher
+        self._publisher = publisher(
+            database=database, placement=placement, footers=self._footers, store=store, failpoints=self._failpoints
         )
-        self.moments = Moments(self._rows, self._bases)
-        self._tagger = Tagger(database=database, rows=self._rows, bases=self._bases, io=self._io, store=store)
+        self.moments = moments_of(database, placement)
+        self._tagger = tagger_of(placement, store)
+
+    def close(self) -> None:
+        """Close connections that the catalog has of its own; the next call opens them again."""
+        self._placement.close()
+
+    def probe(self) -> RowsProbe | RestProbe:
+        """Return what tries the catalog."""
+        return probe_of(self._placement, self._catalog)
+
+    def make_tables(self) -> None:
+        """Make the tables of a JDBC catalog in another database than the ledger's, unless they are there.
+
+        Raises:
+            AccessDeniedError, ConfigurationError, LedgerUnavailableError
+        """
+        rows = self._placement.rows
+        if rows is not None and self._placement.two_step:
+            rows.make_tables()
 
     def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
         """Load or create the target and compare it with the stream; see :meth:`consumer.ports.Catalog.ensure`."""
@@ -89,12 +103,16 @@ class IcebergCatalog:
             check_footer(footer, file, target.schema, stream)
 
     def publish(self, publication: Publication) -> int:
-        """Publish a batch in one transaction; see :meth:`consumer.ports.Catalog.publish`.
+        """Publish a batch; see :meth:`consumer.ports.Catalog.publish`.
 
         Raises:
             CheckFailedError: besides, if a file holds a row outside of its unit's window.
         """
         return self._publisher.publish(publication)
+
+    def heal(self, stream: Stream, claim: Claim, *, final: bool) -> Claim:
+        """Settle publishes whose outcome the ledger does not know; see :meth:`consumer.ports.Catalog.heal`."""
+        return self._publisher.heal(stream, claim, final=final)
 
     def data_files(
         self,
@@ -124,7 +142,7 @@ class IcebergCatalog:
         """Return where streams stand; see :meth:`consumer.service.view.PinnedTables.positions`."""
         return {
             name: (BEGINNING if record is None else record.watermark, location)
-            for name, (record, location) in self._rows.together(streams).items()
+            for name, (record, location) in self.moments.locations(streams).items()
         }
 
     def pin(self, stream: Stream) -> Pin:
@@ -194,24 +212,9 @@ class IcebergCatalog:
                 remedy=f"create the table {name}, or set create_target: true",
             )
         metadata = new_metadata(stream, mapping, f"{self._store.warehouse}/{name.database}/{name.table}")
-        provider = load_location_provider(metadata.location, metadata.properties)
-        location = provider.new_table_metadata_file_location()
-        with store_errors(self._store, f"creating the table {name}"):
-            with self._failpoints.around("target.write"):
-                ToOutputFile.table_metadata(metadata, self._io.new_output(location), overwrite=True)
-            try:
-                with self._failpoints.around("target.create"):
-                    added = self._rows.create(name, location)
-                if added:
-                    return Base(name=name, location=location, metadata=metadata)
-            except UnknownCommitError as error:
-                # Creating is idempotent: the next attempt finds the table, or makes it.
-                raise LedgerUnavailableError(
-                    f"nobody knows whether the table {name} was created: {error.message}",
-                    remedy="nothing to do: it is looked up again",
-                ) from error
-            with self._failpoints.around("target.discard"):
-                self._io.delete(location)
+        made = self._placement.pointers.create(name, metadata)
+        if made is not None:
+            return made
         created = self._bases.load(name)
         if created is None:
             raise LedgerUnavailableError(

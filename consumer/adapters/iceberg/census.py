@@ -9,9 +9,9 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFileContent, ManifestFile
 from pyiceberg.table.snapshots import Snapshot
 
-from consumer.adapters.iceberg.rows import CatalogRows
-from consumer.adapters.iceberg.store import StoreFileIO, store_errors
-from consumer.adapters.iceberg.target import Base, Bases
+from consumer.adapters.iceberg.placement import place
+from consumer.adapters.iceberg.store import store_errors
+from consumer.adapters.iceberg.target import Base
 from consumer.adapters.postgres.database import Database
 from consumer.domain.audit import Census, LiveFile, StoredFile, plain_path
 from consumer.domain.stream import TableName
@@ -26,8 +26,13 @@ class IcebergFiles:
 
     def __init__(self, *, database: Database, catalog: CatalogSettings, store: StoreSettings) -> None:
         self._store = store
-        self._io = StoreFileIO(store)
-        self._bases = Bases(CatalogRows(database, catalog.name), self._io, store)
+        placement = place(database, catalog, store)
+        self._io, self._bases = placement.io, placement.bases
+        self._close = placement.close
+
+    def close(self) -> None:
+        """Close connections that it has of its own; the next call opens them again."""
+        self._close()
 
     def census(self, table: TableName) -> Census | None:
         """Return every file that the table's metadata names; see :meth:`TableFiles.census`."""

@@ -25,6 +25,8 @@ from consumer.ports import Publication
 PREFIX = "icehaul."
 _BATCH_ID = f"{PREFIX}batch-id"
 _KIND = f"{PREFIX}kind"
+_ROWS = f"{PREFIX}rows"
+_DIGEST = f"{PREFIX}digest"
 _WINDOW_LOWER = f"{PREFIX}window-lower"
 _WINDOW_UPPER = f"{PREFIX}window-upper"
 _LAST_UPPER = f"{PREFIX}last-upper"
@@ -35,6 +37,10 @@ _LAST_BATCH_ID = f"{PREFIX}last-batch-id"
 _LAST_SNAPSHOT_ID = f"{PREFIX}last-snapshot-id"
 _LAST_KIND = f"{PREFIX}last-kind"
 _REASON = "reason"
+
+
+SEAL = "seal"
+"""Kind of a snapshot without rows that keeps a commit with an unknown outcome from landing late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +102,23 @@ def summary_of(publication: Publication) -> dict[str, str]:
             "kafka-offset": trigger.coordinates.offset,
         }
     return {f"{PREFIX}{name}": str(value) for name, value in entries.items() if value is not None}
+
+
+def seal_of(evidence: Evidence | None) -> dict[str, str]:
+    """Return the summary entries of a snapshot without rows, which carries forward what the table proves."""
+    seal = {_KIND: SEAL}
+    if evidence is None:
+        return seal
+    carried = {_BATCH_ID: str(evidence.batch_id), _LAST_GENERATION: str(evidence.generation)}
+    if evidence.upper is not None:
+        carried[_LAST_UPPER] = evidence.upper.isoformat()
+    return seal | carried
+
+
+def content_of(snapshot: Snapshot) -> tuple[str | None, str | None, str | None]:
+    """Return the batch that a snapshot names, and its rows and digest, as they stand in the summary."""
+    summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
+    return summary.get(_BATCH_ID), summary.get(_ROWS), summary.get(_DIGEST)
 
 
 def _progress(publication: Publication) -> dict[str, str | int | None]:

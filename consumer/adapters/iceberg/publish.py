@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
@@ -22,11 +21,12 @@ from consumer.adapters.iceberg.evidence import (
 from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.live_files import live_entries, live_files
 from consumer.adapters.iceberg.metadata_files import retired, write_next
+from consumer.adapters.iceberg.placement import Placement
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.staging import StagedCommit
 from consumer.adapters.iceberg.store import AttemptFiles, table_errors
 from consumer.adapters.iceberg.tables import default_properties, owned_properties
-from consumer.adapters.iceberg.target import Base, Bases
+from consumer.adapters.iceberg.target import Base
 from consumer.adapters.postgres import publishing
 from consumer.adapters.postgres.database import Database
 from consumer.domain.batch import Batch, Evidence
@@ -38,9 +38,10 @@ from consumer.domain.errors import (
     StaleDifferenceError,
     StoreUnavailableError,
 )
+from consumer.domain.stream import Stream
 from consumer.failpoints.acting import Failpoints
 from consumer.failpoints.effects import EFFECTS
-from consumer.ports import Publication, StreamRecord
+from consumer.ports import Claim, Publication, StreamRecord
 from consumer.settings.connections import StoreSettings
 
 _log = logging.getLogger(__name__)
@@ -53,18 +54,16 @@ class Publisher:
         self,
         *,
         database: Database,
-        rows: CatalogRows,
-        bases: Bases,
+        placement: Placement,
         footers: Footers,
-        io: FileIO,
         store: StoreSettings,
         failpoints: Failpoints,
     ) -> None:
         self._database = database
-        self._rows = rows
-        self._bases = bases
+        self._placement = placement
+        self._bases = placement.bases
         self._footers = footers
-        self._io = io
+        self._io = placement.io
         self._store = store
         self._failpoints = failpoints
 
@@ -108,6 +107,17 @@ class Publisher:
             alive = any(live_files(base.table(self._io), repeated.window))
         return repeated.evidence if alive is not repeated.removed else None
 
+    def heal(self, stream: Stream, claim: Claim, *, final: bool) -> Claim:  # noqa: ARG002 - nothing can be open here
+        """Return the claim as it is: one transaction leaves nothing open; see :meth:`consumer.ports.Catalog.heal`."""
+        return claim
+
+    @property
+    def _rows(self) -> CatalogRows:
+        rows = self._placement.ledger_rows
+        if rows is None:
+            raise AssertionError("the catalog is in the ledger's database, or publishes have two steps")
+        return rows
+
     def _base(self, publication: Publication) -> Base:
         target, expected = publication.stream.target, publication.claim.record.target_uuid
         base = self._bases.load(target)
@@ -122,6 +132,11 @@ class Publisher:
         return base
 
     def _stage(self, base: Base, publication: Publication, attempt: AttemptFiles) -> tuple[Base, int]:
+        commit, snapshot_id = self._prepare(base, publication, attempt)
+        return write_next(base, commit.result(), attempt), snapshot_id
+
+    def _prepare(self, base: Base, publication: Publication, attempt: AttemptFiles) -> tuple[StagedCommit, int]:
+        """Write the manifests of the batch's snapshot, and return the commit that adds it to the base."""
         stream, files = publication.stream, publication.files
         footers = self._footers.read([file.path for file in files], fresh=False)
         entries = describe(base.metadata, stream, publication.batch, files, footers)
@@ -143,7 +158,7 @@ class Publisher:
         )
         if gone := [name for name in withdrawn_properties(publication) if name in base.metadata.properties]:
             commit.remove_properties(*gone)
-        return write_next(base, commit.result(), attempt), snapshot_id
+        return commit, snapshot_id
 
     def _commit(
         self, base: Base, staged: Base, snapshot_id: int, publication: Publication, attempt: AttemptFiles
@@ -157,7 +172,7 @@ class Publisher:
                 record = publishing.fence(connection, publication)
                 self._rows.swap(connection, base.name, base=base.location, new=staged.location)
                 # Only now is the base known to be current, and the ledger's record to stand still.
-                _check_evidence(publication, record, evidence, ancestry.batch_ids)
+                check_evidence(publication, record, evidence, ancestry.batch_ids)
                 publishing.record(connection, publication, snapshot_id)
                 self._failpoints.hit(before)
                 certain = False
@@ -198,9 +213,14 @@ def _still_live(table: Table, batch: Batch, files: Sequence[str]) -> list[DataFi
     return [live[path] for path in files]
 
 
-def _check_evidence(
+def check_evidence(
     publication: Publication, record: StreamRecord, evidence: Evidence | None, batch_ids: frozenset[str]
 ) -> None:
+    """Check that the table's ancestry proves what the ledger has recorded, and does not hold the batch already.
+
+    Raises:
+        DivergenceError: if it does not, or does.
+    """
     batch = publication.batch
     if str(batch.id) in batch_ids:
         raise DivergenceError(

@@ -1,30 +1,26 @@
-"""The register of streams (the port ``Register``): changes of ledger and catalog in one transaction each."""
+"""The register of streams (the port ``Register``): changes of both ledger and catalog."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 
 import psycopg
-from pyiceberg.io import FileIO
 
 from consumer.adapters.iceberg.metadata_files import write_next
-from consumer.adapters.iceberg.rows import CatalogRows
+from consumer.adapters.iceberg.placement import place
 from consumer.adapters.iceberg.staging import StagedCommit
-from consumer.adapters.iceberg.store import AttemptFiles, StoreFileIO, table_errors
+from consumer.adapters.iceberg.store import AttemptFiles, table_errors
 from consumer.adapters.iceberg.tables import STREAM_PROPERTY
-from consumer.adapters.iceberg.target import Base, Bases
+from consumer.adapters.iceberg.target import Base
 from consumer.adapters.postgres.database import Connection, Database
 from consumer.adapters.postgres.publishing import lock_stream
 from consumer.adapters.postgres.statements import statements
-from consumer.domain.errors import BaseMovedError, DivergenceError
+from consumer.domain.errors import BaseMovedError, DivergenceError, UnknownCommitError
 from consumer.domain.stream import TableName
 from consumer.ports import Claim, StreamState
 from consumer.service.registry.ports import KnownStream
 from consumer.settings.connections import CatalogSettings, StoreSettings
-
-_log = logging.getLogger(__name__)
 
 _RENAMED = (
     "rename",
@@ -38,6 +34,7 @@ _PURGED = (
     "files",
     "attempts",
     "batches",
+    "publishes",
     "parked",
     "partitions",
     "differences",
@@ -53,12 +50,14 @@ class IcebergRegister:
 
     def __init__(self, *, database: Database, catalog: CatalogSettings, store: StoreSettings) -> None:
         self._database = database
-        self._catalog = catalog.name
         self._store = store
-        self._io: FileIO = StoreFileIO(store)
-        self._rows = CatalogRows(database, catalog.name)
-        self._bases = Bases(self._rows, self._io, store)
+        self._placement = place(database, catalog, store)
+        self._io, self._bases = self._placement.io, self._placement.bases
         self._sql = statements("registry")
+
+    def close(self) -> None:
+        """Close connections that it has of its own; the next call opens them again."""
+        self._placement.close()
 
     def known(self) -> Sequence[KnownStream]:
         """Return every stream of the ledger, those that were removed last."""
@@ -87,18 +86,27 @@ class IcebergRegister:
         """Give a stream another name, in the ledger, in events that wait, and in its table's properties."""
         base = self._bases.load(target)
         attempt = AttemptFiles(self._io)
-        staged = None if base is None else self._owned(base, claim.stream, new, attempt)
+        commit = None if base is None else self._owned(base, claim.stream, new, attempt)
+        rows = self._placement.ledger_rows
+        staged: Base | None = None
         try:
+            if base is not None and commit is not None:
+                if rows is None:
+                    # The table first: repeated, the command finds it done, and goes on with the ledger.
+                    self._placement.pointers.commit(base, commit)
+                else:
+                    with table_errors(self._store, target, f"staging the metadata of {target}"):
+                        staged = write_next(base, commit.result(), attempt)
             with self._database.transaction(repeatable=True) as connection:
                 lock_stream(connection, claim)
                 for name in _RENAMED:
                     self._execute(connection, name, claim, new=new)
-                if base is not None and staged is not None:
-                    self._rows.swap(connection, target, base=base.location, new=staged.location)
-        except BaseMovedError as error:
-            self._discard(attempt)
+                if rows is not None and base is not None and staged is not None:
+                    rows.swap(connection, target, base=base.location, new=staged.location)
+        except (BaseMovedError, UnknownCommitError) as error:
+            attempt.discard()
             raise DivergenceError(
-                f"stream {claim.stream}: somebody commits to the table {target} at this moment",
+                f"stream {claim.stream}: somebody commits to the table {target} at this moment: {error.message}",
                 remedy="stop whatever else writes to the table, and run the same command again",
             ) from error
 
@@ -118,21 +126,12 @@ class IcebergRegister:
 
     def move(self, claim: Claim, old: TableName, new: TableName) -> None:
         """Give a stream's table another name in the catalog; its files stay where they are."""
-        names = {
-            "catalog": self._catalog,
-            "namespace": new.database,
-            "table": new.table,
-            "old_namespace": old.database,
-            "old_table": old.table,
-        }
+        rows = self._placement.ledger_rows
+        if rows is None and not self._placement.pointers.move(old, new):
+            raise _taken(claim.stream, f"there is no table {old} any more")
         with self._database.transaction(repeatable=True) as connection:
             lock_stream(connection, claim)
-            connection.execute(self._sql["move_namespace"], names)
-            try:
-                moved = connection.execute(self._sql["move_table"], names).rowcount
-            except psycopg.errors.UniqueViolation as error:
-                raise _taken(claim.stream, f"there is a table {new} already") from error
-            if moved != 1:
+            if rows is not None and not rows.move(connection, old, new):
                 raise _taken(claim.stream, f"there is no table {old} any more")
             self._execute(connection, "move_release", claim)
 
@@ -142,21 +141,13 @@ class IcebergRegister:
         except psycopg.errors.UniqueViolation as error:
             raise _taken(claim.stream, f"the ledger has a stream {new!r} already") from error
 
-    def _owned(self, base: Base, old: str, new: str, attempt: AttemptFiles) -> Base | None:
+    def _owned(self, base: Base, old: str, new: str, attempt: AttemptFiles) -> StagedCommit | None:
         """Stage the table as one of the stream with its new name; ``None`` where it is not the stream's."""
         if base.metadata.properties.get(STREAM_PROPERTY) != old:
             return None
-        with table_errors(self._store, base.name, f"staging the metadata of {base.name}"):
-            commit = StagedCommit(base.table(attempt))
-            commit.set_properties({STREAM_PROPERTY: new})
-            return write_next(base, commit.result(), attempt)
-
-    def _discard(self, attempt: AttemptFiles) -> None:
-        for location in attempt.written:
-            try:
-                self._io.delete(location)
-            except OSError as error:
-                _log.info("left %s behind: %s", location, error)
+        commit = StagedCommit(base.table(attempt))
+        commit.set_properties({STREAM_PROPERTY: new})
+        return commit
 
 
 def _taken(stream: str, what: str) -> DivergenceError:

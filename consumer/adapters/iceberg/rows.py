@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-from psycopg import Connection
+from psycopg import Connection, errors
 from psycopg.rows import DictRow
 
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.rows import stream_record
-from consumer.domain.errors import BaseMovedError, TargetMismatchError
+from consumer.domain.errors import BaseMovedError, DivergenceError, TargetMismatchError
 from consumer.domain.stream import Stream, TableName
 from consumer.ports import StreamRecord
 
@@ -23,6 +23,17 @@ class CatalogRows:
     def __init__(self, database: Database, catalog: str) -> None:
         self._database = database
         self._catalog = catalog
+
+    @property
+    def database(self) -> Database:
+        """The database that the rows are in."""
+        return self._database
+
+    def make_tables(self) -> None:
+        """Make the catalog's own tables, as Java's JdbcCatalog and PyIceberg's SqlCatalog do, unless they are there."""
+        with self._database.transaction(repeatable=True) as connection:
+            for name in ("make_tables", "make_namespaces"):
+                connection.execute(_sql(name))
 
     def location(self, table: TableName) -> str | None:
         """Return the location of a table's current metadata file; ``None`` where there is no such table.
@@ -78,6 +89,22 @@ class CatalogRows:
                 f"the table {table} has moved on from {base.rsplit('/', 1)[-1]} since the batch was staged",
                 remedy="nothing to do: the batch is staged again on the table's new state",
             )
+
+    def move(self, connection: Connection[DictRow], old: TableName, new: TableName) -> bool:
+        """Give a table another name within a transaction; tell whether there was one.
+
+        Raises:
+            DivergenceError: if another table has the new name.
+        """
+        names = {**self._key(new), "old_namespace": old.database, "old_table": old.table}
+        connection.execute(_sql("create_namespace"), names)
+        try:
+            return connection.execute(_sql("move_table"), names).rowcount == 1
+        except errors.UniqueViolation as error:
+            raise DivergenceError(
+                f"there is a table {new} already; nothing was changed",
+                remedy="choose another name; see: icehaul stream list",
+            ) from error
 
     def _key(self, table: TableName) -> dict[str, str]:
         return {"catalog": self._catalog, "namespace": table.database, "table": table.table}

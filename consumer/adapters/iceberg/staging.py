@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.update import (
     RemoveSnapshotRefUpdate,
     RemoveSnapshotsUpdate,
     SetSnapshotRefUpdate,
+    TableUpdate,
     update_table_metadata,
 )
 
@@ -72,6 +73,20 @@ class StagedCommit(Transaction):
     def untag(self, name: str) -> None:
         """Remove a tag."""
         self._stage((RemoveSnapshotRefUpdate(ref_name=name),))
+
+    @property
+    def changes(self) -> tuple[TableUpdate, ...]:
+        """What is staged, as a catalog that applies it to its own metadata is told."""
+        return self._updates
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that are set or removed."""
+        return tuple(
+            change.ref_name
+            for change in self._updates
+            if isinstance(change, SetSnapshotRefUpdate | RemoveSnapshotRefUpdate) and change.ref_name != MAIN_BRANCH
+        )
 
     def result(self) -> TableMetadata:
         """Return the new table metadata, with the base in its log."""

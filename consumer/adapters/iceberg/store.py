@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ from consumer.domain.store_error import StoreTrouble, passing, trouble_of
 from consumer.domain.store_rights import remedy
 from consumer.domain.stream import TableName
 from consumer.settings.connections import StoreSettings
+
+_log = logging.getLogger(__name__)
 
 _CONNECT_S = 5.0
 _REQUEST_S = 30.0
@@ -138,3 +141,11 @@ class AttemptFiles(FileIO):
     def delete(self, location: str | InputFile | OutputFile) -> None:
         """Delete a file."""
         self._io.delete(location)
+
+    def discard(self) -> None:
+        """Remove what was written, which nothing refers to; what stays is an orphan and does no harm."""
+        for location in self.written:
+            try:
+                self._io.delete(location)
+            except OSError as error:
+                _log.info("left %s behind: %s", location, error)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pyiceberg.io import FileIO
 from pyiceberg.table.metadata import TableMetadata
@@ -58,8 +58,32 @@ class _Work:
     certain: bool = True
 
 
+class Tags(Protocol):
+    """Sets and removes tags."""
+
+    def tag(self, name: str, snapshots: Mapping[TableName, int]) -> None:
+        """Give one tag to a snapshot of each table, to all or to none; a tag that is there already stays.
+
+        Raises:
+            ConfigurationError: if it is no name of a tag, or names a branch, or another snapshot of a table.
+            StreamError: if a snapshot has expired since it was chosen.
+            TargetMissingError, LedgerUnavailableError, CatalogUnavailableError, StoreUnavailableError,
+            AccessDeniedError
+        """
+        ...
+
+    def untag(self, name: str, tables: Sequence[TableName]) -> Sequence[TableName]:
+        """Remove a tag from all tables that have it, and return them; their snapshots may expire from then on.
+
+        Raises:
+            TargetMissingError, LedgerUnavailableError, CatalogUnavailableError, StoreUnavailableError,
+            AccessDeniedError
+        """
+        ...
+
+
 class Tagger:
-    """Sets and removes tags, without ever building on metadata that it has not looked at.
+    """Sets and removes tags in a Postgres database, without ever building on metadata that it has not looked at.
 
     A table that moves meanwhile is looked at again, and staged again. All tables are changed by one transaction, in
     the order of their names: publishes hold one table each, so nobody waits in a circle.
@@ -75,28 +99,14 @@ class Tagger:
         self._store = store
 
     def tag(self, name: str, snapshots: Mapping[TableName, int]) -> None:
-        """Give one tag to a snapshot of each table, to all or to none; a tag that is there already stays.
-
-        Raises:
-            ConfigurationError: if it is no name of a tag, or names a branch, or another snapshot of a table.
-            StreamError: if a snapshot has expired since it was chosen.
-            TargetMissingError, LedgerUnavailableError, StoreUnavailableError, AccessDeniedError
-        """
-        if _NAME.fullmatch(name) is None:
-            raise ConfigurationError(
-                f"--tag: {name!a} is no name of a tag",
-                remedy="write it with letters, digits, _, . and -, 127 at most, beginning with a letter, a digit or _",
-            )
-        self._change({table: partial(_add, name, snapshot) for table, snapshot in snapshots.items()})
+        """Give one tag to a snapshot of each table; see :meth:`Tags.tag`."""
+        check_tag(name)
+        self._change({table: partial(add_tag, name, snapshot) for table, snapshot in snapshots.items()})
 
     def untag(self, name: str, tables: Sequence[TableName]) -> Sequence[TableName]:
-        """Remove a tag from all tables that have it, and return them; their snapshots may expire from then on.
-
-        Raises:
-            TargetMissingError, LedgerUnavailableError, StoreUnavailableError, AccessDeniedError
-        """
+        """Remove a tag; see :meth:`Tags.untag`."""
         having = [one for one in tables if (base := self._bases.load(one)) and name in tags_of(base.metadata)]
-        self._change({table: partial(_remove, name) for table in having})
+        self._change({table: partial(remove_tag, name) for table in having})
         return having
 
     def _change(self, changes: Mapping[TableName, Change]) -> None:
@@ -168,7 +178,26 @@ class Tagger:
                 _log.info("left %s behind: %s", location, error)
 
 
-def _add(name: str, snapshot_id: int, base: Base, commit: StagedCommit) -> bool:
+def check_tag(name: str) -> None:
+    """Check the name of a tag.
+
+    Raises:
+        ConfigurationError: if it is none.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise ConfigurationError(
+            f"--tag: {name!a} is no name of a tag",
+            remedy="write it with letters, digits, _, . and -, 127 at most, beginning with a letter, a digit or _",
+        )
+
+
+def add_tag(name: str, snapshot_id: int, base: Base, commit: StagedCommit) -> bool:
+    """Stage a tag on a snapshot; tell whether there is anything to change.
+
+    Raises:
+        ConfigurationError: if the table has another ref of this name.
+        StreamError: if the snapshot has expired.
+    """
     ref = base.metadata.refs.get(name)
     if ref is not None:
         if ref.snapshot_ref_type == SnapshotRefType.TAG and ref.snapshot_id == snapshot_id:
@@ -187,7 +216,8 @@ def _add(name: str, snapshot_id: int, base: Base, commit: StagedCommit) -> bool:
     return True
 
 
-def _remove(name: str, base: Base, commit: StagedCommit) -> bool:
+def remove_tag(name: str, base: Base, commit: StagedCommit) -> bool:
+    """Stage the removal of a tag; tell whether there is anything to change."""
     if name not in tags_of(base.metadata):
         return False
     commit.untag(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from pyiceberg.catalog.noop import NoopCatalog
@@ -37,26 +38,25 @@ class Base:
         )
 
 
-class Bases:
+class Bases(ABC):
     """Loads tables; keeps the newest metadata of each in memory, for a metadata file never changes."""
 
-    def __init__(self, rows: CatalogRows, io: FileIO, settings: StoreSettings) -> None:
-        self._rows = rows
+    def __init__(self, io: FileIO, settings: StoreSettings) -> None:
         self._io = io
         self._settings = settings
         self._lock = threading.Lock()
         self._known: dict[TableName, Base] = {}
 
+    @abstractmethod
     def load(self, name: TableName) -> Base | None:
         """Return a table as it is now; ``None`` where the catalog has none.
 
         Raises:
             DivergenceError: if the catalog points to a metadata file that the store does not hold.
             TargetMismatchError: if the name is a view's.
-            AccessDeniedError, StoreUnavailableError, LedgerUnavailableError: if it can't be read.
+            AccessDeniedError, StoreUnavailableError, LedgerUnavailableError, CatalogUnavailableError: if it can't be
+                read.
         """
-        location = self._rows.location(name)
-        return None if location is None else self.at(name, location)
 
     def at(self, name: TableName, location: str) -> Base:
         """Return a table as one metadata file describes it.
@@ -88,3 +88,16 @@ class Bases:
                 remedy="restore the file, or point the catalog to the newest metadata file that is there"
                 " (previous_metadata_location in iceberg_tables), then resume the stream",
             ) from error
+
+
+class RowBases(Bases):
+    """Loads tables from the metadata files that the rows of a JDBC catalog name."""
+
+    def __init__(self, rows: CatalogRows, io: FileIO, settings: StoreSettings) -> None:
+        super().__init__(io, settings)
+        self._rows = rows
+
+    def load(self, name: TableName) -> Base | None:
+        """Return a table as it is now; see :meth:`Bases.load`."""
+        location = self._rows.location(name)
+        return None if location is None else self.at(name, location)

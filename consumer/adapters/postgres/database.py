@@ -15,7 +15,13 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from consumer.adapters.postgres.failures import connection_failure, refuses_commit, statement_failure, text_of
+from consumer.adapters.postgres.failures import (
+    LEDGER_DSN,
+    connection_failure,
+    refuses_commit,
+    statement_failure,
+    text_of,
+)
 from consumer.adapters.postgres.statements import statements
 from consumer.adapters.postgres.watchdog import Watchdog
 from consumer.domain.errors import ConfigurationError, IcehaulError, LedgerUnavailableError, UnknownCommitError
@@ -36,15 +42,22 @@ class Database:
 
     No transaction relies on the session it runs in (no session lock, no prepared statement, no session
     setting), so PgBouncer in transaction mode may stand between. No transaction outlives ``lease``: Postgres ends
-    one whose owner is frozen after half of it, and the client gives up on a server that answers nothing.
+    one whose owner is frozen after half of it, and the client gives up on a server that answers nothing. Messages
+    name the ``setting`` that the connection string is from.
     """
 
     def __init__(
-        self, settings: PostgresSettings, *, lease: timedelta = _LEASE, application_name: str = "icehaul"
+        self,
+        settings: PostgresSettings,
+        *,
+        lease: timedelta = _LEASE,
+        application_name: str = "icehaul",
+        setting: str = LEDGER_DSN,
     ) -> None:
         self._settings = settings
         self._lease = lease
-        self._parameters = _parameters(settings, lease=lease, application_name=application_name)
+        self._setting = setting
+        self._parameters = _parameters(settings, lease=lease, application_name=application_name, setting=setting)
         self._opening = threading.Lock()
         self._pool: _Pool | None = None
 
@@ -130,7 +143,7 @@ class Database:
             certain = isinstance(error, errors.IdleInTransactionSessionTimeout) or (
                 refuses_commit(error) and not connection.closed
             )
-            translated = statement_failure(error, user=self.user) if certain else None
+            translated = statement_failure(error, user=self.user, setting=self._setting) if certain else None
             if translated is not None:
                 raise translated from error
             message = f"Postgres at {self.target} did not confirm COMMIT: {text_of(error)}"
@@ -150,7 +163,7 @@ class Database:
             with contextlib.suppress(psycopg.Error):
                 connection.rollback()
             if isinstance(error, psycopg.Error):
-                translated = statement_failure(error, user=self.user)
+                translated = statement_failure(error, user=self.user, setting=self._setting)
                 if translated is not None:
                     raise translated from error
             raise
@@ -217,7 +230,7 @@ class Database:
         try:
             return Connection.connect(**self._arguments())
         except psycopg.Error as error:
-            raise connection_failure(error, target=self.target, user=self.user) from error
+            raise connection_failure(error, target=self.target, user=self.user, setting=self._setting) from error
 
     def _check(self, connection: Connection) -> None:
         with Watchdog(connection, timedelta(seconds=self._settings.connect_timeout_seconds)):
@@ -234,13 +247,13 @@ class Database:
         )
 
 
-def _parameters(settings: PostgresSettings, *, lease: timedelta, application_name: str) -> dict[str, Any]:
+def _parameters(settings: PostgresSettings, *, lease: timedelta, application_name: str, setting: str) -> dict[str, Any]:
     try:
         named = conninfo.conninfo_to_dict(settings.dsn.get_secret_value())
     except psycopg.Error:
         # Not chained: libpq quotes the DSN, password included.
         raise ConfigurationError(
-            "postgres.dsn: the value is no connection string",
+            f"{setting}: the value is no connection string",
             remedy="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded",
         ) from None
     if _misread(named):

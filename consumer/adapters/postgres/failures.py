@@ -17,6 +17,9 @@ from consumer.domain.errors import (
     LedgerUnavailableError,
 )
 
+LEDGER_DSN = "postgres.dsn"
+"""The field that names the ledger's database."""
+
 # libpq gives no SQLSTATE for a refused connection, only the server's text (and PgBouncer's own wording).
 _WRONG_CREDENTIALS = re.compile(
     r"password authentication failed|no password supplied|authentication failed|no pg_hba\.conf entry"
@@ -63,7 +66,7 @@ def text_of(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def connection_failure(error: BaseException, *, target: str, user: str) -> IcehaulError:
+def connection_failure(error: BaseException, *, target: str, user: str, setting: str = LEDGER_DSN) -> IcehaulError:
     """Translate a connection that could not be made; ``target`` names host, port and database."""
     text = text_of(error)
     if _ENCRYPTION_WANTED.search(text):
@@ -75,17 +78,17 @@ def connection_failure(error: BaseException, *, target: str, user: str) -> Iceha
         return distrust
     if _WRONG_CREDENTIALS.search(text):
         return AccessDeniedError(
-            f"postgres.dsn: user {user!r} may not log in to {target}: {text}",
-            remedy=f"correct user and password in postgres.dsn, or run: ALTER ROLE {user} LOGIN PASSWORD …",
+            f"{setting}: user {user!r} may not log in to {target}: {text}",
+            remedy=f"correct user and password in {setting}, or run: ALTER ROLE {user} LOGIN PASSWORD …",
         )
     if _NO_DATABASE.search(text):
         return ConfigurationError(
-            f"postgres.dsn: the database does not exist at {target}: {text}",
-            remedy="correct the database in postgres.dsn, or create it (CREATE DATABASE) and run `icehaul migrate`",
+            f"{setting}: the database does not exist at {target}: {text}",
+            remedy=f"correct the database in {setting}, or create it (CREATE DATABASE) and run `icehaul migrate`",
         )
     return LedgerUnavailableError(
         f"Postgres at {target} does not take connections: {text}",
-        remedy="start the server, or correct host, port and sslmode in postgres.dsn",
+        remedy=f"start the server, or correct host, port and sslmode in {setting}",
     )
 
 
@@ -105,14 +108,14 @@ def _grant(text: str, user: str) -> str:
     return remedy
 
 
-def statement_failure(error: psycopg.Error, *, user: str) -> IcehaulError | None:
+def statement_failure(error: psycopg.Error, *, user: str, setting: str = LEDGER_DSN) -> IcehaulError | None:
     """Translate the failure of a transaction that has certainly not landed.
 
     Returns ``None`` for what is a defect of the program and nothing else (a syntax error, a wrong type).
     """
     text = text_of(error)
     if isinstance(error, errors.InsufficientPrivilege):
-        return AccessDeniedError(f"postgres.dsn: user {user!r} lacks a grant: {text}", remedy=_grant(text, user))
+        return AccessDeniedError(f"{setting}: user {user!r} lacks a grant: {text}", remedy=_grant(text, user))
     if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
         return ConfigurationError(
             f"the ledger's tables are missing or of another version: {text}", remedy="run `icehaul migrate`"

@@ -17,6 +17,8 @@ _SETTINGS = (
     "idle_session_timeout",
     "transaction_timeout",
 )
+CATALOG = ("iceberg_tables", "iceberg_namespace_properties")
+"""The tables of Iceberg's JDBC catalog, wherever it lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,20 @@ def inspect(database: Database) -> PostgresFacts:
         user=str(server["session_user"]),
         lacking=lacking,
     )
+
+
+def lacking(database: Database, relations: Sequence[str]) -> Sequence[str]:
+    """Return which of these tables are missing, and which rights on the others the user does not have.
+
+    Raises:
+        AccessDeniedError, ConfigurationError, LedgerUnavailableError
+    """
+    sql = statements("inspection")
+    with database.transaction(repeatable=True) as connection:
+        there = {row["relation"] for row in connection.execute(sql["there"], {"relations": list(relations)}).fetchall()}
+        rights = connection.execute(sql["lacking"], {"relations": list(relations)}).fetchall()
+    missing = [f"the table {relation}" for relation in relations if relation not in there]
+    return [*missing, *(f"{row['privilege']} on {row['relation']}" for row in rights)]
 
 
 def now(database: Database) -> datetime:

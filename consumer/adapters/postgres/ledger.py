@@ -22,7 +22,13 @@ from consumer.adapters.postgres.comparisons import (
 )
 from consumer.adapters.postgres.database import Connection, Database
 from consumer.adapters.postgres.events import event_from_json, event_to_row
-from consumer.adapters.postgres.publishing import check_continues, check_whole, lock_stream, send
+from consumer.adapters.postgres.publishing import (
+    check_continues,
+    check_whole,
+    lock_stream,
+    read_streams,
+    send,
+)
 from consumer.adapters.postgres.rows import batch_parameters, batch_record, stream_record
 from consumer.adapters.postgres.statements import statements
 from consumer.domain.batch import Batch, WrittenFile
@@ -65,8 +71,7 @@ class PostgresLedger:
     def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
         """Return the records of the streams that have one."""
         with self._database.transaction(repeatable=True) as connection:
-            rows = connection.execute(self._sql["read"], {"streams": list(streams)}).fetchall()
-        return {row["stream"]: stream_record(row) for row in rows}
+            return read_streams(connection, streams)
 
     def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
         """Take the stream's lease and increment its epoch."""

@@ -1,11 +1,13 @@
-"""The ledger's part of the one transaction that makes a batch visible.
+"""The ledger's part of a publish.
 
 The publisher opens :meth:`Database.transaction`, calls :func:`fence`, swaps the table's metadata pointer on the same
-connection, then calls :func:`record`; the end of the block commits all of it, or nothing.
+connection, then calls :func:`record`; the end of the block commits all of it, or nothing. Where the catalog lies in
+another place, fence and record are two transactions, with the commit to the catalog between them.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
@@ -21,11 +23,11 @@ from consumer.domain.adoption import Adoption, check_adoption
 from consumer.domain.backfill import BackfillPlace, check_backfill, request_changed
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.divergence import repair_command
-from consumer.domain.errors import DivergenceError
+from consumer.domain.errors import BackfillChangedError, DivergenceError
 from consumer.domain.event import Event
 from consumer.domain.fence import Position, check_chain, check_content, check_fence, check_window, missing_row
 from consumer.domain.reconcile import content_of
-from consumer.ports import Claim, Publication, StreamRecord
+from consumer.ports import Claim, Landing, Publication, StreamRecord
 
 # What is noted of a stream with a batch of a kind: only a window moves the watermark.
 _NOTES: Mapping[BatchKind, tuple[str, str]] = MappingProxyType(
@@ -69,6 +71,12 @@ def check_whole(connection: Connection, record: StreamRecord) -> None:
     row = connection.execute(statements("publish")["chain"], {"stream": record.stream}).fetchone()
     covered = timedelta(0) if row is None else row["covered"]
     check_chain(record.stream, start=record.start, watermark=record.watermark, covered=covered)
+
+
+def read_streams(connection: Connection, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
+    """Return the records of the streams that have one, without locking them."""
+    rows = connection.execute(statements("ledger")["read"], {"streams": list(streams)}).fetchall()
+    return {row["stream"]: stream_record(row) for row in rows}
 
 
 def check_continues(connection: Connection, batch: Batch, record: StreamRecord) -> None:
@@ -176,20 +184,43 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
     Raises:
         DivergenceError: if a row was not as ``fence`` left it.
     """
-    batch = publication.batch
-    fingerprint = publication.fingerprint
-    parameters = {
-        **batch_parameters(publication.claim, batch, publication.trigger),
-        "rows": fingerprint.rows,
-        "bytes": sum(file.bytes for file in publication.files),
-        "digest": fingerprint.hex,
+    batch, landing = publication.batch, publication.landing
+    parameters = _parameters(publication.claim, landing, snapshot_id)
+    if batch.kind is BatchKind.BACKFILL:
+        move_backfill(connection, batch, parameters, rows=landing.fingerprint.rows, size=landing.bytes)
+    _record(connection, landing, parameters)
+
+
+def record_landed(connection: Connection, claim: Claim, landing: Landing, snapshot_id: int) -> None:
+    """Record what is in the table already; called with the stream's row locked.
+
+    Nothing can be refused any more: a backfill whose request was cancelled meanwhile is in the table nevertheless.
+
+    Raises:
+        DivergenceError: if the ledger is not where the batch was to be published.
+    """
+    parameters = _parameters(claim, landing, snapshot_id)
+    if landing.batch.kind is BatchKind.BACKFILL:
+        with contextlib.suppress(BackfillChangedError):
+            move_backfill(connection, landing.batch, parameters, rows=landing.fingerprint.rows, size=landing.bytes)
+    _record(connection, landing, parameters)
+
+
+def _parameters(claim: Claim, landing: Landing, snapshot_id: int) -> dict[str, Any]:
+    return {
+        **batch_parameters(claim, landing.batch, landing.trigger),
+        "rows": landing.fingerprint.rows,
+        "bytes": landing.bytes,
+        "digest": landing.fingerprint.hex,
         "snapshot_id": snapshot_id,
     }
-    if batch.kind is BatchKind.BACKFILL:
-        move_backfill(connection, batch, parameters, rows=fingerprint.rows, size=parameters["bytes"])
+
+
+def _record(connection: Connection, landing: Landing, parameters: dict[str, Any]) -> None:
+    batch = landing.batch
     note = _NOTES[batch.kind]
-    if publication.adoption is not None:
-        _record_adopted(connection, publication.adoption, parameters)
+    if landing.adoption is not None:
+        _record_adopted(connection, landing.adoption, parameters)
         note = ("publish", "advance_over_adopted")
     for file, name in (("publish", "publish_batch"), note):
         if connection.execute(statements(file)[name], parameters).rowcount != 1:
@@ -198,10 +229,10 @@ def record(connection: Connection, publication: Publication, snapshot_id: int) -
                 remedy=repair_command(batch.stream),
             )
     if batch.rewind is not None:
-        record_rewind(connection, batch, batch.rewind, parameters, publication.files)
+        record_rewind(connection, batch, batch.rewind, parameters, landing.files)
     if batch.kind is BatchKind.REPLACE:
         forget_window(connection, batch.stream, batch.window)
-    send(connection, publication.outbox)
+    send(connection, landing.outbox)
 
 
 def _record_adopted(connection: Connection, adoption: Adoption, parameters: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from consumer.adapters.postgres.comparisons import read_partitions, write_comparison
 from consumer.adapters.postgres.database import Connection, Database
+from consumer.adapters.postgres.intents import settle, unsettled
 from consumer.adapters.postgres.publishing import lock_stream, send
 from consumer.adapters.postgres.rows import Row
 from consumer.adapters.postgres.statements import statements
@@ -45,6 +46,7 @@ class PostgresRepairs:
             if record.generation >= repair.generation:
                 # An earlier commit of the same repair has landed, for nobody else has the lease.
                 return
+            settle(connection, claim.stream, [one.snapshot_id for one in unsettled(connection, [claim.stream])])
             self._batches(connection, claim, repair)
             connection.execute(
                 self._sql["repaired"],

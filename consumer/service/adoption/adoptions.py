@@ -85,6 +85,7 @@ class Adoptions:
         with self._failpoints.around("lease.claim"):
             claim = self._ledger.claim(stream.name, self._owner, self._lease)
         with LeaseKeeper(self._ledger, claim, self._lease, on_lost=lambda: None, failpoints=self._failpoints) as keeper:
+            claim = self._catalog.heal(stream, claim, final=True)
             self._check(stream, claim.record)
             proof, identity, target = self._prove(stream, claim.record, claimed)
             check_proof(stream, proof, leave_missing=leave_missing)
@@ -154,6 +155,7 @@ class Adoptions:
                 remedy="stop whatever else writes to the table, and run the same command again",
             ) from None
         except UnknownCommitError:
+            self._catalog.heal(stream, claim, final=False)
             found = self._ledger.resolve(stream.name, batch.id)
             if found is None or found.status not in {BatchStatus.PUBLISHED, BatchStatus.EMPTY}:
                 raise LedgerUnavailableError(

@@ -115,6 +115,7 @@ class Backfiller:
         return batch.window.upper if landed else None
 
     def _pass_over(self, context: BatchContext, claim: Claim, batch: Batch, *, last: bool) -> None:
+        self._runner.settle(context, claim)
         outbox = () if last else (self._hint(context, claim, batch),)
         with self._failpoints.around("backfill.advance"):
             self._backfills.pass_over(claim, batch, context.trigger, outbox)

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
-from consumer.domain.batch import Progress
+from consumer.domain.batch import BatchStatus, Progress
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import IcehaulError
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
-from consumer.ports import SourceTable, StreamRecord, StreamState, TargetTable
+from consumer.ports import BatchRecord, SourceTable, StreamRecord, StreamState, TargetTable
 from consumer.service.doctor.finding import Statement, error, info, ok, warning
 
+_LATEST = 10
 _KEEP = "history.expire.min-snapshots-to-keep"
 
 
@@ -40,6 +41,10 @@ class RecordReader(Protocol):
 
     def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
         """Return the records of the streams that have one."""
+        ...
+
+    def batches(self, stream: str, limit: int) -> Sequence[BatchRecord]:
+        """Return the stream's latest batches."""
         ...
 
 
@@ -83,6 +88,14 @@ class TargetCheck:
         )
 
     def _agreement(self, record: StreamRecord | None, target: TargetTable | None) -> Iterator[Statement]:
+        interrupted = self._interrupted(target)
+        if interrupted is not None:
+            yield info(
+                f"batch {interrupted.batch_id} {interrupted.window} is in the table, and not recorded: its publish was"
+                " interrupted, or is under way",
+                f"nothing has to be done: the next event completes it, or `icehaul offload {self.stream.name}`",
+            )
+            return
         try:
             check_divergence(
                 stream=self.stream.name,
@@ -93,6 +106,15 @@ class TargetCheck:
             yield error(failure.message, failure.remedy)
         else:
             yield ok("ledger and table tell the same story")
+
+    def _interrupted(self, target: TargetTable | None) -> BatchRecord | None:
+        """Return the batch that the table proves and the ledger is about to record, where a publish has two steps."""
+        if target is None or target.evidence is None:
+            return None
+        for batch in self.ledger.batches(self.stream.name, _LATEST):
+            if batch.status is BatchStatus.PUBLISHING and batch.batch_id == target.evidence.batch_id:
+                return batch
+        return None
 
     def _shape(self, record: StreamRecord | None) -> Iterator[Statement]:
         try:

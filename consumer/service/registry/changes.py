@@ -76,7 +76,7 @@ class StreamChanges:
         counts = self._counts(old)
         if not dry:
             with self._failpoints.around("stream.rename"):
-                self._under_lease(old, lambda claim: self._register.rename(claim, new, target))
+                self._under_lease(old, lambda claim: self._register.rename(claim, new, target), known_as=new)
         downstream = sorted(one.name for one in self._streams.values() if old in one.upstreams)
         return Change(
             stream=old,
@@ -206,9 +206,13 @@ class StreamChanges:
             remedy="configure the stream under one of these names, and run the command again",
         )
 
-    def _under_lease(self, name: str, change: Callable[[Claim], None]) -> None:
+    def _under_lease(self, name: str, change: Callable[[Claim], None], *, known_as: str | None = None) -> None:
         claim = self._ledger.claim(name, self._owner, self._lease)
+        stream = self._streams.get(name) or self._streams.get(known_as or name)
         with LeaseKeeper(self._ledger, claim, self._lease, on_lost=lambda: None) as keeper:
+            if stream is not None:
+                # A publish that is not settled names the stream and its table as they were.
+                claim = self._catalog.heal(stream, claim, final=True)
             keeper.check()
             change(claim)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -84,6 +85,9 @@ class Repairs:
         with LeaseKeeper(
             self._ledger, claim, self._lease, lambda: None, self._threads, failpoints=self._failpoints
         ) as keeper:
+            with suppress(DivergenceError):
+                # What can't be settled is what is repaired; the repair forgets it.
+                claim = self._catalog.heal(stream, claim, final=True)
             examined = self._examiner.examine(stream, claim.record)
             if not examined.needed:
                 return examined

@@ -48,6 +48,7 @@ class Replacements:
         self._streams = streams
         self._review = review
         self._ledger = ledger
+        self._catalog = catalog
         self._engine = engine
         self._runner = BatchRunner(
             source=source, ledger=ledger, catalog=catalog, engine=engine, metrics=metrics, failpoints=failpoints
@@ -78,6 +79,7 @@ class Replacements:
             self._ledger, claim, self._lease, running.cancel, self._threads, failpoints=self._failpoints
         ) as keeper:
             check_active(claim.record)
+            claim = self._catalog.heal(stream, claim, final=True)
             event = tick(stream=stream.name, boundary=claim.record.watermark)
             work = self._preparation.prepare(stream, claim, event.cutoff)
             context = BatchContext(

@@ -55,6 +55,7 @@ class Rewinds:
         self._review = review
         self._rewinds = rewinds
         self._ledger = ledger
+        self._catalog = catalog
         self._engine = engine
         self._runner = BatchRunner(
             source=source, ledger=ledger, catalog=catalog, engine=engine, metrics=metrics, failpoints=failpoints
@@ -109,7 +110,8 @@ class Rewinds:
         with self._failpoints.around("lease.claim"):
             claim = self._ledger.claim(stream.name, self._owner, self._lease)
         keeper = LeaseKeeper(self._ledger, claim, self._lease, on_lost, self._threads, failpoints=self._failpoints)
-        return claim, leases.enter_context(keeper)
+        entered = leases.enter_context(keeper)
+        return self._catalog.heal(stream, claim, final=True), entered
 
     def _attempt(self, attempt: _Attempt) -> Examined:
         """Look at the stream as it is now, and rewind it if nothing speaks against that."""

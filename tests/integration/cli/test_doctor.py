@@ -73,7 +73,7 @@ def test_missing_topics_and_migrations_are_both_told(icehaul: Run, platform: Pla
     remedies = [one["remedy"] for one in findings(ended, "error")]
     assert remedies == ["run `icehaul migrate`", "create it: icehaul topics", "create it: icehaul topics"]
     skipped = [one["check"] for one in findings(ended, "info") if "not checked" in one["message"]]
-    assert skipped == ["kafka group", "kafka offsets", "clock of Postgres", "retention", "start", "targets"]
+    assert skipped == ["catalog", "kafka group", "kafka offsets", "clock of Postgres", "retention", "start", "targets"]
     assert findings(ended, "ok", "source")
     assert findings(ended, "ok", "object store")
 

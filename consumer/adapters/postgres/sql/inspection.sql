@@ -17,5 +17,10 @@ JOIN pg_class AS c ON c.relname = needed.relation AND c.relkind IN ('r', 'p') AN
 WHERE NOT has_table_privilege(c.oid, needed.privilege)
 ORDER BY needed.relation, needed.privilege
 
+-- name: there
+SELECT c.relname AS relation
+FROM pg_class AS c
+WHERE c.relname = ANY (%(relations)s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
+
 -- name: now
 SELECT clock_timestamp() AS now

@@ -80,7 +80,7 @@ SET status = 'writing',
     error = NULL,
     started = clock_timestamp(),
     ended = NULL
-WHERE batch.status IN ('writing', 'failed')
+WHERE batch.status IN ('writing', 'publishing', 'failed')
 
 -- name: stage_prefix
 INSERT INTO offload_attempts (prefix, stream, batch_id, epoch)

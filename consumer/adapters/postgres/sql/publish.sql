@@ -28,7 +28,7 @@ SET status = 'published',
     lateness = excluded.lateness,
     error = NULL,
     ended = clock_timestamp()
-WHERE batch.status IN ('writing', 'failed')
+WHERE batch.status IN ('writing', 'publishing', 'failed')
 
 -- name: advance_over_rows
 UPDATE offload_watermarks

@@ -62,6 +62,9 @@ DELETE FROM offload_attempts WHERE stream = %(stream)s
 -- name: purge_batches
 DELETE FROM offload_batches WHERE stream = %(stream)s
 
+-- name: purge_publishes
+DELETE FROM offload_publishes WHERE stream = %(stream)s
+
 -- name: purge_parked
 DELETE FROM offload_parked WHERE stream = %(stream)s
 
@@ -82,17 +85,6 @@ DELETE FROM offload_backfills WHERE stream = %(stream)s
 
 -- name: purge_stream
 DELETE FROM offload_watermarks WHERE stream = %(stream)s
-
--- name: move_namespace
--- The one property by which other engines know that a namespace exists.
-INSERT INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
-VALUES (%(catalog)s, %(namespace)s, 'exists', 'true')
-ON CONFLICT DO NOTHING
-
--- name: move_table
-UPDATE iceberg_tables
-SET table_namespace = %(namespace)s, table_name = %(table)s
-WHERE catalog_name = %(catalog)s AND table_namespace = %(old_namespace)s AND table_name = %(old_table)s
 
 -- name: move_release
 UPDATE offload_watermarks
