@@ -42,7 +42,7 @@ HISTORY = (0, 20, 300, 3600, 40_000, 260_000, 300_000)
 """Seconds of history that are backfilled at once."""
 BEFORE_START = (0, 0, 0, 0, 20, 3600)
 """How many seconds before the start a range ends: mostly none, so that a longer one ends in what was done before."""
-BEHIND = (0, 1, 7, 21, 31, 300, 3600, 4000, 90_000, 300_000)
+BEHIND = (0, 7, 31, 90, 600, 3600, 40_000, 90_000, 300_000, 1_000_000)
 """How many seconds before its watermark a stream is set back to."""
 DOWN = tuple(UNAVAILABLE)
 
