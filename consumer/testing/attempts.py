@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -20,6 +20,7 @@ class MemoryAttempts:
         self._batches = batches
         self._files: dict[str, tuple[UUID, str, WrittenFile]] = {}
         self._prefixes: dict[str, UUID] = {}
+        self._former: dict[str, list[UUID]] = {}
 
     def stage(self, stream: str, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
         """Record a prefix and its files.
@@ -53,6 +54,18 @@ class MemoryAttempts:
                 self._files[path] = batch.id, prefix, file
             elif left is not None and owner in gone and gone[owner].window.lower < rewind.watermark:
                 self._files[path] = left.id, prefix, file
+            else:
+                continue
+            self._former.setdefault(path, []).append(owner)
+
+    def give_back(self, batch_ids: Collection[UUID]) -> None:
+        """Give files back to batches that count again, where a rewind has given them to one that was withdrawn."""
+        for path, former in self._former.items():
+            owner, prefix, file = self._files[path]
+            now = self._batches.get(owner)
+            if now is not None and now.record.status is BatchStatus.WITHDRAWN:
+                again = next((one for one in former if one in batch_ids), owner)
+                self._files[path] = again, prefix, file
 
     def attempts(self, stream: str) -> Sequence[RecordedAttempt]:
         """Return every prefix that an attempt at a batch of the stream was to write under."""

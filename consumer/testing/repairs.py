@@ -70,6 +70,7 @@ class MemoryRepairs:
                     and record.snapshot_id is not None
                 ):
                     stored.record, stored.withdrawn_by = replace(record, status=BatchStatus.PUBLISHED), None
+            self._ledger.recorded.give_back(repair.reinstated)
             for one in repair.rebuilt:
                 self._withdraw(claim.stream, partial(_inside, one.window), by=one.id)
             self._withdraw(

@@ -212,7 +212,9 @@ def test_an_owner_that_was_taken_for_dead_rewinds_nothing(
     assert consumer.ledger.read([stream])[stream].generation == 1
 
 
-def test_a_rollback_below_the_rewind_is_noticed(local: LocalPlatform, offloaded: tuple[Application, str]) -> None:
+def test_a_rollback_below_the_rewind_is_noticed_and_repaired(
+    local: LocalPlatform, offloaded: tuple[Application, str]
+) -> None:
     consumer, stream = offloaded
     before = consumer.catalog.inspect(consumer.streams[stream].target)
     assert before is not None
@@ -222,3 +224,6 @@ def test_a_rollback_below_the_rewind_is_noticed(local: LocalPlatform, offloaded:
         tier.roll_back(before.snapshot_id)
     offload(consumer, stream, CUTOFF)
     assert consumer.ledger.read([stream])[stream].state is StreamState.HALTED
+    consumer.repairs.repair(consumer.streams[stream])
+    offload(consumer, stream, CUTOFF)
+    judge(consumer, stream, rows=3 * ROWS)

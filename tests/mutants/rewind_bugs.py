@@ -123,7 +123,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_REWIND_SQL,
-                before="SET batch_id = %(remainder)s, kept = false\n",
+                before="SET batch_id = %(remainder)s, kept = false, former = former || batch_id\n",
                 after="SET batch_id = batch_id, kept = false\n",
             ),
         ),

@@ -76,7 +76,8 @@ class PostgresRepairs:
     def _batches(self, connection: Connection, claim: Claim, repair: Repair) -> None:
         at = {"stream": claim.stream}
         connection.execute(self._sql["withdraw"], {**at, "ids": list(repair.withdrawn)})
-        connection.execute(self._sql["reinstate"], {**at, "ids": list(repair.reinstated)})
+        for name in ("reinstate", "give_back"):
+            connection.execute(self._sql[name], {**at, "ids": list(repair.reinstated)})
         for one in repair.rebuilt:
             bounds = {"lower": one.window.lower, "upper": one.window.upper, "by": one.id}
             connection.execute(self._sql["withdraw_inside"], {**at, **bounds})

@@ -35,6 +35,7 @@ from consumer.service.verify import Verifier
 from consumer.testing.files import MemoryFiles
 from consumer.testing.rewinds import MemoryRewinds
 from consumer.testing.rows import Row, fingerprint_of
+from tests.support.memory_repairs import memory_repairs
 from tests.unit.service.test_late_rows import handle, insert
 from tests.unit.service.test_offload import NEVER, NOW, make_stream
 from tests.unit.service.test_replacing import Lake, compact
@@ -597,6 +598,36 @@ def test_evidence_is_found_where_expiry_has_hidden_the_rewinds_snapshot(back: Ba
     assert back.record.last_upper is None
     back.catalog.add_foreign(back.stream.target)
     back.catalog.expire(back.stream.target, 1)
+    handle(back)
+    assert back.cold() == back.hot()
+    back.judge()
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_table_that_was_rolled_back_below_a_rewind_is_repaired(back: Back, compacted: bool) -> None:
+    if compacted:
+        compact(back)
+        back.update(lambda row: replace(row, value=-1) if row.seq == 8 else row)
+        back.replace(Choice(within=Window(lower=FIRST + 6 * HOUR, upper=NOW)))
+    before = back.catalog.tables[back.stream.target].current
+    assert before is not None
+    back.rewind(INSIDE)
+    back.catalog.roll_back(back.stream.target, before)
+    handle(back)
+    assert back.record.state is StreamState.HALTED
+    repairs = memory_repairs(
+        source=back.source,
+        ledger=back.ledger,
+        catalog=back.catalog,
+        engine=back.engine,
+        owner="operator",
+        failpoints=back.failpoints,
+    )
+    repairs.repair(back.stream)
+    handle(back)
+    assert back.cold() == back.hot()
+    back.judge()
+    back.rewind(BETWEEN)
     handle(back)
     assert back.cold() == back.hot()
     back.judge()

@@ -29,6 +29,14 @@ UPDATE offload_batches
 SET status = 'published', withdrawn = NULL, withdrawn_by = NULL
 WHERE stream = %(stream)s AND batch_id = ANY (%(ids)s) AND status = 'withdrawn' AND snapshot_id IS NOT NULL
 
+-- name: give_back
+-- Files that a rewind has given to a batch that is not in the table any more.
+UPDATE offload_files AS file
+SET batch_id = again.batch_id
+FROM offload_batches AS again, offload_batches AS now
+WHERE file.stream = %(stream)s AND again.batch_id = ANY (%(ids)s) AND again.batch_id = ANY (file.former)
+  AND now.batch_id = file.batch_id AND now.status = 'withdrawn'
+
 -- name: rebuild
 INSERT INTO offload_batches (
     batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, epoch, owner, ended

@@ -16,7 +16,7 @@ WHERE stream = %(stream)s AND status IN ('published', 'empty') AND lower >= %(si
 -- name: hand_over
 -- The files of the window that straddled the instant belong to what is left of it, those that the rewind wrote for it, too.
 UPDATE offload_files
-SET batch_id = %(remainder)s, kept = false
+SET batch_id = %(remainder)s, kept = false, former = former || batch_id
 WHERE stream = %(stream)s
   AND (
       path = ANY (%(paths)s::text[])
@@ -27,7 +27,7 @@ WHERE stream = %(stream)s
 -- name: take_over
 -- What withdrawn replacements have kept of other windows' rows is still there.
 UPDATE offload_files
-SET batch_id = %(batch_id)s
+SET batch_id = %(batch_id)s, former = former || batch_id
 WHERE stream = %(stream)s AND kept
   AND batch_id IN (SELECT batch_id FROM offload_batches WHERE withdrawn_by = %(batch_id)s)
 
