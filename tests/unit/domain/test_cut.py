@@ -182,6 +182,9 @@ def test_a_cut_through_a_table_that_was_rewound_holds_the_rows_that_are_in_it_no
     assert {hour: one for hour, one in then.items() if hour < below} == {h: w for h, w in now.items() if h < below}
     if part.fit is Fit.EXACT:
         assert max(then) < below
+    last = told.snapshots[-1]
+    if last.rewound == at(below):
+        assert part == Part(fit=Fit.EXACT, snapshot_id=last.snapshot_id, upper=at(below))
 
 
 @pytest.mark.parametrize(("span", "bound"), [(0, 30), (1, 30), (24, 24)])
