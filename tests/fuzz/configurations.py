@@ -45,7 +45,7 @@ def text(chance: random.Random, example: dict[str, Any]) -> bytes:
     """Return the text of a configuration file; few are right."""
     if chance.random() < 0.02:
         return chance.choice(_TRICKS)
-    made = changed(chance, example)
+    made = changed(chance, example) if chance.random() < 0.7 else dict(example)
     if chance.random() < 0.6:
         streams = made.get("streams")
         if isinstance(streams, list) and streams and isinstance(streams[0], dict):
