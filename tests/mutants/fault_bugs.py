@@ -42,7 +42,7 @@ BUGS = (
     ),
     Bug(
         name="lease_kept_by_a_thread_after_a_failure",
-        breaks="Every event that fails leaves a thread behind, which goes on renewing a lease that is over.",
+        breaks="Every event that fails leaves a thread behind, which goes on trying to renew a lease that is over.",
         edits=(
             Edit(
                 file="consumer/service/lease.py",
@@ -50,6 +50,11 @@ BUGS = (
                 "            self._thread.join()\n",
                 after="        if self._thread is not None and kind is None:\n            self._closing.set()\n"
                 "            self._thread.join()\n",
+            ),
+            Edit(
+                file="consumer/service/lease.py",
+                before="                self._on_lost()\n                return\n",
+                after="                self._on_lost()\n",
             ),
         ),
         tests=("tests/endurance/test_endurance.py",),
