@@ -102,8 +102,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_CONSUMER,
-                before="            TopicPartition(at.topic, at.number, offset, self._positions.mark(at)) for",
-                after="            TopicPartition(at.topic, at.number, offset) for",
+                before="offset, self._positions.mark(at))",
+                after="offset)",
             ),
         ),
         tests=(_BROKER_TESTS,),

@@ -102,9 +102,11 @@ class Handling(Generic[M]):
                 task.error = error
 
     def _bury(self, task: Task[M], error: IcehaulError) -> None:
-        if task.message is not None:
-            with self._failpoints.around("letter.send"):
-                self._dead_letters.send(task.message, error)
+        if task.message is None:
+            _log.error("event.impossible", stream=task.stream, error=error.message, remedy=error.remedy)
+            return  # an incident asked for it, and no message
+        with self._failpoints.around("letter.send"):
+            self._dead_letters.send(task.message, error)
         reason = error.reason if isinstance(error, InvalidEventError) else InvalidReason.OTHER
         self._metrics.dead_letter(reason)
         _log.warning("event.dead_lettered", offset=task.offset, reason=reason, error=error.message, remedy=error.remedy)
