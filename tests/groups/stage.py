@@ -55,12 +55,12 @@ _CONSUMER = {"group_protocol": "consumer"}
 _COOPERATIVE = {"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}
 _EAGER = {"group_protocol": "classic", "assignment_strategy": "range"}
 
+# Static members of classic groups are left out: one that comes late for a rebalance is fenced, see the how-to page.
 PROTOCOLS = (
     Protocol(name="consumer", settings=_CONSUMER),
     Protocol(name="cooperative-sticky", settings=_COOPERATIVE),
     Protocol(name="eager", settings=_EAGER),
-    Protocol(name="static-consumer", settings=_CONSUMER, static=True),
-    Protocol(name="static-classic", settings=_COOPERATIVE, static=True),
+    Protocol(name="static", settings=_CONSUMER, static=True),
 )
 
 

@@ -57,6 +57,8 @@ class Positions:
         A partition whose committed offset the broker does not tell stays as it is: the client asks again by itself,
         and says so if it finds none.
         """
+        if not partitions:
+            return []  # a rebalance that gives nothing; the group waits for this member meanwhile
         self._look_at(partitions)
         try:
             committed = self._client.committed(list(partitions), timeout=_SECONDS)
