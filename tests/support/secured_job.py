@@ -227,13 +227,12 @@ def _stream(name: str, table: str) -> dict[str, Any]:
     }
 
 
-def consume_a_little(kafka: KafkaSettings, seconds: float = 20.0) -> None:
-    """Be a member of the group until it is assigned partitions; an error that ends a consumer is raised."""
+def consume_until_refused(kafka: KafkaSettings, seconds: float = 60.0) -> None:
+    """Be a member of the group until an error ends the consumer, which is raised."""
     source = KafkaEventSource(kafka, ConsumerSettings(), MemoryMetrics(), start_seconds=seconds)
-    listener = _Listener()
     try:
-        source.start(listener)
-        wait_until(lambda: source.poll(0.1, 1) or listener.partitions, seconds=seconds, what="an assignment")
+        source.start(_Listener())
+        wait_until(lambda: source.poll(0.1, 1), seconds=seconds, what="the refusal")
     finally:
         source.close()
 
@@ -241,11 +240,8 @@ def consume_a_little(kafka: KafkaSettings, seconds: float = 20.0) -> None:
 class _Listener:
     """A member of a group that does nothing with what it gets."""
 
-    def __init__(self) -> None:
-        self.partitions: list[Partition] = []
-
     def assigned(self, partitions: Sequence[Partition], incidents: Sequence[OffsetIncident] = ()) -> None:
-        self.partitions += partitions
+        """Nothing is begun."""
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Nothing was begun."""

@@ -32,6 +32,7 @@ _PAUSE_S = 0.1
 _LOOK_S = 0.2
 # A request that timed out says nothing; the client's last complaint often names the cause.
 _VAGUE = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})  # noqa: SLF001 - librdkafka's official names
+_CONSEQUENCES = _VAGUE | {KafkaError._ALL_BROKERS_DOWN}  # noqa: SLF001
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ class Topics:
 
     def _complain(self, error: KafkaError) -> None:
         # What comes after the first cause is its consequence: a connection that ended, brokers that count as down.
-        if self._complaint is None or self._complaint.code() in _VAGUE:
+        if self._complaint is None or self._complaint.code() in _CONSEQUENCES:
             self._complaint = error
 
 

@@ -22,7 +22,7 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT CONNECT ON DATABASE icehaul TO icehaul_owner;
 GRANT USAGE, CREATE ON SCHEMA public TO icehaul_owner;
 
--- `icehaul run`, `emit`, `offload`, `resume`, `backfill`, `replace`, `adopt`, `drop-hot`: no DDL.
+-- `icehaul run`, `emit`, `offload`, `resume`, `pause`, `repair`, `replay`, `backfill`, `replace`, `adopt`, `drop-hot`: no DDL.
 GRANT CONNECT ON DATABASE icehaul TO icehaul_committer;
 GRANT USAGE ON SCHEMA public TO icehaul_committer;
 
