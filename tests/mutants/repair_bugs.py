@@ -67,8 +67,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_EXAMINATION,
-                before="        if inside != extent.rows:\n",
-                after="        if inside > extent.rows:\n",
+                before="        if stray:\n",
+                after="        if stray < 0:\n",
             ),
         ),
         tests=(f"{_UNIT}::test_rows_outside_of_every_window_stop_a_repair",),
