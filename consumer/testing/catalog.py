@@ -338,7 +338,7 @@ def replaced(stream: Stream, table: MemoryTable | None) -> DivergenceError:
     what = "is not in the catalog any more" if table is None else f"is another one now (UUID {table.uuid})"
     return DivergenceError(
         f"stream {stream.name}: the target {stream.target}, which the ledger has recorded rows in, {what}",
-        remedy=f"put the old table back, or {repair_command(stream.name)}",
+        remedy=f"put the old table back, then run `icehaul resume {stream.name}`; or {repair_command(stream.name)}",
     )
 
 

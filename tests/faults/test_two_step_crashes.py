@@ -209,3 +209,14 @@ def test_what_was_healed_without_an_answer_is_known_to_whoever_asks_again(tier: 
         healer.heal(tier.stream, heir, final=True)
     assert healer.heal(tier.stream, heir, final=True).record.watermark == START + HOUR
     healer.close()
+
+
+def test_metadata_files_that_a_commit_retires_are_removed_where_icehaul_writes_them(databases: TierDatabases) -> None:
+    with two_step_tier(databases, "elsewhere") as tier:
+        claim = tier.begin()
+        tier.publish(claim)
+        tier.table().transaction().set_properties({"write.metadata.previous-versions-max": "1"}).commit_transaction()
+        for _ in range(2):
+            tier.publish(claim)
+        kept = {tier.table().metadata_location, *(one.metadata_file for one in tier.table().metadata.metadata_log)}
+        assert {key for key in tier.keys("metadata") if key.endswith(".json")} == kept

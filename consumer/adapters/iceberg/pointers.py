@@ -9,10 +9,10 @@ from pyiceberg.serializers import ToOutputFile
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
 
-from consumer.adapters.iceberg.metadata_files import write_next
+from consumer.adapters.iceberg.metadata_files import retired, write_next
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.staging import StagedCommit
-from consumer.adapters.iceberg.store import AttemptFiles, store_errors
+from consumer.adapters.iceberg.store import AttemptFiles, remove, store_errors
 from consumer.adapters.iceberg.target import Base
 from consumer.domain.errors import LedgerUnavailableError, UnknownCommitError
 from consumer.domain.stream import TableName
@@ -98,6 +98,7 @@ class RowPointers:
         except BaseException:
             attempt.discard()
             raise
+        remove(self._io, sorted(retired(base.metadata, new.metadata)))
         return new
 
     def move(self, old: TableName, new: TableName) -> bool:

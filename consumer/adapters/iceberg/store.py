@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
@@ -143,9 +143,14 @@ class AttemptFiles(FileIO):
         self._io.delete(location)
 
     def discard(self) -> None:
-        """Remove what was written, which nothing refers to; what stays is an orphan and does no harm."""
-        for location in self.written:
-            try:
-                self._io.delete(location)
-            except OSError as error:
-                _log.info("left %s behind: %s", location, error)
+        """Remove what was written, which nothing refers to."""
+        remove(self._io, self.written)
+
+
+def remove(io: FileIO, locations: Iterable[str]) -> None:
+    """Remove files that nothing refers to; one that stays is an orphan and does no harm."""
+    for location in locations:
+        try:
+            io.delete(location)
+        except OSError as error:
+            _log.info("left %s behind: %s", location, error)

@@ -100,7 +100,7 @@ class TwoStepPublisher(Publisher):
         before, after = EFFECTS["publish.send"].points
         try:
             self._failpoints.hit(before)
-            self._placement.pointers.commit(base, commit)
+            self._bases.keep(self._placement.pointers.commit(base, commit))
         except UnknownCommitError:
             raise
         except BaseMovedError:
