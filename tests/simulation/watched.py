@@ -91,7 +91,9 @@ class WatchedLedger(MemoryLedger):
     def repaired(self, claim: Claim, *, follows: bool) -> None:
         """Tell that the ledger follows the table."""
         windows = [one.window for one in self.windows(claim.stream, EVER)]
+        before = self._truth.streams[claim.stream].watermark
         self._truth.repaired(claim, windows, follows=follows)
+        self._deliveries.rewound(claim.stream, self._truth.step, before, self._truth.streams[claim.stream].watermark)
 
     def pause(self, stream: str, *, reason: str, remedy: str) -> bool:
         paused = super().pause(stream, reason=reason, remedy=remedy)

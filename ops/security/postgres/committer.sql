@@ -16,6 +16,9 @@ GRANT SELECT, INSERT, UPDATE ON offload_drops TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_outbox TO icehaul_committer;
 GRANT SELECT, INSERT, DELETE ON offload_parked TO icehaul_committer;
 
+-- Commits to a catalog elsewhere that were about to be made: one goes once its outcome is settled.
+GRANT SELECT, INSERT, DELETE ON offload_publishes TO icehaul_committer;
+
 -- What the source was last seen to hold: partitions that went, differences and findings that were settled are taken out.
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_partitions TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_differences TO icehaul_committer;
