@@ -6,7 +6,7 @@ expired is proved by its place before the oldest that is still to be seen.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -113,9 +113,19 @@ def judge(batches: Sequence[KnownBatch], lineage: Lineage, evidence: Evidence | 
             kept.append(batch)
         else:
             withdrawn.append(batch)
-    overruled = lineage.batch_ids | {batch.id for batch in kept}
-    reinstated = [batch for batch in candidates if batch.withdrawn_by not in overruled]
+    standing = lineage.batch_ids | {batch.id for batch in kept}
+    successors = {batch.id: batch.withdrawn_by for batch in batches}
+    reinstated = [batch for batch in candidates if not _overruled(batch.withdrawn_by, successors, standing)]
     return Judged(kept=tuple(kept), withdrawn=tuple(withdrawn), reinstated=tuple(reinstated))
+
+
+def _overruled(by: UUID | None, successors: Mapping[UUID, UUID | None], standing: Collection[UUID]) -> bool:
+    """Tell whether what stands in the place of a batch, or in the place of that, is still standing."""
+    while by is not None:
+        if by in standing:
+            return True
+        by = successors.get(by)
+    return False
 
 
 def undecided(batches: Sequence[KnownBatch]) -> Judged:

@@ -43,8 +43,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_REPAIR,
-                before="batch for batch in candidates if batch.withdrawn_by not in overruled]",
-                after="batch for batch in candidates if batch.withdrawn_by not in set()]",
+                before="batch for batch in candidates if not _overruled(batch.withdrawn_by, successors, standing)]",
+                after="batch for batch in candidates if not _overruled(None, successors, standing)]",
             ),
         ),
         tests=(f"{_UNIT}::test_whatever_was_done_to_table_and_ledger_a_repair_brings_every_row_back",),

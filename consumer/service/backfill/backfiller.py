@@ -78,11 +78,23 @@ class Backfiller:
             if stretch is None:
                 requests.pop(0)
                 continue
-            done = self._run(context, claim, requests, stretch)
+            allowed = self._allowed(context, stretch)
+            done = stretch.lower if allowed is None else self._run(context, claim, requests, allowed)
             if done is not None:
                 rests = (one.rest for one in requests)
                 return sum((one.upper - max(one.lower, done) for one in rests if one is not None), timedelta(0))
         return timedelta(0)
+
+    def _allowed(self, context: BatchContext, stretch: Window) -> Window | None:
+        """Return as much of a stretch as the upstreams allow; ``None`` for nothing: the first event of theirs goes on.
+
+        They allowed all of it when it was asked for, and may have been set back since (a rewind, a repair).
+        """
+        final = self._planner.cutoff(context.stream, stretch.upper, None).instant
+        if final <= stretch.lower:
+            _log.info("backfill waits for its upstreams", stream=context.stream.name, window=str(stretch))
+            return None
+        return Window(lower=stretch.lower, upper=min(stretch.upper, final))
 
     def _next(self, claim: Claim, request: BackfillRequest) -> Window | None:
         """Return the next stretch of a request that is not done; ``None`` once nothing is left, which is recorded."""

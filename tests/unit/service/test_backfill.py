@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -263,6 +264,29 @@ def test_requests_are_done_one_after_the_other(world: World) -> None:
     assert set(world.hot() - world.cold()) == {
         row for row in world.hot() if START - timedelta(hours=6) <= row.ts < START - timedelta(hours=3)
     }
+
+
+def test_history_waits_for_an_upstream_that_was_set_back_after_it_was_asked_for() -> None:
+    streams = {
+        "quotes": make_stream("quotes"),
+        "trades": make_stream("trades", bounds=BatchBounds(rows=4, unit_rows=2), start=START, upstreams=("quotes",)),
+    }
+    world = World(streams)
+    insert(world, *rows(START - timedelta(hours=10), 20))
+    world.offload().handle(tick(stream="quotes", boundary=world.source.time), NEVER)
+    handle(world)
+    request = ask(world)
+    back = START - timedelta(hours=5)
+    upstream = world.ledger.read(["quotes"])["quotes"]
+    world.ledger.put(replace(upstream, watermark=back))
+    work(world)
+    assert max(one.upper for one in backfilled(world)) <= back
+    assert state_of(world, request).state is BackfillState.OPEN
+    world.ledger.put(replace(upstream, watermark=upstream.watermark))
+    handle(world)
+    work(world)
+    assert state_of(world, request).state is BackfillState.DONE
+    assert world.cold() == world.hot()
 
 
 def test_the_beginning_of_time_may_be_asked_for(world: World) -> None:

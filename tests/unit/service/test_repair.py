@@ -351,6 +351,20 @@ def test_a_repair_that_fails_may_be_repeated(lake: Lake, point: str) -> None:
     assert lake.whole()
 
 
+def test_what_was_counted_twice_counts_once(lake: Lake) -> None:
+    insert(lake, *rows(1))
+    handle(lake)
+    insert(lake, *rows(1))
+    lake.forget(1)
+    lake.repair()
+    handle(lake)
+    lake.forget(2)
+    lake.repair()
+    assert not lake.review().needed
+    handle(lake)
+    assert lake.whole()
+
+
 class _Chance:
     """What somebody does to a stream, by a number."""
 
