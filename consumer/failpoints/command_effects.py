@@ -65,18 +65,6 @@ HISTORY = effects(
 OPERATOR = effects(
     Component.OPERATOR,
     (
-        "stream.repair",
-        LEDGER,
-        "it is known what the table proves and holds, the ledger tells another story",
-        "the ledger follows the table, the stream is active, and an event to go on with stands in the outbox",
-    ),
-    (
-        "stream.pause",
-        LEDGER,
-        "an operator wants a stream to stand still, an owner may work on it",
-        "the stream is halted, and whoever worked on it is fenced",
-    ),
-    (
         "backfill.request",
         LEDGER,
         "an operator wants a range of history, the ledger does not know",
@@ -135,5 +123,27 @@ LETTERS = effects(
         BROKER,
         "the events are sent, their letters look unsent",
         "receipts say that the letters were sent again",
+    ),
+)
+
+STATE = effects(
+    Component.STATE,
+    (
+        "stream.repair",
+        LEDGER,
+        "it is known what the table proves and holds, the ledger tells another story",
+        "the ledger follows the table, the stream is active, and an event to go on with stands in the outbox",
+    ),
+    (
+        "stream.pause",
+        LEDGER,
+        "an operator wants a stream to stand still, an owner may work on it",
+        "the stream is halted, and whoever worked on it is fenced",
+    ),
+    (
+        "stream.resume",
+        LEDGER,
+        "an operator wants a halted stream to go on",
+        "the stream is active, its parked events stand in the outbox",
     ),
 )

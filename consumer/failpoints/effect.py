@@ -33,6 +33,7 @@ class Component(StrEnum):
     REGISTER = "register"
     LETTERS = "letters"
     REWINDER = "rewinder"
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from consumer.domain.errors import BrokerUnavailableError, EngineFailedError
-from consumer.failpoints.command_effects import DROPPER, HISTORY, LETTERS, OPERATOR, REGISTER, REWINDER
+from consumer.failpoints.command_effects import DROPPER, HISTORY, LETTERS, OPERATOR, REGISTER, REWINDER, STATE
 from consumer.failpoints.effect import (
     BROKER,
     COMMIT,
@@ -238,6 +238,7 @@ EFFECTS: Mapping[str, Effect] = {
         *REGISTER,
         *LETTERS,
         *REWINDER,
+        *STATE,
     )
 }
 """Every side effect by its name, in the order of the protocol."""

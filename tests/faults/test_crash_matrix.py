@@ -14,7 +14,7 @@ from consumer.failpoints.effect import Component, Point
 from consumer.failpoints.effects import POINTS
 from tests.matrix.cases import ELSEWHERE, Case, Story, matrix
 from tests.matrix.judge import judge
-from tests.matrix.play import Outcome, create_target, keep_few_metadata_files, mend, play_all
+from tests.matrix.play import Outcome, create_target, keep_few_metadata_files, mend, play_all, roll_back
 from tests.matrix.stage import House, Stage
 from tests.support.waiting import wait_for
 
@@ -30,9 +30,11 @@ CHOSEN = (
     "publish.after-commit=apply-then-raise",
     "publish.before-commit=stop(6)",
     "watermark.after-rewind=kill",
+    "stream.after-repair=kill",
 )
 LANES = 4
-OTHERS = {Component.EMITTER, Component.REWINDER, *ELSEWHERE}
+COMMANDS = {Component.REWINDER, Component.STATE}
+OTHERS = {Component.EMITTER, *COMMANDS, *ELSEWHERE}
 """What a consumer does not do."""
 
 
@@ -71,7 +73,7 @@ def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House)
         "attempt.before-stage": "raise",
         "publish.before-commit": "raise",
     }
-    rewinder = dict.fromkeys((name for name, point in POINTS.items() if rewinds(point)), "delay(0)")
+    command = dict.fromkeys((name for name, point in POINTS.items() if commands(point)), "delay(0)")
     emitter = dict.fromkeys((name for name, point in POINTS.items() if emits(point)), "delay(0)")
     assert house.spark_log is not None
     before = house.spark_log.stat().st_size
@@ -85,12 +87,16 @@ def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House)
         create_target(stage)
         keep_few_metadata_files(stage)
         wait_for(stage.settled, 180, "the first rows to arrive")
-        rewound = stage.run_until_it_succeeds("rewind", *stage.rewinding, failpoints=specification(rewinder))
+        told = stage.run_until_it_succeeds("rewind", *stage.commands[Story.REWIND], failpoints=specification(command))
+        roll_back(stage)
+        for story in (Story.REPAIR, Story.PAUSE, Story.RESUME):
+            arguments = stage.commands[story]
+            told += stage.run_until_it_succeeds(arguments[0], *arguments, failpoints=specification(command))
         stage.insert_further()
         wait_for(stage.settled, 180, "all rows to arrive")
         stage.terminate("emitter")
         wait_for(lambda: not sending.running, 60, "the emitter to end")
-        said = working.text() + sending.text() + rewound
+        said = working.text() + sending.text() + told
         said += house.spark_log.read_bytes()[before:].decode("utf-8", "replace")
         wait_for(stage.settled, 60, "everything to settle")
         stage.end()
@@ -105,8 +111,8 @@ def emits(point: Point) -> bool:
     return point.effect.component is Component.EMITTER
 
 
-def rewinds(point: Point) -> bool:
-    return point.effect.component is Component.REWINDER
+def commands(point: Point) -> bool:
+    return point.effect.component in COMMANDS
 
 
 def specification(actions: Mapping[str, str]) -> str:

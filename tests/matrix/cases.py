@@ -30,10 +30,17 @@ class Story(StrEnum):
     CLOSES = "the emitter sees partitions close"
     TICKS = "the emitter ticks every two seconds"
     FAREWELL = "the emitter is asked to end"
+    REPAIR = "three days are offloaded, somebody rolls the table back, and an operator repairs the stream"
+    PAUSE = "three days are offloaded, and an operator pauses the stream, which is resumed afterwards"
+    RESUME = "three days are offloaded, the stream is paused, and an operator resumes it"
     REWIND = "three days are offloaded, then an operator rewinds the stream by one and a half of them"
 
 
 _EMITTERS = frozenset({Story.CLOSES, Story.TICKS, Story.FAREWELL})
+
+
+COMMANDS = frozenset({Story.REWIND, Story.REPAIR, Story.PAUSE, Story.RESUME})
+"""Stories in which a command of an operator fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +100,9 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         "outbox.send": Plot(story=Story.DEPENDANT),
         "outbox.remove": Plot(story=Story.DEPENDANT),
         "watermark.rewind": Plot(story=Story.REWIND),
+        "stream.repair": Plot(story=Story.REPAIR),
+        "stream.pause": Plot(story=Story.PAUSE),
+        "stream.resume": Plot(story=Story.RESUME),
     }
 )
 
@@ -124,7 +134,7 @@ class Case:
     @property
     def command(self) -> bool:
         """Whether the victim is an operator's command, which is given again after it has failed."""
-        return self.plot.story is Story.REWIND
+        return self.plot.story in COMMANDS
 
     @property
     def in_task(self) -> bool:

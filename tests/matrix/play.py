@@ -152,11 +152,22 @@ class Drama:
         wait_for(lambda: assigned(consumer), START_SECONDS, "the consumer to own the partition")
         stage.start("emitter", "emit")
         self._await_history()
-        return stage.start("victim", *stage.rewinding, failpoints=self._case.specification)
+        story = self._case.plot.story
+        if story is Story.REPAIR:
+            roll_back(stage)
+        elif story is Story.RESUME:
+            stage.run("pause", "pause", stage.streams[0])
+        return stage.start("victim", *stage.commands[story], failpoints=self._case.specification)
 
     def _command_again(self) -> None:
         """Give the command once more, until it has done what it is for; then let the stream go on."""
-        self._stage.run_until_it_succeeds("heir", *self._stage.rewinding)
+        stage, story = self._stage, self._case.plot.story
+        if story is Story.PAUSE:
+            # One that wakes up late pauses what was resumed.
+            victim = stage.processes["victim"]
+            wait_for(lambda: not victim.running, _AWAKE_SECONDS, "the victim to end")
+            story = Story.RESUME
+        stage.run_until_it_succeeds("heir", *stage.commands[story])
         self._stage.run("tick", "emit", "--tick", "2024-01-10", "--stream", self._stage.streams[0])
 
     def _raise_consumers(self) -> Child:
@@ -250,6 +261,14 @@ def keep_few_metadata_files(stage: Stage) -> None:
     with other_engine(stage.dsn, stage.application.configuration.store) as catalog:
         change = catalog.load_table((target.database, target.table)).transaction()
         change.set_properties({TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: "1"}).commit_transaction()
+
+
+def roll_back(stage: Stage) -> None:
+    """Make the table's first snapshot the current one, as somebody might."""
+    target = stage.stream.target
+    with other_engine(stage.dsn, stage.application.configuration.store) as catalog:
+        table = catalog.load_table((target.database, target.table))
+        table.manage_snapshots().rollback_to_snapshot(table.snapshots()[0].snapshot_id).commit()
 
 
 def mend(stage: Stage, statement: str) -> None:

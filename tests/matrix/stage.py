@@ -208,9 +208,15 @@ class Stage:
         return child
 
     @property
-    def rewinding(self) -> tuple[str, ...]:
-        """The command that takes back one and a half of three days; its instant lies inside of a data file."""
-        return ("rewind", self.streams[0], "--to", "2024-01-02T00:00:00.150", "--yes")
+    def commands(self) -> Mapping[Story, tuple[str, ...]]:
+        """The command that fails in a story; a rewind takes back one and a half of three days, inside of a file."""
+        stream = self.streams[0]
+        return {
+            Story.REWIND: ("rewind", stream, "--to", "2024-01-02T00:00:00.150", "--yes"),
+            Story.REPAIR: ("repair", stream, "--yes"),
+            Story.PAUSE: ("pause", stream),
+            Story.RESUME: ("resume", stream),
+        }
 
     def end(self, *names: str) -> None:
         """Kill the processes of these names, all without names."""

@@ -166,7 +166,8 @@ def resuming(stream: str) -> Callable[[CommandProcess], object]:
 
     def resume(process: CommandProcess) -> None:
         process.ledger.accept(stream)
-        process.ledger.resume(stream)
+        with process.failpoints.around("stream.resume"):
+            process.ledger.resume(stream)
 
     return resume
 

@@ -33,7 +33,8 @@ def resume(
         find_stream(application, stream)
         accepted = application.ledger.accept(stream) if accept_findings else 0
         parked = len(application.ledger.parked(stream))
-        application.ledger.resume(stream)
+        with application.failpoints.around("stream.resume"):
+            application.ledger.resume(stream)
     noted = f"; {counted(accepted, 'finding')} accepted" if accept_findings else ""
     emit(
         output,
