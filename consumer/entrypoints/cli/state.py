@@ -31,6 +31,7 @@ def resume(
     """Make a halted stream active again; its parked events are sent to the topic once more."""
     with Application(load(config)) as application:
         find_stream(application, stream)
+        application.observe("resume")
         accepted = application.ledger.accept(stream) if accept_findings else 0
         parked = len(application.ledger.parked(stream))
         with application.failpoints.around("stream.resume"):
@@ -63,6 +64,7 @@ def pause(
     why = f"paused by {operator()}" + (f": {reason}" if reason else "")
     with Application(load(config)) as application:
         chosen = find_stream(application, stream)
+        application.observe("pause")
         application.ledger.register(chosen.name, chosen.begins)
         with application.failpoints.around("stream.pause"):
             paused = application.ledger.pause(stream, reason=why, remedy="find out whether the reason is gone")
