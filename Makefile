@@ -68,6 +68,10 @@ test: $(VENV)/.dev ## Run all tests on the embedded stack
 	@echo "==> running the tests; logs of the servers are in var/test"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
+.PHONY: thorough
+thorough: $(VENV)/.dev ## Run the tests that show with other servers, protocols or places what others have shown
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m thorough $(PYTEST_ARGS)
+
 .PHONY: unit
 unit: $(VENV)/.dev ## Run the unit tests only (seconds, no servers)
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

@@ -65,7 +65,10 @@ _PASSING = {
 }
 _FAILED = (
     "failed",
-    "check that store.endpoint is reachable and healthy, and has disk space left; the step is tried again",
+    (
+        "check that store.endpoint is reachable and healthy, has disk space left, and begins with https:// if TLS is"
+        " spoken at that port; the step is tried again"
+    ),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from consumer.settings.connections import CatalogSettings
 from consumer.settings.explain import sentence
 from consumer.settings.model import Configuration
 from consumer.settings.origin import Origins
@@ -43,8 +44,11 @@ def check_catalog(configuration: Configuration, origins: Origins) -> list[str]:
 
 
 def _postgres(configuration: Configuration, origins: Origins) -> Iterator[str]:
+    defaults = CatalogSettings()
     for name in _OF_REST:
-        if origins.given(("catalog", name)) is not None:
+        # What `icehaul config show` prints has every field, those too that say nothing.
+        says = getattr(configuration.catalog, name) != getattr(defaults, name)
+        if says and origins.given(("catalog", name)) is not None:
             yield _alone(
                 origins,
                 name,

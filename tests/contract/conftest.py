@@ -35,7 +35,7 @@ def databases(stack: EmbeddedStack) -> Iterator[TierDatabases]:
         yield made
 
 
-@pytest.fixture(params=["memory", "iceberg", "elsewhere", "rest"])
+@pytest.fixture(params=["memory", "iceberg", pytest.param("elsewhere", marks=pytest.mark.thorough), "rest"])
 def tier(request: pytest.FixtureRequest) -> Iterator[ColdTier]:
     """A cold tier in memory, and the real one: its catalog in the ledger's database, in another one, behind REST."""
     if request.param == "memory":

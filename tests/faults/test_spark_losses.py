@@ -84,7 +84,7 @@ def test_a_driver_out_of_memory_is_replaced_and_the_batch_written_again(
     assert "java.lang.OutOfMemoryError" in logged.out
     assert "raise spark.driver_memory" in logged.out
     judge(consumer, stream, rows=ROWS)
-    assert len(doomed) >= 3, "the JVM, the daemon of its Python workers, and a worker"
+    assert len(doomed) >= 2, "the JVM and the daemon of its Python workers, if its worker had ended by then"
     wait_until(lambda: not any(map(command_line, doomed)), seconds=60, what="the driver's processes to be gone")
     assert not scratch.exists()
 

@@ -25,7 +25,7 @@ from tests.support.two_step import Crash, Late, crashing, open_intents, run, set
 from tests.support.two_step_tier import TierDatabases, two_step_tier
 
 
-@pytest.fixture(params=["elsewhere", "rest"])
+@pytest.fixture(params=[pytest.param("elsewhere", marks=pytest.mark.thorough), "rest"])
 def tier(request: pytest.FixtureRequest, databases: TierDatabases) -> Iterator[IcebergColdTier]:
     with two_step_tier(databases, request.param) as real:
         yield real

@@ -18,6 +18,8 @@ from consumer.domain.batch import BatchKind
 from consumer.domain.event_factory import tick
 from consumer.ports import StreamState
 from consumer.service.replacing.review import Choice, Verdict
+from consumer.service.rewinding.examined import Verdict as RewindVerdict
+from consumer.service.rewinding.examined import Wish
 from tests.support.local_platform import LocalPlatform, deliver, judge, offload, published
 from tests.support.platform import day
 from tests.support.rest_proxy import Fault, Manner, RestProxy, rest_proxy
@@ -74,9 +76,18 @@ def test_every_kind_of_batch_survives_a_catalog_that_misbehaves(local: LocalPlat
         proxy.strike(REFUSED, UNANSWERED)
         for _ in range(2):
             deliver(application, tick(stream=stream, boundary=CUTOFF))
-        assert proxy.faults == []
-        assert set(kinds(application, stream)) == set(BatchKind)
         judge(application, stream, rows=155)
+        seen = set(kinds(application, stream))
+
+        proxy.strike(LOST, REFUSED, UNANSWERED)
+        done_to = application.rewinds.rewind(settings, Wish(to=day("2024-01-03")))
+        assert done_to.verdict is RewindVerdict.REWOUND
+        assert application.verifier.verify(settings).cold.rows == 105
+        offload(application, stream, CUTOFF)
+        assert proxy.faults == []
+        assert seen | set(kinds(application, stream)) == set(BatchKind)
+        assert application.verifier.verify(settings).equal
+        assert application.verifier.verify(settings).cold.rows == 155
 
 
 def test_an_empty_window_makes_no_snapshot_and_asks_the_catalog_for_no_commit(

@@ -145,7 +145,8 @@ def test_a_unit_that_two_attempts_have_written_stands_once_in_the_snapshot_and_t
         judge(consumer, stream, rows=1000)
         audit = consumer.auditor.audit(settings)
     (orphans,) = [check for check in audit.checks if check.name == "orphans"]
-    assert (orphans.figures["left behind"], orphans.figures["unknown"]) == (1, 0)
+    assert orphans.figures["left behind"] not in {0, None}
+    assert orphans.figures["unknown"] == 0
 
 
 def executor_of(worker: subprocess.Popen[bytes]) -> int | None:

@@ -21,7 +21,7 @@ from consumer.bootstrap import Application
 from consumer.demo.group import Group
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros
-from consumer.domain.window import BEGINNING
+from consumer.domain.window import BEGINNING, EVER
 from consumer.embedded.endpoints import Endpoints
 from consumer.failpoints.acting import VARIABLE
 from tests.matrix.cases import Story
@@ -301,6 +301,10 @@ class Stage:
             source = self.application.streams[name].source
             ((last,),) = self.platform.client.query(f"SELECT toUnixTimestamp64Micro(max(ts)) FROM {source}").result_rows
             if name not in records or records[name].watermark <= max(from_micros(last), self.goal):
+                return False
+            # What came below the watermark is late, and waits for an event of its own.
+            ((rows,),) = self.platform.client.query(f"SELECT count() FROM {source}").result_rows
+            if sum(one.cold.rows for one in self.application.ledger.windows(name, EVER)) < rows:
                 return False
         return True
 

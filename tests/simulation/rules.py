@@ -65,8 +65,8 @@ TROUBLE: Mapping[str, Rule] = {
     "roll_back": Rule(2, when=lambda world: bool(world.servers.catalog.tables)),
     "operate": Rule(2),
     "call_off": Rule(1, when=lambda world: bool(world.servers.ledger.backfills.all(["bars", "quotes"]))),
-    "repair": Rule(1, weight=2, when=lambda world: bool(world.servers.catalog.tables)),
-    "rewind": Rule(2, weight=2, when=lambda world: bool(world.servers.catalog.tables)),
+    "repair": Rule(1, when=lambda world: bool(world.servers.catalog.tables)),
+    "rewind": Rule(2, when=lambda world: bool(world.servers.catalog.tables)),
     "replace_rows": Rule(1, weight=2, when=lambda world: bool(world.servers.catalog.tables)),
 }
 """Rules of which each run has some only: what always happens hides what it hides."""

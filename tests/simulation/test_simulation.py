@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from consumer.service.batch_run import BatchRunner
+from consumer.service.reconcile import Reconciler
 from consumer.service.runtime.offsets import OffsetTracker
 from consumer.testing import ledger as memory_ledger
 from tests.simulation.campaign import Outcome, campaign
@@ -46,8 +46,8 @@ def _no_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory_ledger, "check_fence", lambda **_: None)
 
 
-def _unknown_is_taken_for_landed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(BatchRunner, "_read_back", lambda *_: 0)
+def _late_rows_are_never_looked_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reconciler, "reconcile", lambda *_: None)
 
 
 def _offsets_jump_over_what_is_not_done(patch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def _offsets_jump_over_what_is_not_done(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OffsetTracker, "done", done)
 
 
-@pytest.mark.parametrize("plant", [_no_fence, _unknown_is_taken_for_landed, _offsets_jump_over_what_is_not_done])
+@pytest.mark.parametrize("plant", [_no_fence, _late_rows_are_never_looked_for, _offsets_jump_over_what_is_not_done])
 def test_a_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
 

@@ -234,7 +234,7 @@ def test_a_table_that_was_rolled_back(audit: Callable[[], Ended], tier: IcebergC
     tier.roll_back(tier.table().snapshots()[0].snapshot_id)
     ended = audit()
     assert bad(ended) == {"tiers", "record", "registered", "evidence"}
-    assert f"icehaul resume {stream}" in check(ended, CheckName.EVIDENCE)["remedy"]
+    assert f"icehaul repair {stream}" in check(ended, CheckName.EVIDENCE)["remedy"]
 
 
 def test_an_unknown_file_under_the_table(audit: Callable[[], Ended], tier: IcebergColdTier) -> None:

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 PROTOCOLS = [
     pytest.param({"group_protocol": "consumer"}, id="consumer"),
     pytest.param({"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}, id="cooperative-sticky"),
-    pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range"),
+    pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range", marks=pytest.mark.thorough),
 ]
 PATIENCE_S = 90.0
 
