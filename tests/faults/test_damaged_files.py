@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -99,7 +100,8 @@ DAMAGES = (
     Damage(bit_in_the_bounds, "checksum of the footer"),
     Damage(a_row_less, "size in bytes"),
     Damage(other_values, "size in bytes"),
-    Damage(file_of_another_batch, "size in bytes"),
+    # Unless both are of one size by chance.
+    Damage(file_of_another_batch, "size in bytes|checksum of the footer"),
 )
 
 
@@ -193,7 +195,7 @@ def test_a_damaged_file_is_found_before_the_publish_and_the_batch_is_written_aga
     batch = vandal.offload_a_day(consumer, damage)
 
     logged = capfd.readouterr()
-    assert damage.says in logged.out + logged.err
+    assert re.search(damage.says, logged.out + logged.err)
     assert batch.attempts == 2
     settings = consumer.streams[vandal.stream]
     assert f"s3://{vandal.damaged}" not in consumer.catalog.data_files(settings.target, settings.partition_by, None)
