@@ -107,11 +107,13 @@ BUGS = (
             Edit(
                 file=_BACKFILLER,
                 before=(
-                    "            done = stretch.lower if allowed is None else self._run(context, claim, requests, allowed)\n"
+                    "            done = stretch.lower if allowed is None else"
+                    " self._run(context, claim, requests, allowed)\n"
                     "            if done is not None:\n"
                 ),
                 after=(
-                    "            done = stretch.lower if allowed is None else self._run(context, claim, requests, allowed)\n"
+                    "            done = stretch.lower if allowed is None else"
+                    " self._run(context, claim, requests, allowed)\n"
                     "            requests = list(self._backfills.open(context.stream.name))\n"
                     "            if done is not None and not requests:\n"
                 ),

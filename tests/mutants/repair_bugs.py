@@ -47,7 +47,7 @@ BUGS = (
                 after="batch for batch in candidates if not _overruled(None, successors, standing)]",
             ),
         ),
-        tests=(f"{_UNIT}::test_whatever_was_done_to_table_and_ledger_a_repair_brings_every_row_back",),
+        tests=(f"{_UNIT}::test_what_was_counted_twice_counts_once",),
     ),
     Bug(
         name="holes_are_taken_for_empty",
