@@ -117,7 +117,7 @@ BUGS = (
                 after="",
             ),
         ),
-        tests=(f"{_CATALOG}::test_a_table_rolled_back_by_hand_stops_the_next_publish[elsewhere]",),
+        tests=(f"{_CATALOG}::test_a_table_rolled_back_by_hand_stops_the_next_publish[rest]",),
         servers=_COLD_TIER,
     ),
     Bug(
