@@ -259,7 +259,7 @@ def _parameters(settings: PostgresSettings, *, lease: timedelta, application_nam
     if _misread(named):
         # A part of the password has become host, port or database, which messages name.
         raise ConfigurationError(
-            "postgres.dsn: the value is no connection string with one @ and one /, so that its password ends too early",
+            f"{setting}: the value is no connection string with one @ and one /, so that its password ends too early",
             remedy="percent-encode special characters of user and password: @ as %40, / as %2F, : as %3A",
         )
     defaults: dict[str, Any] = {

@@ -71,8 +71,8 @@ def connection_failure(error: BaseException, *, target: str, user: str, setting:
     text = text_of(error)
     if _ENCRYPTION_WANTED.search(text):
         return AccessDeniedError(
-            f"postgres.dsn: Postgres at {target} takes no unencrypted connection of user {user!r}: {text}",
-            remedy="add sslmode=verify-full and sslrootcert=FILE to postgres.dsn",
+            f"{setting}: Postgres at {target} takes no unencrypted connection of user {user!r}: {text}",
+            remedy=f"add sslmode=verify-full and sslrootcert=FILE to {setting}",
         )
     if distrust := untrusted(f"Postgres at {target}", text, POSTGRES):
         return distrust

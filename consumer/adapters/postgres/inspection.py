@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from consumer.adapters.postgres.database import Database
-from consumer.adapters.postgres.rights import Role, grant, rights
+from consumer.adapters.postgres.database import Connection, Database
+from consumer.adapters.postgres.rights import Rights, Role, grant, rights
 from consumer.adapters.postgres.statements import statements
 
 _SETTINGS = (
@@ -54,20 +54,13 @@ def inspect(database: Database) -> PostgresFacts:
     with database.transaction(repeatable=True) as connection:
         server = connection.execute(sql["server"]).fetchone() or {}
         settings = connection.execute(sql["settings"], {"names": list(_SETTINGS)}).fetchall()
-        needed = [(table, one) for table, privileges in rights(Role.COMMITTER).items() for one in privileges]
-        relations, privileges = zip(*needed, strict=True)
-        rows = connection.execute(
-            sql["lacking"], {"relations": list(relations), "privileges": list(privileges)}
-        ).fetchall()
-    lacking: dict[str, list[str]] = {}
-    for row in rows:
-        lacking.setdefault(row["relation"], []).append(row["privilege"])
+        ungranted = _ungranted(connection, rights(Role.COMMITTER))
     return PostgresFacts(
         version=int(server["version"]),
         in_recovery=bool(server["in_recovery"]),
         settings={row["name"]: row["value"] for row in settings},
         user=str(server["session_user"]),
-        lacking=lacking,
+        lacking=ungranted,
     )
 
 
@@ -80,9 +73,23 @@ def lacking(database: Database, relations: Sequence[str]) -> Sequence[str]:
     sql = statements("inspection")
     with database.transaction(repeatable=True) as connection:
         there = {row["relation"] for row in connection.execute(sql["there"], {"relations": list(relations)}).fetchall()}
-        rights = connection.execute(sql["lacking"], {"relations": list(relations)}).fetchall()
+        needed = rights(Role.COMMITTER)
+        ungranted = _ungranted(connection, {relation: needed[relation] for relation in relations})
     missing = [f"the table {relation}" for relation in relations if relation not in there]
-    return [*missing, *(f"{row['privilege']} on {row['relation']}" for row in rights)]
+    return [*missing, *(f"{one} on {relation}" for relation, privileges in ungranted.items() for one in privileges)]
+
+
+def _ungranted(connection: Connection, needed: Rights) -> Mapping[str, Sequence[str]]:
+    """Return which of these rights the session's user does not have, by table; a table that is not there counts not."""
+    pairs = [(relation, one) for relation, privileges in needed.items() for one in privileges]
+    rows = connection.execute(
+        statements("inspection")["lacking"],
+        {"relations": [relation for relation, _ in pairs], "privileges": [one for _, one in pairs]},
+    ).fetchall()
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["relation"], []).append(row["privilege"])
+    return found
 
 
 def now(database: Database) -> datetime:
