@@ -34,12 +34,13 @@ class Story(StrEnum):
     PAUSE = "three days are offloaded, and an operator pauses the stream, which is resumed afterwards"
     RESUME = "three days are offloaded, the stream is paused, and an operator resumes it"
     REWIND = "three days are offloaded, then an operator rewinds the stream by one and a half of them"
+    REDRIVE = "an event comes before its stream is configured, and an operator sends its dead letter again"
 
 
 _EMITTERS = frozenset({Story.CLOSES, Story.TICKS, Story.FAREWELL})
 
 
-COMMANDS = frozenset({Story.REWIND, Story.REPAIR, Story.PAUSE, Story.RESUME})
+COMMANDS = frozenset({Story.REWIND, Story.REPAIR, Story.PAUSE, Story.RESUME, Story.REDRIVE})
 """Stories in which a command of an operator fails."""
 
 
@@ -103,6 +104,8 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         "stream.repair": Plot(story=Story.REPAIR),
         "stream.pause": Plot(story=Story.PAUSE),
         "stream.resume": Plot(story=Story.RESUME),
+        "letter.redrive": Plot(story=Story.REDRIVE),
+        "letter.receipt": Plot(story=Story.REDRIVE),
     }
 )
 
@@ -168,7 +171,6 @@ ELSEWHERE: Mapping[Component, str] = MappingProxyType(
         " tests/faults/test_drop_hot_failures.py",
         Component.HISTORY: "history is offloaded on request only: see tests/faults/test_backfill_failures.py",
         Component.REGISTER: "`icehaul stream` gets there: see tests/faults/test_stream_changes.py",
-        Component.LETTERS: "`icehaul dlq` gets there: see tests/unit/service/test_letters.py",
         Component.TWO_STEP: "only with a catalog outside of the ledger's database: see"
         " tests/faults/test_two_step_crashes.py",
         Component.OPERATOR: "an operator's command gets there: see tests/faults/test_backfill_failures.py",

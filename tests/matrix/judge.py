@@ -145,8 +145,10 @@ def _events(stage: Stage) -> Iterator[str]:
     if behind := stage.behind():
         yield f"{behind} events are not acknowledged"
     letters = stage.dead_letters()
-    if stage.story is Story.LETTER:
+    if stage.story in {Story.LETTER, Story.REDRIVE}:
         if letters == 0:
-            yield "the message that is no event has no dead letter"
+            yield "the message that could not be handled has no dead letter"
+        if stage.story is Story.REDRIVE and (left := stage.application.letters.list()):
+            yield f"{len(left)} dead letters look unsent"
     elif letters:
         yield f"{letters} dead letters"

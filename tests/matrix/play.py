@@ -147,12 +147,14 @@ class Drama:
 
     def _raise_command(self) -> Child:
         """Let three days be offloaded, and start the command that is the victim."""
-        stage = self._stage
+        stage, story = self._stage, self._case.plot.story
+        if story is Story.REDRIVE:
+            put_away(stage)
         consumer = stage.start("consumer", "run")
         wait_for(lambda: assigned(consumer), START_SECONDS, "the consumer to own the partition")
-        stage.start("emitter", "emit")
-        self._await_history()
-        story = self._case.plot.story
+        if story is not Story.REDRIVE:
+            stage.start("emitter", "emit")
+            self._await_history()
         if story is Story.REPAIR:
             roll_back(stage)
         elif story is Story.RESUME:
@@ -245,6 +247,19 @@ class Drama:
             return self.replaced or not victim.running or time.monotonic() > give_up
 
         wait_for(spoke, _AWAKE_SECONDS, "the victim to speak")
+
+
+def put_away(stage: Stage) -> None:
+    """Let the three days be offloaded, and an event of a stream that is not configured yet become a dead letter."""
+    with stage.unconfigured(stage.streams[1]):
+        stranger, emitter = stage.start("stranger", "run"), stage.start("emitter", "emit")
+        wait_for(lambda: assigned(stranger), START_SECONDS, "a consumer without the stream to own the partition")
+        wait_for(lambda: "emitter.active" in emitter.text(), START_SECONDS, "the emitter to be active")
+    stage.insert_dependant()
+    stage.run("tick", "emit", "--tick", "2024-01-10", "--stream", stage.streams[1])
+    # Acknowledged: only the letter can bring it back.
+    wait_for(lambda: stage.dead_letters() > 0 and stage.acknowledged(), _SETTLED_SECONDS, "the event's dead letter")
+    stage.end("stranger")
 
 
 def create_target(stage: Stage) -> None:

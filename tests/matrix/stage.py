@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -150,6 +150,8 @@ class Stage:
         self.streams.append(self.platform.add_stream(batch={"rows": bound}, **lag))
         if self.story is Story.DEPENDANT:
             self.streams.append(self.platform.add_stream("bars", upstreams=self.streams[:1]))
+        elif self.story is Story.REDRIVE:
+            self.streams.append(self.platform.add_stream("bars"))
 
     def _sections(self) -> dict[str, dict[str, Any]]:
         ticks = self.story is Story.TICKS
@@ -207,6 +209,18 @@ class Stage:
         wait_for(lambda: not child.running, START_SECONDS, f"icehaul {arguments[0]} to end")
         return child
 
+    @contextmanager
+    def unconfigured(self, name: str) -> Iterator[None]:
+        """Leave a stream out of the configuration of what starts meanwhile."""
+        streams = list(self.platform.streams)
+        self.platform.streams[:] = [one for one in streams if one["name"] != name]
+        self.platform.write()
+        try:
+            yield
+        finally:
+            self.platform.streams[:] = streams
+            self.platform.write()
+
     @property
     def commands(self) -> Mapping[Story, tuple[str, ...]]:
         """The command that fails in a story; a rewind takes back one and a half of three days, inside of a file."""
@@ -216,6 +230,7 @@ class Stage:
             Story.REPAIR: ("repair", stream, "--yes"),
             Story.PAUSE: ("pause", stream),
             Story.RESUME: ("resume", stream),
+            Story.REDRIVE: ("dlq", "redrive", "--all", "--yes"),
         }
 
     def end(self, *names: str) -> None:
@@ -235,7 +250,7 @@ class Stage:
             self.platform.insert(300, first=number * 300, day=f"2024-01-0{number + 1}")
 
     def insert_dependant(self) -> None:
-        """Insert rows of the stream that waits for the first one."""
+        """Insert rows of the second stream."""
         self.platform.insert(50, table="bars", day="2024-01-02")
 
     def insert_further(self) -> None:

@@ -45,6 +45,7 @@ from tests.support.secured_job import (
     Users,
     consume_until_refused,
 )
+from tests.support.secured_kafka import SCRIPT, acls_of
 from tests.support.secured_stack import EXPORTER, NOBODY, OPS, READER, READS_FILES, SecuredStack, secured_stack, without
 from tests.support.secured_store import BUCKET
 
@@ -335,6 +336,15 @@ def test_servers_that_are_not_the_right_ones_are_refused_with_the_field_named(
     assert WRONG not in ended.out + ended.err
     if fault == "authority":
         check_shown(ENCRYPTION, job.in_examples(ended.data))
+
+
+def test_kafkas_own_tool_gives_the_rights_of_the_script(
+    secured: SecuredStack, unique_name: str, tmp_path: Path
+) -> None:
+    names = {"TOPIC": f"{unique_name}.events", "DEAD": f"{unique_name}.events.dead", "GROUP": unique_name}
+    wanted = set(acls_of(SCRIPT.read_text("utf-8"), names))
+    given = secured.kafka.run_script(names, tmp_path)
+    assert {str(one) for one in given} == {str(one) for one in wanted}
 
 
 def test_the_pages_work_as_written(ready: SecuredJob, icehaul: Run) -> None:
