@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -58,6 +59,12 @@ def traces_end_with_their_test() -> Iterator[None]:
 def unique_name() -> str:
     """A name that is valid for a database, a topic, a namespace and a consumer group, and used by nobody else."""
     return f"t_{uuid.uuid4().hex[:12]}"
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end what the tests start, even if whoever started the run in the background had it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

@@ -100,8 +100,8 @@ DAMAGES = (
     Damage(bit_in_the_bounds, "checksum of the footer"),
     Damage(a_row_less, "size in bytes"),
     Damage(other_values, "size in bytes"),
-    # Unless both are of one size by chance.
-    Damage(file_of_another_batch, "size in bytes|checksum of the footer"),
+    # Files of different rows may be of one size by chance.
+    Damage(file_of_another_batch, "size in bytes|row count"),
 )
 
 
@@ -123,7 +123,7 @@ class Vandal(Failpoints):
     def offload_a_day(self, consumer: Application, damage: Damage | None) -> BatchRecord:
         """Offload one day more, whose file is damaged, and return its batch."""
         number = next(self._days)
-        # No two days have files of one size.
+        # No two days have as many rows.
         rows = ROWS + number
         self._platform.insert(rows, table=self._table, day=f"2024-01-{number:02}", first=self.rows)
         self.rows += rows
