@@ -85,6 +85,8 @@ def redrive(
         )
     places = [parse_place(letter) for letter in letters or ()]
     with Application(load(config)) as application:
+        if yes:
+            application.observe("dlq")
         office = application.letters
         chosen = office.find(places) if places else office.list(reason=reason)
         judged = office.redrive(chosen) if yes else office.judge(chosen)
