@@ -101,6 +101,18 @@ prefect: .venvs/prefect/.installed ## Install Prefect into an environment of its
 prefect-test: $(VENV)/.dev .venvs/prefect/.installed ## Run the flow for Prefect on a real Prefect server
 	@$(BIN)/python -m pytest tests/e2e/test_prefect.py $(PYTEST_ARGS)
 
+# Debian's packages, unpacked into a folder of ours: nothing is installed on the machine, no service is started.
+.venvs/monitoring/.installed:
+	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+		echo "==> unpacking Debian's Prometheus and Alertmanager into .venvs/monitoring (about 250 MB, once)"; \
+		rm -rf .venvs/monitoring && mkdir -p .venvs/monitoring/packages && cd .venvs/monitoring/packages && \
+		apt-get download -qq -o APT::Sandbox::User=root prometheus prometheus-alertmanager && \
+		for package in *.deb; do dpkg-deb -x "$$package" ..; done && cd .. && rm -rf packages && touch .installed; \
+	else echo "==> no apt-get here: the tests with Prometheus and Alertmanager use those on the path, or are left out"; fi
+
+.PHONY: monitoring
+monitoring: .venvs/monitoring/.installed ## Unpack Prometheus and Alertmanager; their tests are a part of make test then
+
 # An interpreter on the path, or of pyenv; versions without one are named and left out.
 find_python = $(shell for p in python$(1) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1); do \
 	if $$p -c 'import venv, ensurepip' 2>/dev/null; then echo $$p; break; fi; done)
