@@ -104,7 +104,7 @@ prefect-test: $(VENV)/.dev .venvs/prefect/.installed ## Run the flow for Prefect
 # Debian's packages, unpacked into a folder of ours: nothing is installed on the machine, no service is started.
 .venvs/monitoring/.installed:
 	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
-		echo "==> unpacking Debian's Prometheus and Alertmanager into .venvs/monitoring (about 250 MB, once)"; \
+		echo "==> unpacking Debian's Prometheus and Alertmanager into .venvs/monitoring (about 140 MB, once)"; \
 		rm -rf .venvs/monitoring && mkdir -p .venvs/monitoring/packages && cd .venvs/monitoring/packages && \
 		apt-get download -qq -o APT::Sandbox::User=root prometheus prometheus-alertmanager && \
 		for package in *.deb; do dpkg-deb -x "$$package" ..; done && cd .. && rm -rf packages && touch .installed; \
