@@ -9,6 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchStatus
+from consumer.domain.divergence import repair_command
 from consumer.domain.errors import (
     BackfillChangedError,
     ConfigurationError,
@@ -106,8 +107,7 @@ def check_backfill(batch: Batch, place: BackfillPlace) -> None:
     if problem is not None:
         raise DivergenceError(
             f"stream {batch.stream}: {problem}",
-            remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
-            f" `icehaul resume {batch.stream}`",
+            remedy=repair_command(batch.stream),
         )
 
 

@@ -13,6 +13,7 @@ from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.publishing import record_landed
 from consumer.adapters.postgres.rows import batch_parameters
 from consumer.adapters.postgres.statements import statements
+from consumer.domain.divergence import repair_command
 from consumer.domain.errors import DivergenceError
 from consumer.ports import Claim, Landing, Publication
 
@@ -48,8 +49,7 @@ def intend(connection: Connection, publication: Publication, *, snapshot_id: int
     if begun.rowcount != 1:
         raise DivergenceError(
             f"stream {batch.stream}: batch {batch.id} {batch.window} can't be published: the ledger has it as done",
-            remedy="find out who changed the ledger (edited, restored from a backup), and put it back; then run"
-            f" `icehaul resume {batch.stream}`",
+            remedy=repair_command(batch.stream),
         )
     connection.execute(
         sql["intend"],

@@ -6,14 +6,12 @@ from datetime import datetime
 from itertools import pairwise
 
 from consumer.domain.audit import Check, CheckName, Figures, failed, not_applicable, passed
-from consumer.domain.divergence import check_divergence
+from consumer.domain.divergence import check_divergence, repair_command
 from consumer.domain.errors import DivergenceError
 from consumer.domain.phrasing import counted, instant_text
 from consumer.domain.window import BEGINNING
 from consumer.ports import StreamState
 from consumer.service.audit.observation import Observation
-
-_EDITED = "find out who changed the ledger (edited, restored from a backup), and put it back"
 
 
 def check_windows(seen: Observation) -> Check:
@@ -50,7 +48,7 @@ def check_windows(seen: Observation) -> Check:
     if not breaks:
         return passed(CheckName.WINDOWS, f"{counted(len(bounds), 'window')} without gap or overlap", figures)
     message = f"{counted(len(breaks), 'break')} in the ledger's windows"
-    return failed(CheckName.WINDOWS, message, figures, remedy=_EDITED, listed=breaks)
+    return failed(CheckName.WINDOWS, message, figures, remedy=repair_command(seen.stream.name), listed=breaks)
 
 
 def check_evidence(seen: Observation) -> Check:
