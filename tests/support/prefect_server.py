@@ -25,7 +25,7 @@ BIN = ROOT / ".venvs" / "prefect" / "bin"
 """Programs of the environment that ``make prefect`` makes."""
 
 _DEADLINE_S = 180.0
-_STOP_GRACE_S = 20.0
+_STOP_GRACE_S = 3.0
 _ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 

@@ -82,6 +82,8 @@ class Delivery:
             "linger.ms": 0,
             "reconnect.backoff.max.ms": 2_000,
             "log.connection.close": False,
+            # `icehaul topics` makes topics, nobody else does: one that is unknown for so long is not coming.
+            "topic.metadata.propagation.max.ms": 10_000,
             **given,
             "bootstrap.servers": settings.bootstrap_servers,
             "enable.idempotence": True,
