@@ -118,6 +118,8 @@ class MemoryCatalog:
         self._new_uuid = new_uuid
         self._ids = itertools.count(1)
         self.tables: dict[TableName, MemoryTable] = {}
+        self.bounds: Callable[[str], Window | None] = lambda _path: None
+        """What a file's footer tells of the instants of its rows; without it, they may be anywhere in the unit."""
 
     def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
         """Load or create the target and compare it with the stream."""
@@ -284,7 +286,7 @@ class MemoryCatalog:
     def _append(self, table: MemoryTable, publication: Publication, snapshot_id: int) -> None:
         batch = publication.batch
         windows = {unit.index: unit.window for unit in batch.units}
-        added = tuple((file, windows[file.unit]) for file in publication.files)
+        added = tuple((file, self.bounds(file.path) or windows[file.unit]) for file in publication.files)
         evidence = _evidence_of(publication, snapshot_id)
         removed = () if batch.replacement is None else batch.replacement.files
         left = tuple(each for each in table.live() if each[0].path not in removed)

@@ -99,10 +99,15 @@ class Servers:
         self.written: dict[str, WrittenFile] = {}
         kind = TwoStepMemoryCatalog if two_step else MemoryCatalog
         self.catalog = kind(self.ledger, self.written, hit=self._hit, new_uuid=self.uuid)
+        self.catalog.bounds = self._bounds
         self.ledger.repairs.proven = self._proven
         self.broker = WatchedBroker(self.truth, self.deliveries, threads, _PARTITIONS)
         self.letters = WatchedDeadLetters(self.truth, self.deliveries)
         self.sync()
+
+    def _bounds(self, path: str) -> Window:
+        instants = [row.ts for row in self.source.files[path]]
+        return Window(lower=min(instants), upper=max(instants) + timedelta(microseconds=1))
 
     def now(self, clock: str) -> datetime:
         """Return what a server's clock shows."""
