@@ -78,7 +78,12 @@ class MessagingSpans:
         if first is not None:
             attributes[messaging.MESSAGING_MESSAGE_ID] = first.id
         producers = [producer_context(event) for event in events]
-        links = [Link(context) for context in producers if context is not None]
+        # By its id an event that was covered by another leads to the trace of the batch.
+        links = [
+            Link(context, {messaging.MESSAGING_MESSAGE_ID: event.id})
+            for event, context in zip(events, producers, strict=True)
+            if event is not None and context is not None
+        ]
         with self._tracer.start_as_current_span(
             f"process {partition.topic}",
             context=_parent(producers[0]),
