@@ -61,10 +61,6 @@ class Recorded(Protocol):
         """Return the batches that were attempted on behalf of an event, oldest first."""
         ...
 
-    def of_trace(self, trace_id: str, stream: str | None) -> Sequence[Origin]:
-        """Return the batches whose latest attempt belongs to a trace, of one stream or of all, oldest first."""
-        ...
-
 
 class Snapshots(Protocol):
     """What targets say of their snapshots."""
@@ -113,10 +109,6 @@ class Origins:
         """Return the batches that were attempted on behalf of an event, oldest first; none if it caused none."""
         found = [one for one in self._recorded.of_event(event_id) if stream in {None, one.stream}]
         return [self._sampled(one) for one in found]
-
-    def of_trace(self, trace_id: str, stream: str | None = None) -> Sequence[Origin]:
-        """Return the batches whose latest attempt belongs to a trace, oldest first."""
-        return [self._sampled(one) for one in self._recorded.of_trace(trace_id, stream)]
 
     def _sampled(self, origin: Origin) -> Origin:
         stream = self._streams.get(origin.stream)

@@ -1,4 +1,4 @@
-"""Which batches go back to a snapshot, an event or a trace: what the ledger has recorded of them."""
+"""Which batches go back to a snapshot or an event: what the ledger has recorded of them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,7 @@ class PostgresOrigins:
         """Return the batches that were attempted on behalf of an event, oldest first."""
         return self._read("of_event", event_id=event_id)
 
-    def of_trace(self, trace_id: str, stream: str | None) -> Sequence[Origin]:
-        """Return the batches whose latest attempt belongs to a trace, of one stream or of all, oldest first."""
-        return self._read("of_trace", trace_id=trace_id, stream=stream)
-
-    def _read(self, name: str, **parameters: int | str | UUID | None) -> Sequence[Origin]:
+    def _read(self, name: str, **parameters: int | str | UUID) -> Sequence[Origin]:
         with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql[name], parameters).fetchall()
         return [_origin(row) for row in rows]

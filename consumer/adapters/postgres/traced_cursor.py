@@ -18,7 +18,9 @@ class TracedCursor(psycopg.Cursor[DictRow]):
     """Statements and their parameters are sent as they are; spans say what a statement does, and how it ended."""
 
     def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:  # noqa: ANN401 - psycopg's own overloads
-        """Run a statement."""
+        """Run a statement; an empty one, by which the pool asks whether a connection lives, has no span."""
+        if not query:
+            return super().execute(query, *arguments, **options)
         with traced(self.connection, query):
             return super().execute(query, *arguments, **options)
 

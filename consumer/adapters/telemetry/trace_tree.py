@@ -21,13 +21,13 @@ _PROCESS = "process "
 _SHOWN = {
     "offload.stream": "{}",
     "offload.batch.id": "batch {:.8}",
+    "offload.unit": "unit {}",
     "offload.rows": "{:,} rows",
     "offload.bytes": "{:,} bytes",
     "iceberg.snapshot.id": "snapshot {}",
     "messaging.batch.message_count": "{} messages",
     "messaging.destination.partition.id": "partition {}",
     "messaging.kafka.offset": "offset {}",
-    "offload.unit": "unit {}",
     "error.type": "{}",
 }
 """Attributes worth a place in the tree, and how they are written."""
@@ -73,15 +73,15 @@ def read_trace(paths: Sequence[Path], trace_id: str) -> list[FileSpan]:
     return [span for span in read_spans(paths, trace_id) if span.trace_id == trace_id]
 
 
-def trace_of_event(paths: Sequence[Path], event_id: str) -> str | None:
-    """Return the trace in which an event was handled last, maybe covered by another one; else that of its sending."""
+def handling_of_event(paths: Sequence[Path], event_id: str) -> FileSpan | None:
+    """Return the span in which an event was handled last, maybe covered by another one; else that of its sending."""
     spans = [
         span
         for span in read_spans(paths, event_id)
         if span.attributes.get(MESSAGING_MESSAGE_ID) == event_id or event_id in span.linked
     ]
     handled = [span for span in spans if span.name.startswith(_PROCESS)]
-    return next((span.trace_id for span in reversed(handled or spans)), None)
+    return next(reversed(handled or spans), None)
 
 
 def render_trace(paths: Sequence[Path], trace_id: str, *, downstream: bool = False, statements: bool = False) -> Tree:

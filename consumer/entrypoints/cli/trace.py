@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
+from opentelemetry.semconv._incubating.attributes.messaging_attributes import MESSAGING_MESSAGE_ID
+from rich.console import Group
 
-from consumer.adapters.telemetry.trace_tree import read_trace, trace_of_event
+from consumer.adapters.telemetry.trace_tree import handling_of_event, read_trace
 from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
@@ -19,6 +22,21 @@ from consumer.entrypoints.cli.trace_view import Trace, TraceState, trace_data, t
 from consumer.service.origins import Origin
 from consumer.settings.load import load
 from consumer.settings.scalars import TRACE_ID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Batches, and the trace in which an event was handled where that made none; ``covered_by`` another event."""
+
+    origins: Sequence[Origin]
+    handled_in: str | None = None
+    covered_by: str | None = None
+
+    @property
+    def trace_ids(self) -> Sequence[str | None]:
+        """The traces of the batches, or of the handling, each once."""
+        own = [self.handled_in] if self.handled_in else [one.trace_id for one in self.origins]
+        return list(dict.fromkeys(own))
 
 
 def trace(
@@ -50,21 +68,20 @@ def trace(
         settings = application.configuration.telemetry
         paths = [] if settings.trace_file is None else [Path(settings.trace_file)]
         if snapshot is not None:
-            found: Sequence[Origin] = [application.origins.of_snapshot(snapshot, stream)]
+            found = _Found(origins=[application.origins.of_snapshot(snapshot, stream)])
         elif batch is not None:
-            found = [_of_batch(application, batch, stream)]
+            found = _Found(origins=[_of_batch(application, batch, stream)])
         else:
-            found = application.origins.of_event(str(event), stream)
-        trace_ids = list(dict.fromkeys(one.trace_id for one in found))
-        if not found:
-            trace_ids = [_trace_without_batch(str(event), paths)]
-            found = application.origins.of_trace(str(trace_ids[0]), stream)
-    sampled = {one.trace_id: one.sampled for one in found}
-    traces = [_trace(one, paths, sampled=sampled.get(one), template=settings.trace_url) for one in trace_ids]
+            found = _of_event(application, str(event), stream, paths)
+    sampled = {one.trace_id: one.sampled for one in found.origins}
+    traces = [_trace(one, paths, sampled=sampled.get(one), template=settings.trace_url) for one in found.trace_ids]
     emit(
         output,
-        text=trace_text(found, traces, file=settings.trace_file, downstream=downstream, statements=sql),
-        data=trace_data(found, traces),
+        text=Group(
+            *([] if found.covered_by is None else [f"event {event} was covered by event {found.covered_by}"]),
+            trace_text(found.origins, traces, file=settings.trace_file, downstream=downstream, statements=sql),
+        ),
+        data={"covered_by": found.covered_by, **trace_data(found.origins, traces)},
     )
     if any(one.state in {TraceState.NONE, TraceState.NOT_SAMPLED} for one in traces):
         raise typer.Exit(ExitCode.FINDING)
@@ -80,17 +97,25 @@ def _of_batch(application: Application, batch: UUID, stream: str | None) -> Orig
     return origin
 
 
-def _trace_without_batch(event: str, paths: Sequence[Path]) -> str:
-    """Return the trace of an event on whose behalf no batch was attempted: only a trace file knows it."""
-    known = trace_of_event(paths, event)
-    if known is None:
+def _of_event(application: Application, event: str, stream: str | None, paths: Sequence[Path]) -> _Found:
+    found = application.origins.of_event(event, stream)
+    if found:
+        return _Found(origins=found)
+    # No batch was attempted on its behalf: only a trace file knows how it was handled.
+    handling = handling_of_event(paths, event)
+    if handling is None:
         raise ConfigurationError(
             f"--event {event}: no batch was attempted on its behalf"
             + (f", and {paths[0]} has no span of it" if paths else ""),
             remedy="check the id; an event with nothing to do, or covered by another one, makes no batch, and is found"
             " only where telemetry.trace_file names the file that holds its trace",
         )
-    return known
+    head = str(handling.attributes.get(MESSAGING_MESSAGE_ID, event))
+    return _Found(
+        origins=application.origins.of_event(head, stream),
+        handled_in=handling.trace_id,
+        covered_by=None if head == event else head,
+    )
 
 
 def _trace(trace_id: str | None, paths: Sequence[Path], *, sampled: bool | None, template: str | None) -> Trace:

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from opentelemetry.trace import Link, SpanKind, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, Tracer, set_span_in_context
 from rich.console import Console
 
-from consumer.adapters.telemetry.trace_tree import read_spans, render_trace
+from consumer.adapters.telemetry.trace_tree import draw_trace, handling_of_event, read_spans, render_trace
 from consumer.adapters.telemetry.tracing import Tracing
 from consumer.settings.connections import TelemetrySettings
 from tests.support.otlp import Collector, receiving
@@ -156,6 +156,47 @@ def test_a_line_does_not_repeat_what_one_above_it_says_of_stream_batch_and_proce
     tracing.shutdown()
     drawn = draw([file], trace_id)
     assert [drawn.count(word) for word in ("trades", "bars", "icehaul-consumer", "7 rows")] == [1, 1, 1, 3]
+
+
+def test_statements_of_sql_are_one_line_unless_they_are_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+    with tracing.tracer.start_as_current_span("offload.plan") as plan:
+        for name in ("SELECT db.trades", "UPDATE offload_watermarks"):
+            with tracing.tracer.start_as_current_span(name, attributes={"db.system.name": "postgresql"}):
+                pass
+    tracing.shutdown()
+    (spans, trace_id) = read_spans([file]), f"{plan.get_span_context().trace_id:032x}"
+    console = Console(file=io.StringIO(), width=160)
+    for statements, shown in ((False, 0), (True, 1)):
+        with console.capture() as capture:
+            console.print(draw_trace(spans, statements=statements))
+        assert capture.get().count("UPDATE offload_watermarks") == shown
+        assert ("statements of SQL: 2, " in capture.get()) is not statements
+        assert trace_id in capture.get()
+
+
+def test_an_event_is_found_where_it_was_handled_even_if_another_one_covered_it(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+    sends = {}
+    for event in ("tick-1", "tick-2", "tick-3"):
+        with tracing.tracer.start_as_current_span("send events", attributes={"messaging.message.id": event}) as sent:
+            sends[event] = sent.get_span_context()
+    tracing.tracer.start_span(
+        "process events",
+        context=set_span_in_context(NonRecordingSpan(sends["tick-1"])),
+        attributes={"messaging.message.id": "tick-1"},
+        links=[Link(sends[event], {"messaging.message.id": event}) for event in ("tick-1", "tick-2")],
+    ).end()
+    tracing.shutdown()
+    found = {event: handling_of_event([file], event) for event in (*sends, "tick-4")}
+    assert {event: None if span is None else (span.name, span.trace_id) for event, span in found.items()} == {
+        "tick-1": ("process events", f"{sends['tick-1'].trace_id:032x}"),
+        "tick-2": ("process events", f"{sends['tick-1'].trace_id:032x}"),
+        "tick-3": ("send events", f"{sends['tick-3'].trace_id:032x}"),
+        "tick-4": None,
+    }
 
 
 def test_several_writers_of_one_file_do_not_mix_their_lines(tmp_path: Path) -> None:

@@ -17,10 +17,3 @@ SELECT batch_id, stream, kind, status, lower, upper, rows, snapshot_id, kafka_to
 FROM offload_batches
 WHERE %(event_id)s::text = ANY (event_ids)
 ORDER BY started, lower
-
--- name: of_trace
-SELECT batch_id, stream, kind, status, lower, upper, rows, snapshot_id, kafka_topic, kafka_partition, kafka_offset,
-       event_ids, trace_id, started, ended
-FROM offload_batches
-WHERE trace_id = %(trace_id)s AND (%(stream)s::text IS NULL OR stream = %(stream)s)
-ORDER BY started, lower
