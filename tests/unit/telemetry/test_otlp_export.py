@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -15,6 +16,7 @@ from consumer.settings.connections import TelemetrySettings
 from tests.support.certificates import Authority
 from tests.support.otlp import Collector, receiving
 
+PRODUCER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -37,8 +39,9 @@ def test_headers_travel_with_every_request_and_are_shown_to_nobody() -> None:
 
 
 def test_a_collector_behind_tls_is_reached_with_its_authority_only(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path, "others").certificate))
     authority = Authority(tmp_path, "collectors")
     context = authority.issue("collector", "IP:127.0.0.1").server_context()
     with receiving(context) as collector:
@@ -61,6 +64,18 @@ def test_resource_attributes_of_the_operator_stand_beside_those_of_the_process()
     assert span.resource["deployment.environment.name"] == "desk-7"
     assert span.resource["service.name"] == "lake-consumer"
     assert span.resource.keys() >= {"service.namespace", "service.instance.id", "host.name", "process.pid"}
+
+
+@pytest.mark.parametrize(("flags", "recorded"), [("01", 1), ("00", 0)])
+def test_whoever_sends_the_event_decides_whether_its_trace_is_recorded(flags: str, recorded: int) -> None:
+    sent = TraceContextTextMapPropagator().extract({"traceparent": f"{PRODUCER}-{flags}"})
+    with receiving() as collector:
+        for ratio in (0, 1):
+            settings = TelemetrySettings(otlp_endpoint=collector.url, sample_ratio=ratio)
+            tracing = Tracing(settings, role="consumer")
+            tracing.tracer.start_span("process events", context=sent).end()
+            tracing.shutdown()
+        assert len(collector.spans(PRODUCER.split("-")[1])) == 2 * recorded
 
 
 def exemplars(metrics: PrometheusMetrics) -> list[Sample]:
