@@ -127,7 +127,7 @@ class Origins:
                 continue
             if found.origin is None:
                 raise ConfigurationError(
-                    f"--snapshot {snapshot_id}: icehaul did not write it: in {one.target} it is {found.by}",
+                    f"--snapshot {snapshot_id}: it was not written by icehaul: in {one.target} it is {found.by}",
                     remedy="ask whoever maintains that table; icehaul's own snapshots have icehaul.batch-id in their"
                     " summary",
                 )

@@ -134,7 +134,9 @@ def _trace_url(value: str) -> str:
 def _resource(value: dict[str, str]) -> dict[str, str]:
     for name in value:
         if name in _OWN_ATTRIBUTES:
-            raise ValueError(f"icehaul sets {name} itself; leave it out (service.name follows telemetry.service_name)")
+            raise ValueError(
+                f"{name} is set by icehaul itself; leave it out (service.name follows telemetry.service_name)"
+            )
         if _ATTRIBUTE.fullmatch(name) is None:
             raise ValueError(
                 f"{name!r} is no name of an attribute: letters, digits, dots and _, beginning with a letter"

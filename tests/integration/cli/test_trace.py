@@ -126,7 +126,7 @@ def test_a_batch_without_a_trace_still_tells_its_event(world: World, icehaul: Ru
 def test_a_snapshot_of_another_writer_is_refused_with_its_table(world: World, icehaul: Run) -> None:
     ended = icehaul("trace", "--snapshot", str(world.snapshots["foreign"]))
     assert ended.code == 2
-    ended.explained("icehaul did not write it", "in bronze.trades it is a snapshot (append)", "by another writer")
+    ended.explained("it was not written by icehaul", "in bronze.trades it is a snapshot (append)", "by another writer")
 
 
 @pytest.mark.parametrize(

@@ -93,5 +93,5 @@ def test_a_batch_of_a_stream_that_is_not_configured_any_more_is_still_known() ->
 
 def test_a_seal_is_no_snapshot_of_a_batch() -> None:
     known = Known(snapshots={("trades", 17): Snapshot(origin=None, by="a seal of today, which has no rows")})
-    with pytest.raises(ConfigurationError, match=r"icehaul did not write it: in bronze\.trades it is a seal"):
+    with pytest.raises(ConfigurationError, match=r"it was not written by icehaul: in bronze\.trades it is a seal"):
         origins(known, "bars", "trades").of_snapshot(17)

@@ -108,7 +108,9 @@ def test_an_address_that_leads_to_no_trace_is_refused(text: str) -> None:
         TRACE_URLS.validate_python(text)
 
 
-@pytest.mark.parametrize(("name", "said"), [("service.name", "icehaul sets service.name itself"), ("a b", "no name")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("service.name", "service.name is set by icehaul itself"), ("a b", "no name")]
+)
 def test_resource_attributes_that_icehaul_sets_or_that_have_no_name_are_refused(name: str, said: str) -> None:
     assert RESOURCES.validate_python({"deployment.environment.name": "x"})
     with pytest.raises(ValidationError, match=said):
