@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from uuid import uuid4
 
@@ -51,7 +53,16 @@ def offload_unit(context: JobContext, task: UnitTask, failpoints: Failpoints | N
     finally:
         # What the unit needed goes back to the system: the worker stays for the next one.
         pa.default_memory_pool().release_unused()
-    return UnitOutcome(unit=task.index, file=file, error=error, started_ns=started_ns, ended_ns=time.time_ns())
+    return UnitOutcome(
+        unit=task.index,
+        file=file,
+        error=error,
+        started_ns=started_ns,
+        ended_ns=time.time_ns(),
+        traceparent=task.traceparent,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
 
 
 def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> WrittenFile | None:

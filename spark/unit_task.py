@@ -100,7 +100,8 @@ class JobContext:
 class UnitOutcome:
     """How a task ended: a file, no file because the unit held no row, or an error.
 
-    Times in nanoseconds since the Unix epoch.
+    Times in nanoseconds since the Unix epoch. ``traceparent`` is the trace context in which the task worked, ``host``
+    and ``pid`` tell where: the driver makes the task's span of them.
     """
 
     unit: int
@@ -108,3 +109,6 @@ class UnitOutcome:
     error: IcehaulError | None
     started_ns: int
     ended_ns: int
+    traceparent: str | None = None
+    host: str = ""
+    pid: int = 0

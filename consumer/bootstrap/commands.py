@@ -11,6 +11,7 @@ from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
 from consumer.adapters.iceberg.census import IcebergFiles
 from consumer.adapters.kafka.letter_box import KafkaLetterBox, decode_letter
 from consumer.adapters.postgres.attempts import PostgresAttempts
+from consumer.adapters.postgres.origins import PostgresOrigins
 from consumer.adapters.postgres.repairs import PostgresRepairs
 from consumer.adapters.postgres.rewinds import PostgresRewinds
 from consumer.bootstrap.servers import Servers
@@ -22,6 +23,7 @@ from consumer.service.dropping.drops import HotDrops
 from consumer.service.dropping.review import Review
 from consumer.service.follow import Follower
 from consumer.service.letters import Letters
+from consumer.service.origins import Origins
 from consumer.service.preview import Previewer
 from consumer.service.registry.changes import StreamChanges
 from consumer.service.repair.repairer import Repairs
@@ -107,6 +109,11 @@ class Commands(Servers):
             files=files,
             verifier=self.verifier,
         )
+
+    @cached_property
+    def origins(self) -> Origins:
+        """Finds what snapshots, batches and events go back to."""
+        return Origins(recorded=PostgresOrigins(self.database), snapshots=self.catalog, streams=self.streams)
 
     @cached_property
     def repairs(self) -> Repairs:

@@ -15,11 +15,9 @@ from consumer.ports.cold_tier import TargetTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitReport:
-    """What one task reports of the unit that it wrote; times in nanoseconds since the Unix epoch."""
+    """What one task reports of the unit that it wrote."""
 
     file: WrittenFile
-    started_ns: int
-    ended_ns: int
 
 
 class BatchEngine(Protocol):
@@ -36,6 +34,8 @@ class BatchEngine(Protocol):
         traceparent: str | None,
     ) -> Sequence[UnitReport]:
         """Write every unit under ``prefix`` and return one report for each file (none for a unit without rows).
+
+        ``traceparent`` is the W3C trace context in which the tasks work: each is a span ``offload.unit`` below it.
 
         Raises:
             SourceUnavailableError, StoreUnavailableError, EngineFailedError, CheckFailedError

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 
 import structlog
-from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile, content_of_files
@@ -34,11 +33,10 @@ from consumer.ports import (
     Metrics,
     Publication,
     Source,
-    UnitReport,
 )
 from consumer.service.batch_context import BatchContext
 from consumer.service.retrying import retrying
-from consumer.service.steps import TRACER, step
+from consumer.service.steps import current_traceparent, step
 
 _log = structlog.get_logger(__name__)
 
@@ -146,10 +144,9 @@ class BatchRunner:
                     target=context.work.target,
                     batch=batch,
                     prefix=prefix,
-                    traceparent=context.trigger.traceparent,
+                    traceparent=current_traceparent(),
                 )
             files = [report.file for report in reports]
-            _unit_spans(batch, reports)
             span.set_attribute("offload.rows", sum(file.fingerprint.rows for file in files))
             span.set_attribute("offload.bytes", sum(file.bytes for file in files))
             with self._failpoints.around("attempt.stage"):
@@ -172,15 +169,15 @@ class BatchRunner:
                 )
 
     def _publish(self, context: BatchContext, claim: Claim, batch: Batch, files: Sequence[WrittenFile]) -> int:
-        publication = Publication(
-            claim=claim,
-            stream=context.stream,
-            batch=batch,
-            trigger=context.trigger,
-            files=files,
-            outbox=self._wakes(context, batch, max(claim.record.watermark, batch.window.upper)),
-        )
         with step(self._metrics, batch.stream, "publish", **_attributes(batch)) as span:
+            publication = Publication(
+                claim=claim,
+                stream=context.stream,
+                batch=batch,
+                trigger=context.trigger,
+                files=files,
+                outbox=self._wakes(context, batch, max(claim.record.watermark, batch.window.upper)),
+            )
             for _ in range(_RESTAGES_MAX):
                 snapshot_id = self._publish_once(context, publication)
                 if snapshot_id is not None:
@@ -215,6 +212,8 @@ class BatchRunner:
     def _wakes(self, context: BatchContext, batch: Batch, watermark: datetime) -> list[Event]:
         """Return an event for each dependant of the stream, with the watermark that the batch leaves.
 
+        It goes on with the trace where it is made: below the span of the publish.
+
         A rewind wakes nobody: there is nothing that could be read now, and could not before.
         """
         if not context.dependants or batch.rewind is not None:
@@ -227,7 +226,7 @@ class BatchRunner:
                 batch_id=batch.id,
                 watermark=watermark,
                 time=now,
-                traceparent=context.trigger.traceparent,
+                traceparent=current_traceparent(),
             )
             for dependant in context.dependants
         ]
@@ -283,21 +282,3 @@ def _describe_snapshot(span: Span, publication: Publication, snapshot_id: int) -
     span.set_attribute("offload.rows", publication.fingerprint.rows)
     span.set_attribute("offload.bytes", sum(file.bytes for file in publication.files))
     span.set_attribute("iceberg.snapshot.id", snapshot_id)
-
-
-def _unit_spans(batch: Batch, reports: Sequence[UnitReport]) -> None:
-    """Export a span for each unit with the times that its task reported."""
-    tracer = trace.get_tracer(TRACER)
-    for report in reports:
-        span = tracer.start_span(
-            "offload.unit",
-            start_time=report.started_ns,
-            attributes={
-                "offload.stream": batch.stream,
-                "offload.batch.id": str(batch.id),
-                "offload.unit": report.file.unit,
-                "offload.rows": report.file.fingerprint.rows,
-                "offload.bytes": report.file.bytes,
-            },
-        )
-        span.end(end_time=report.ended_ns)

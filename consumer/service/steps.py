@@ -34,12 +34,17 @@ def step(metrics: Metrics, stream: str, name: str, **attributes: AttributeValue)
 def trigger_of(event: Event) -> Trigger:
     """Return what ledger and snapshot record of an event, with the trace that handles it now."""
     context = trace.get_current_span().get_span_context()
-    traceparent = None
-    if context.is_valid:
-        traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
     return Trigger(
         event_id=event.id,
         coordinates=event.coordinates,
         trace_id=f"{context.trace_id:032x}" if context.is_valid else None,
-        traceparent=traceparent,
+        traceparent=current_traceparent(),
     )
+
+
+def current_traceparent() -> str | None:
+    """Return the W3C trace context of the present span, for work that goes on elsewhere; ``None`` without one."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"

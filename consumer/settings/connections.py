@@ -12,7 +12,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from consumer.domain.stream import CLUSTER, IDENTIFIER
-from consumer.settings.scalars import Bucket, Duration, Folders, Host, Names, PositiveDuration, Topic
+from consumer.settings.scalars import (
+    Bucket,
+    Duration,
+    Folders,
+    Host,
+    Names,
+    PositiveDuration,
+    ResourceAttributes,
+    Topic,
+    TraceUrl,
+)
 from consumer.settings.spark_remote import SparkRemote, address_of
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -243,11 +253,19 @@ class TelemetrySettings(Section):
     service_name: str = "icehaul"
     """service.name of all spans."""
     otlp_endpoint: str | None = None
-    """URL of an OTLP/HTTP collector that spans are sent to."""
+    """URL of an OTLP/HTTP collector that spans are sent to, as protobuf; its path is /v1/traces unless it has one."""
+    otlp_headers: dict[str, SecretStr] = Field(default_factory=dict)
+    """Headers of every request to it, such as Authorization; their values are secrets."""
+    otlp_ca_file: str | None = None
+    """File with the certificate authority (PEM) of an https collector, where it is not one of the system's."""
     trace_file: str | None = None
     """File that spans are appended to, one OTLP/JSON line each."""
+    trace_url: TraceUrl | None = None
+    """Address of a trace in what shows traces, with {trace_id} in the place of its id; `icehaul trace` prints it."""
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of traces that are recorded: 0 to 1."""
+    """Share of traces that are recorded: 0 to 1; a trace that its producer has sampled is, whatever this says."""
+    resource: ResourceAttributes = Field(default_factory=dict)
+    """Further resource attributes of all spans, such as deployment.environment.name."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity that is logged."""
     log_format: Literal["auto", "console", "json"] = "auto"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, WithJsonSchema
 from pydantic_settings import NoDecode
@@ -78,6 +79,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:\[\]%-]{1,255}")
 _TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,127}")
 _FOLDERS: Final = re.compile(r"[A-Za-z0-9_.=@+,-]{1,255}(?:/[A-Za-z0-9_.=@+,-]{1,255})*/?")
 
 
@@ -107,6 +109,41 @@ def _folders(value: str) -> str:
     return value
 
 
+TRACE_ID: Final = "{trace_id}"
+"""What stands in the place of a trace's id in an address."""
+_OWN_ATTRIBUTES: Final = frozenset(
+    {"service.name", "service.namespace", "service.version", "service.instance.id", "host.name", "process.pid"}
+)
+
+
+def _trace_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        known = False
+    rest = value.replace(TRACE_ID, "")
+    if not known or rest == value or set("{}") & set(rest) or any(not one.isprintable() or one == " " for one in value):
+        raise ValueError(
+            "an http or https URL with {trace_id} in it is expected, without user, blanks and other braces, such as"
+            " https://jaeger.example.net/trace/{trace_id}"
+        )
+    return value
+
+
+def _resource(value: dict[str, str]) -> dict[str, str]:
+    for name in value:
+        if name in _OWN_ATTRIBUTES:
+            raise ValueError(
+                f"{name} is set by icehaul itself; leave it out (service.name follows telemetry.service_name)"
+            )
+        if _ATTRIBUTE.fullmatch(name) is None:
+            raise ValueError(
+                f"{name!r} is no name of an attribute: letters, digits, dots and _, beginning with a letter"
+            )
+    return value
+
+
 Host = Annotated[str, AfterValidator(_host)]
 """A host name or address: nothing that would change the meaning of a URL around it."""
 
@@ -118,3 +155,9 @@ Bucket = Annotated[str, AfterValidator(_bucket)]
 
 Folders = Annotated[str, AfterValidator(_folders)]
 """A path within a bucket that leads nowhere else."""
+
+TraceUrl = Annotated[str, AfterValidator(_trace_url), WithJsonSchema({"type": "string", "format": "uri-template"})]
+"""The address of a trace, with ``{trace_id}`` in the place of its id."""
+
+ResourceAttributes = Annotated[dict[str, str], AfterValidator(_resource)]
+"""Resource attributes besides those that icehaul sets itself."""

@@ -90,7 +90,7 @@ class MemoryEngine:
         )
         self.written[path] = file
         self._hit("task.after-close")
-        return [UnitReport(file=file, started_ns=0, ended_ns=1)]
+        return [UnitReport(file=file)]
 
     def cancel(self, batch_id: UUID) -> None:
         """Remember what was cancelled; a job of the batch that runs ends with :class:`EngineFailedError`."""

@@ -101,8 +101,11 @@ class Icehaul:
 
 
 @contextmanager
-def running_icehaul(bench: Bench, rounds: int, log: Path) -> Iterator[Icehaul]:
-    """Start a consumer that has done its first batch, and end it with the block."""
+def running_icehaul(bench: Bench, rounds: int, log: Path, prefix: str = "") -> Iterator[Icehaul]:
+    """Start a consumer that has done its first batch, and end it with the block.
+
+    ``prefix`` stands before its streams' names, where another consumer on the same ledger has streams, too.
+    """
     platform = bench.platform
     bench.platform.sections |= {
         "kafka": {"partitions": 1},
@@ -112,15 +115,15 @@ def running_icehaul(bench: Bench, rounds: int, log: Path) -> Iterator[Icehaul]:
     }
     streams = []
     for number in range(rounds + 1):
-        stream = _stream(platform.name, TABLE, f"{TABLE}_{number}")
+        stream = _stream(platform.name, TABLE, f"{TABLE}_{number}", prefix)
         platform.streams.append(stream)
-        streams.append(f"{TABLE}_{number}")
+        streams.append(str(stream["name"]))
     platform.client.command(
         f"CREATE TABLE {platform.name}.{_TICKS_TABLE} ({COLUMNS}) ENGINE = MergeTree PARTITION BY toDate(ts)"
         " ORDER BY (symbol, ts, seq)"
     )
-    platform.streams.append(_stream(platform.name, _TICKS_TABLE, _TICKS_TABLE))
-    streams.append(_TICKS_TABLE)
+    platform.streams.append(_stream(platform.name, _TICKS_TABLE, _TICKS_TABLE, prefix))
+    streams.append(f"{prefix}{_TICKS_TABLE}")
     config = platform.write()
     with Application(platform.configuration(), environment={}) as application:
         application.migrate()
@@ -132,9 +135,9 @@ def running_icehaul(bench: Bench, rounds: int, log: Path) -> Iterator[Icehaul]:
             consumer.terminate()
 
 
-def _stream(database: str, source: str, target: str) -> dict[str, object]:
+def _stream(database: str, source: str, target: str, prefix: str) -> dict[str, object]:
     return {
-        "name": target,
+        "name": f"{prefix}{target}",
         "source": f"{database}.{source}",
         "target": f"{database}.{target}",
         "timestamp_column": "ts",

@@ -29,6 +29,7 @@ RUN_BY = {
     "docs/how-to/let-clickhouse-emit.md": "tests/integration/cli/test_clickhouse_events.py",
     "docs/how-to/encrypt-and-authenticate.md": "tests/integration/cli/test_secured_servers.py",
     "docs/how-to/least-privilege.md": "tests/integration/cli/test_secured_servers.py",
+    "docs/how-to/follow-a-trace.md": "tests/e2e/test_traces.py",
     "docs/how-to/handle-dead-letters.md": "tests/integration/cli/test_dlq.py",
     "docs/explanation/security.md": "tests/e2e/test_secrets.py",
     "docs/how-to/move-from-a-spark-submit-script.md": "tests/integration/cli/test_offload_command.py",

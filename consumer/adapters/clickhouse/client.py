@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import resources
 from string import Template
 from threading import Lock
@@ -14,7 +15,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ProgrammingError
 
 from consumer.adapters.clickhouse.errors import Meaning, translated
-from consumer.domain.clickhouse_error import source_error
+from consumer.adapters.telemetry.sql_spans import Server, System, sql_span
+from consumer.adapters.telemetry.sql_summary import summarize
+from consumer.domain.clickhouse_error import exception_code, source_error
 from consumer.domain.errors import AccessDeniedError
 from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.settings.connections import ClickHouseSettings
@@ -60,7 +63,8 @@ class ClickHouseConnection:
         with translated(self.address, (*secrets, self._settings.password.get_secret_value()), meaning):
             client = self._connected()
             known = {name: value for name, value in (settings or {}).items() if name in client.server_settings}
-            result = client.query(query, parameters=dict(parameters or {}), settings=known)
+            with self._traced(client, query):
+                result = client.query(query, parameters=dict(parameters or {}), settings=known)
             return [tuple(row) for row in result.result_rows]
 
     def run(self, statement: str, *, secrets: Sequence[str] = ()) -> None:
@@ -73,7 +77,9 @@ class ClickHouseConnection:
             AccessDeniedError, SourceMissingError, ConfigurationError
         """
         with translated(self.address, (*secrets, self._settings.password.get_secret_value()), source_error):
-            self._connected().command(statement)
+            client = self._connected()
+            with self._traced(client, statement):
+                client.command(statement)
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,6 +87,15 @@ class ClickHouseConnection:
             if self._client is not None:
                 self._client.close()
                 self._client = None
+
+    def _traced(self, client: Client, statement: str) -> AbstractContextManager[None]:
+        settings = self._settings
+
+        def server() -> Server:
+            namespace = client.database or "default"
+            return Server(system=System.CLICKHOUSE, address=settings.host, port=settings.port, namespace=namespace)
+
+        return sql_span(server, lambda: summarize(statement), _code)
 
     def _connected(self) -> Client:
         with self._lock:
@@ -120,3 +135,8 @@ class ClickHouseConnection:
                 f"ClickHouse at {self.address} does not let user {self._settings.user} set {name} = {value}: {error}",
                 remedy="give the user readonly = 2, or set it so in the user's profile: correctness depends on it",
             ) from None
+
+
+def _code(error: Exception) -> str | None:
+    code = exception_code(str(error))
+    return None if code is None else str(code)

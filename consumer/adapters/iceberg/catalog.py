@@ -15,6 +15,7 @@ from consumer.adapters.iceberg.history import read_history
 from consumer.adapters.iceberg.live_files import live_files
 from consumer.adapters.iceberg.metadata_files import kept_versions
 from consumer.adapters.iceberg.moment import moments_of
+from consumer.adapters.iceberg.origins import origin_of
 from consumer.adapters.iceberg.placement import place
 from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rest_tagging import tagger_of
@@ -32,6 +33,7 @@ from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Publication, TargetTable
 from consumer.service.cut import Stand
+from consumer.service.origins import Snapshot as OriginSnapshot
 from consumer.service.view import Pin, Position
 from consumer.settings.connections import CatalogSettings, StoreSettings
 
@@ -181,6 +183,12 @@ class IcebergCatalog:
         """Return how many snapshots the table's metadata lists; 0 where there is no table."""
         base = self._bases.load(table)
         return 0 if base is None else len(base.metadata.snapshots)
+
+    def snapshot(self, stream: Stream, snapshot_id: int) -> OriginSnapshot | None:
+        """Return what a snapshot says of its batch; see :meth:`consumer.service.origins.Snapshots.snapshot`."""
+        base = self._bases.load(stream.target)
+        found = None if base is None else base.metadata.snapshot_by_id(snapshot_id)
+        return None if found is None else origin_of(found)
 
     def properties(self, table: TableName) -> Mapping[str, str]:
         """Return the table's properties; none where there is no table."""

@@ -23,6 +23,7 @@ from consumer.adapters.postgres.failures import (
     text_of,
 )
 from consumer.adapters.postgres.statements import statements
+from consumer.adapters.postgres.traced_cursor import TracedCursor, traced
 from consumer.adapters.postgres.watchdog import Watchdog
 from consumer.domain.errors import ConfigurationError, IcehaulError, LedgerUnavailableError, UnknownCommitError
 from consumer.settings.connections import PostgresSettings
@@ -126,7 +127,8 @@ class Database:
         try:
             with Watchdog(connection, bound):
                 with self._rolled_back_on_error(connection):
-                    connection.execute(
+                    # By a plain cursor: what every transaction begins with tells nothing in a trace.
+                    psycopg.Cursor(connection).execute(
                         statements("session")["bounds"],
                         {"lock": _ms(lock), "statement": _ms(statement), "idle": _ms(bound / 2)},
                     )
@@ -138,7 +140,8 @@ class Database:
 
     def _commit(self, connection: Connection, *, repeatable: bool) -> None:
         try:
-            connection.commit()
+            with traced(connection, b"COMMIT"):
+                connection.commit()
         except psycopg.Error as error:
             certain = isinstance(error, errors.IdleInTransactionSessionTimeout) or (
                 refuses_commit(error) and not connection.closed
@@ -224,7 +227,7 @@ class Database:
 
     def _arguments(self) -> dict[str, Any]:
         # prepare_threshold=None: a prepared statement belongs to a session, which PgBouncer does not promise.
-        return {**self._parameters, "row_factory": dict_row, "prepare_threshold": None}
+        return {**self._parameters, "row_factory": dict_row, "cursor_factory": TracedCursor, "prepare_threshold": None}
 
     def _connect(self) -> Connection:
         try:

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
+from opentelemetry import trace
+
 from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access, without_keys
+from consumer.adapters.spark.unit_spans import record_units
 from consumer.domain.batch import Batch, Unit
 from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
 from consumer.domain.late_query import kept_rows
@@ -19,6 +22,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.unit_query import file_structure, unit_query
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import TargetTable, UnitReport
+from consumer.service.steps import TRACER
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.batch_session import BatchSession, JobLabel
 from spark.causes import remedy_for
@@ -121,7 +125,9 @@ class SparkEngine:
             )
             for unit in batch.units
         ]
-        return reports_of(batch, self._run(batch, context, tasks))
+        outcomes = self._run(batch, context, tasks)
+        record_units(batch, outcomes, trace.get_tracer(TRACER))
+        return reports_of(batch, outcomes)
 
     def _query(self, stream: Stream, mapping: TableMapping, unit: Unit) -> str:
         if unit.kept is None:
@@ -218,11 +224,7 @@ def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitRe
             remedy="nothing to do: the batch is tried again",
         )
     return [
-        UnitReport(
-            file=replace(outcome.file, kept=outcome.unit in kept),
-            started_ns=outcome.started_ns,
-            ended_ns=outcome.ended_ns,
-        )
+        UnitReport(file=replace(outcome.file, kept=outcome.unit in kept))
         for outcome in sorted(outcomes, key=lambda outcome: outcome.unit)
         if outcome.file is not None
     ]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
+from consumer.adapters.telemetry.tracing import sampled_trace
 from consumer.service.runtime.ports import Partition
 
 _NAMESPACE = "icehaul"
@@ -104,7 +105,7 @@ class PrometheusMetrics:
         self._batches.labels(stream, kind, outcome).inc()
         self._rows.labels(stream, kind, outcome).inc(rows)
         self._bytes.labels(stream, kind, outcome).inc(bytes)
-        self._durations.labels(stream, kind, outcome).observe(seconds)
+        self._durations.labels(stream, kind, outcome).observe(seconds, sampled_trace())
         if outcome == _PUBLISHED:
             self._success.labels(stream).set(time.time())
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.semconv._incubating.attributes.messaging_attributes import MESSAGING_MESSAGE_ID
+from opentelemetry.semconv.attributes.db_attributes import DB_SYSTEM_NAME
 from rich.text import Text
 from rich.tree import Tree
 
@@ -15,13 +17,16 @@ from consumer.adapters.telemetry.otlp_lines import read_requests
 
 _ERROR = 2
 _SEND = "send "
+_PROCESS = "process "
 _SHOWN = {
     "offload.stream": "{}",
     "offload.batch.id": "batch {:.8}",
+    "offload.unit": "unit {}",
     "offload.rows": "{:,} rows",
     "offload.bytes": "{:,} bytes",
     "iceberg.snapshot.id": "snapshot {}",
     "messaging.batch.message_count": "{} messages",
+    "messaging.destination.partition.id": "partition {}",
     "messaging.kafka.offset": "offset {}",
     "error.type": "{}",
 }
@@ -32,7 +37,10 @@ _IDENTITY = frozenset({"offload.stream", "offload.batch.id"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSpan:
-    """A span as a trace file holds it; times in nanoseconds since the Unix epoch."""
+    """A span as a trace file holds it; times in nanoseconds since the Unix epoch.
+
+    ``linked`` are the ids of the events whose spans it is linked to.
+    """
 
     trace_id: str
     span_id: str
@@ -43,23 +51,54 @@ class FileSpan:
     ended_ns: int
     failed: bool
     attributes: Mapping[str, str | int | float | bool]
+    linked: Sequence[str] = ()
+
+    @property
+    def statement(self) -> bool:
+        """Whether it is a statement of SQL."""
+        return DB_SYSTEM_NAME in self.attributes
 
 
-def read_spans(paths: Sequence[Path]) -> list[FileSpan]:
-    """Read all spans of trace files, each span once, in the order of their starts."""
-    spans = {span.span_id: span for request in read_requests(paths) for span in _spans(request)}
+def read_spans(paths: Sequence[Path], containing: str = "") -> list[FileSpan]:
+    """Read all spans of trace files, each span once, in the order of their starts.
+
+    With ``containing``, at least those of the requests in which that text stands.
+    """
+    spans = {span.span_id: span for request in read_requests(paths, containing) for span in _spans(request)}
     return sorted(spans.values(), key=lambda span: (span.started_ns, span.span_id))
 
 
-def render_trace(paths: Sequence[Path], trace_id: str, *, downstream: bool = False) -> Tree:
-    """Draw one trace (its id in 32 hexadecimal digits) from trace files.
+def read_trace(paths: Sequence[Path], trace_id: str) -> list[FileSpan]:
+    """Read the spans of one trace (its id in 32 hexadecimal digits), in the order of their starts."""
+    return [span for span in read_spans(paths, trace_id) if span.trace_id == trace_id]
 
-    With ``downstream`` also what its events set off in the streams that depend on it; without, that is one line.
-    """
-    spans = [span for span in read_spans(paths) if span.trace_id == trace_id]
+
+def handling_of_event(paths: Sequence[Path], event_id: str) -> FileSpan | None:
+    """Return the span in which an event was handled last, maybe covered by another one; else that of its sending."""
+    spans = [
+        span
+        for span in read_spans(paths, event_id)
+        if span.attributes.get(MESSAGING_MESSAGE_ID) == event_id or event_id in span.linked
+    ]
+    handled = [span for span in spans if span.name.startswith(_PROCESS)]
+    return next(reversed(handled or spans), None)
+
+
+def render_trace(paths: Sequence[Path], trace_id: str, *, downstream: bool = False, statements: bool = False) -> Tree:
+    """Draw one trace (its id in 32 hexadecimal digits) from trace files; see :func:`draw_trace`."""
+    spans = read_trace(paths, trace_id)
     if not spans:
         return Tree(Text(f"trace {trace_id}: no spans in the trace files", "dim"))
-    return _Drawing(spans, downstream=downstream).tree()
+    return draw_trace(spans, downstream=downstream, statements=statements)
+
+
+def draw_trace(spans: Sequence[FileSpan], *, downstream: bool = False, statements: bool = False) -> Tree:
+    """Draw the spans of one trace, at least one, as a tree.
+
+    With ``downstream`` also what its events set off in the streams that depend on it, with ``statements`` also the
+    statements of SQL; without, each of these is one line.
+    """
+    return _Drawing(spans, downstream=downstream, statements=statements).tree()
 
 
 class _Drawing:
@@ -68,14 +107,15 @@ class _Drawing:
     A span whose parent is in no file hangs from the root.
     """
 
-    def __init__(self, spans: Sequence[FileSpan], *, downstream: bool) -> None:
+    def __init__(self, spans: Sequence[FileSpan], *, downstream: bool, statements: bool) -> None:
         self._downstream = downstream
+        self._folded = [] if statements else [span for span in spans if span.statement]
         self._begin = min(span.started_ns for span in spans)
         self._length = max(span.ended_ns for span in spans) - self._begin
         self._trace_id = spans[0].trace_id
         known = {span.span_id for span in spans}
         self._children: dict[str | None, list[FileSpan]] = defaultdict(list)
-        for span in spans:
+        for span in spans if statements else [span for span in spans if not span.statement]:
             self._children[span.parent_id if span.parent_id in known else None].append(span)
 
     def tree(self) -> Tree:
@@ -83,6 +123,9 @@ class _Drawing:
         title = Text.assemble(("trace ", "bold"), self._trace_id, (f"  {_duration(self._length)}", "dim"))
         tree = Tree(title, guide_style="dim")
         self._grow(tree, None, {})
+        if self._folded:
+            length = sum(span.ended_ns - span.started_ns for span in self._folded)
+            tree.add(Text(f"statements of SQL: {len(self._folded)}, {_duration(length)} in all", "dim italic"))
         return tree
 
     def _grow(self, tree: Tree, parent: str | None, above: Mapping[str, object]) -> None:
@@ -141,6 +184,11 @@ def _spans(request: Mapping[str, Any]) -> Iterator[FileSpan]:
                     ended_ns=int(span["endTimeUnixNano"]),
                     failed=span.get("status", {}).get("code") == _ERROR,
                     attributes=_attributes(span),
+                    linked=tuple(
+                        str(link[MESSAGING_MESSAGE_ID])
+                        for link in map(_attributes, span.get("links", ()))
+                        if MESSAGING_MESSAGE_ID in link
+                    ),
                 )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
@@ -25,6 +24,7 @@ from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import Tracer
 
 from consumer import __version__
+from consumer.adapters.telemetry.collector import exporter_to
 from consumer.adapters.telemetry.otlp_lines import LinesSpanExporter
 from consumer.adapters.telemetry.scrubbed_spans import ScrubbedSpans
 from consumer.settings.connections import TelemetrySettings
@@ -32,10 +32,7 @@ from consumer.settings.connections import TelemetrySettings
 TRACER = "icehaul"
 """Name of the instrumentation scope."""
 
-_TRACES_PATH = "/v1/traces"
 _DELAY_MS = 1_000
-_EXPORT_SECONDS = 3
-"""How long one export is tried: also how long a collector that is gone may delay the end of the process."""
 
 
 class Tracing:
@@ -43,6 +40,9 @@ class Tracing:
 
     Args:
         role: which process this is (consumer, emitter, demo); a part of the service name.
+
+    Raises:
+        ConfigurationError: if ``telemetry.otlp_ca_file`` can't be read.
     """
 
     def __init__(self, settings: TelemetrySettings, *, role: str) -> None:
@@ -50,6 +50,7 @@ class Tracing:
             sampler=ParentBased(TraceIdRatioBased(settings.sample_ratio)),
             resource=Resource.create(
                 {
+                    **settings.resource,
                     SERVICE_NAME: _service_name(settings, role),
                     SERVICE_NAMESPACE: settings.service_name,
                     SERVICE_VERSION: __version__,
@@ -62,8 +63,7 @@ class Tracing:
             shutdown_on_exit=False,
         )
         if settings.otlp_endpoint is not None:
-            exporter = OTLPSpanExporter(endpoint=traces_endpoint(settings.otlp_endpoint), timeout=_EXPORT_SECONDS)
-            self._export_to(exporter)
+            self._export_to(exporter_to(settings.otlp_endpoint, settings))
         if settings.trace_file is not None:
             self._export_to(LinesSpanExporter(Path(settings.trace_file)))
 
@@ -89,9 +89,10 @@ class Tracing:
         self._provider.shutdown()
 
 
-def traces_endpoint(endpoint: str) -> str:
-    """Return the URL for traces of an OTLP/HTTP endpoint, given with or without its path."""
-    return endpoint if endpoint.endswith(_TRACES_PATH) else endpoint.rstrip("/") + _TRACES_PATH
+def sampled_trace() -> dict[str, str] | None:
+    """Return the present trace as the labels of an exemplar; ``None`` where nobody will find it."""
+    context = trace.get_current_span().get_span_context()
+    return {"trace_id": f"{context.trace_id:032x}"} if context.is_valid and context.trace_flags.sampled else None
 
 
 def _service_name(settings: TelemetrySettings, role: str) -> str:

@@ -34,6 +34,7 @@ from consumer.entrypoints.cli import (
     state,
     stream,
     topics,
+    trace,
     view,
 )
 from consumer.entrypoints.cli.output import ExitCode, explain
@@ -72,6 +73,7 @@ app.command("streams")(config.streams)
 app.command("status")(inspect.status)
 app.command("plan")(inspect.plan)
 app.command("verify")(inspect.verify)
+app.command("trace")(trace.trace)
 app.command("adopt")(adopt.adopt)
 app.command("backfill")(backfill.backfill)
 app.command("drop-hot")(drop_hot.drop_hot)

@@ -31,6 +31,7 @@ from opentelemetry.util.types import AttributeValue
 from consumer.domain.event import Event
 from consumer.service.runtime.ports import Partition
 
+_Operation = messaging.MessagingOperationTypeValues
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -52,7 +53,7 @@ class MessagingSpans:
 
     def polled(self, topic: str, events: Sequence[Event | None], messages: int, started_ns: int) -> None:
         """Record a poll that returned messages, in the trace of each of their producers."""
-        attributes = self._attributes(topic, "poll", "receive")
+        attributes = self._attributes(topic, "poll", _Operation.RECEIVE)
         attributes[messaging.MESSAGING_BATCH_MESSAGE_COUNT] = messages
         parents = [context for context in map(producer_context, events) if context is not None]
         self._record(f"poll {topic}", attributes, parents, started_ns)
@@ -61,7 +62,7 @@ class MessagingSpans:
         self, partition: Partition, offset: int, handled: Iterable[SpanContext], started_ns: int, error: str | None
     ) -> None:
         """Record an offset commit, in the trace of each event that it acknowledges."""
-        attributes = self._attributes(partition.topic, "commit", "settle")
+        attributes = self._attributes(partition.topic, "commit", _Operation.SETTLE)
         attributes[messaging.MESSAGING_DESTINATION_PARTITION_ID] = str(partition.number)
         attributes[messaging.MESSAGING_KAFKA_OFFSET] = offset
         self._record(f"commit {partition.topic}", attributes, handled, started_ns, error)
@@ -69,7 +70,7 @@ class MessagingSpans:
     @contextmanager
     def process(self, partition: Partition, offset: int, events: Sequence[Event | None]) -> Iterator[Span]:
         """Open the span under which the first event is handled; the others, covered by it, are linked."""
-        attributes = self._attributes(partition.topic, "process", "process")
+        attributes = self._attributes(partition.topic, "process", _Operation.PROCESS)
         attributes[messaging.MESSAGING_DESTINATION_PARTITION_ID] = str(partition.number)
         attributes[messaging.MESSAGING_KAFKA_OFFSET] = offset
         if len(events) > 1:
@@ -78,7 +79,12 @@ class MessagingSpans:
         if first is not None:
             attributes[messaging.MESSAGING_MESSAGE_ID] = first.id
         producers = [producer_context(event) for event in events]
-        links = [Link(context) for context in producers if context is not None]
+        # By its id an event that was covered by another leads to the trace of the batch.
+        links = [
+            Link(context, {messaging.MESSAGING_MESSAGE_ID: event.id})
+            for event, context in zip(events, producers, strict=True)
+            if event is not None and context is not None
+        ]
         with self._tracer.start_as_current_span(
             f"process {partition.topic}",
             context=_parent(producers[0]),
@@ -92,12 +98,12 @@ class MessagingSpans:
                 span.set_attribute(ERROR_TYPE, type(error).__qualname__)
                 raise
 
-    def _attributes(self, topic: str, name: str, kind: str) -> dict[str, AttributeValue]:
+    def _attributes(self, topic: str, name: str, kind: _Operation) -> dict[str, AttributeValue]:
         return {
             messaging.MESSAGING_SYSTEM: messaging.MessagingSystemValues.KAFKA.value,
             messaging.MESSAGING_DESTINATION_NAME: topic,
             messaging.MESSAGING_OPERATION_NAME: name,
-            messaging.MESSAGING_OPERATION_TYPE: kind,
+            messaging.MESSAGING_OPERATION_TYPE: kind.value,
             messaging.MESSAGING_CONSUMER_GROUP_NAME: self._group,
         }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from consumer.domain.duration import format_duration, parse_duration
-from consumer.settings.scalars import Duration, Names, PositiveDuration, Size
+from consumer.settings.scalars import Duration, Names, PositiveDuration, ResourceAttributes, Size, TraceUrl
 
 CENTURY = timedelta(days=36_525)
 SIZES = TypeAdapter(Size)
@@ -88,3 +88,30 @@ def test_a_size_of_no_known_unit_is_refused(text: object) -> None:
 def test_names_are_a_list_in_the_file_and_separated_by_commas_in_the_environment() -> None:
     names = TypeAdapter(Names)
     assert names.validate_python("a,b") == names.validate_python(["a", "b"]) == ("a", "b")
+
+
+TRACE_URLS = TypeAdapter(TraceUrl)
+RESOURCES = TypeAdapter(ResourceAttributes)
+
+
+@pytest.mark.parametrize("text", ["https://j.example.net/trace/{trace_id}", "http://g:3000/explore?q={trace_id}&o=1"])
+def test_the_address_of_a_trace_has_the_place_of_its_id(text: str) -> None:
+    assert TRACE_URLS.validate_python(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["https://j.example.net/trace/", "j.example.net/{trace_id}", "https://u:p@j/{trace_id}", "https://j/{trace_id}{x}",
+             "javascript:alert('{trace_id}')", "https:///{trace_id}", "https://j/ {trace_id}", "https://[j/{trace_id}"],
+)  # fmt: skip
+def test_an_address_that_leads_to_no_trace_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match=r"URL with \{trace_id\} in it is expected"):
+        TRACE_URLS.validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("service.name", "service.name is set by icehaul itself"), ("a b", "no name")]
+)
+def test_resource_attributes_that_icehaul_sets_or_that_have_no_name_are_refused(name: str, said: str) -> None:
+    assert RESOURCES.validate_python({"deployment.environment.name": "x"})
+    with pytest.raises(ValidationError, match=said):
+        RESOURCES.validate_python({name: "x"})

@@ -2,64 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.trace import Link, SpanKind, Tracer
+from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, Tracer, set_span_in_context
 from rich.console import Console
 
-from consumer.adapters.telemetry.trace_tree import read_spans, render_trace
+from consumer.adapters.telemetry.trace_tree import draw_trace, handling_of_event, read_spans, render_trace
 from consumer.adapters.telemetry.tracing import Tracing
 from consumer.settings.connections import TelemetrySettings
-
-
-class Collector(ThreadingHTTPServer):
-    """A little OTLP/HTTP receiver."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, ExportTraceServiceRequest]] = []
-        super().__init__(("127.0.0.1", 0), _Receiver)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.received.append((self.path, ExportTraceServiceRequest.FromString(body)))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+from tests.support.otlp import Collector, receiving
 
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with receiving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def a_story(tracer: Tracer) -> str:
@@ -88,16 +51,15 @@ def test_spans_reach_an_otlp_collector(collector: Collector, suffix: str) -> Non
     trace_id = a_story(tracing.tracer)
     assert tracing.flush()
     tracing.shutdown()
-    paths = {path for path, _ in collector.received}
-    assert paths == {"/v1/traces"}
-    resources = [resource for _, request in collector.received for resource in request.resource_spans]
-    attributes = {pair.key: pair.value for resource in resources for pair in resource.resource.attributes}
-    assert attributes["service.name"].string_value == "icehaul-consumer"
-    assert attributes["service.version"].string_value
-    assert attributes["process.pid"].int_value
-    spans = [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
-    assert {span.trace_id.hex() for span in spans} == {trace_id}
+    assert {request.path for request in collector.requests} == {"/v1/traces"}
+    assert {request.headers["Content-Type"] for request in collector.requests} == {"application/x-protobuf"}
+    spans = collector.spans()
     assert len(spans) == 5
+    assert {span.trace_id for span in spans} == {trace_id}
+    resource = spans[0].resource
+    assert (resource["service.name"], resource["service.namespace"]) == ("icehaul-consumer", "icehaul")
+    assert resource.keys() >= {"service.version", "service.instance.id", "host.name"}
+    assert resource["process.pid"] == os.getpid()
 
 
 def test_a_collector_that_is_gone_does_not_stop_the_work_or_the_end(collector: Collector) -> None:
@@ -194,6 +156,47 @@ def test_a_line_does_not_repeat_what_one_above_it_says_of_stream_batch_and_proce
     tracing.shutdown()
     drawn = draw([file], trace_id)
     assert [drawn.count(word) for word in ("trades", "bars", "icehaul-consumer", "7 rows")] == [1, 1, 1, 3]
+
+
+def test_statements_of_sql_are_one_line_unless_they_are_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+    with tracing.tracer.start_as_current_span("offload.plan") as plan:
+        for name in ("SELECT db.trades", "UPDATE offload_watermarks"):
+            with tracing.tracer.start_as_current_span(name, attributes={"db.system.name": "postgresql"}):
+                pass
+    tracing.shutdown()
+    (spans, trace_id) = read_spans([file]), f"{plan.get_span_context().trace_id:032x}"
+    console = Console(file=io.StringIO(), width=160)
+    for statements, shown in ((False, 0), (True, 1)):
+        with console.capture() as capture:
+            console.print(draw_trace(spans, statements=statements))
+        assert capture.get().count("UPDATE offload_watermarks") == shown
+        assert ("statements of SQL: 2, " in capture.get()) is not statements
+        assert trace_id in capture.get()
+
+
+def test_an_event_is_found_where_it_was_handled_even_if_another_one_covered_it(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    tracing = Tracing(TelemetrySettings(trace_file=str(file)), role="consumer")
+    sends = {}
+    for event in ("tick-1", "tick-2", "tick-3"):
+        with tracing.tracer.start_as_current_span("send events", attributes={"messaging.message.id": event}) as sent:
+            sends[event] = sent.get_span_context()
+    tracing.tracer.start_span(
+        "process events",
+        context=set_span_in_context(NonRecordingSpan(sends["tick-1"])),
+        attributes={"messaging.message.id": "tick-1"},
+        links=[Link(sends[event], {"messaging.message.id": event}) for event in ("tick-1", "tick-2")],
+    ).end()
+    tracing.shutdown()
+    found = {event: handling_of_event([file], event) for event in (*sends, "tick-4")}
+    assert {event: None if span is None else (span.name, span.trace_id) for event, span in found.items()} == {
+        "tick-1": ("process events", f"{sends['tick-1'].trace_id:032x}"),
+        "tick-2": ("process events", f"{sends['tick-1'].trace_id:032x}"),
+        "tick-3": ("send events", f"{sends['tick-3'].trace_id:032x}"),
+        "tick-4": None,
+    }
 
 
 def test_several_writers_of_one_file_do_not_mix_their_lines(tmp_path: Path) -> None:
