@@ -181,6 +181,10 @@ bench-connect: $(VENV)/.dev ## Compare small batches on a Spark Connect server w
 bench-dead-letters: $(VENV)/.dev ## Measure what a dead-lettered event costs, beside a valid one with nothing to do
 	@$(BIN)/python -m tests.bench.dead_letters
 
+.PHONY: bench-scrape
+bench-scrape: $(VENV)/.dev ## Measure what a scrape of the metrics of 1,000 streams costs
+	@$(BIN)/python -m tests.bench.scrape
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies
 	@$(BIN)/ruff check .

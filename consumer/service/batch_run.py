@@ -150,6 +150,8 @@ class BatchRunner:
                 )
             files = [report.file for report in reports]
             _unit_spans(batch, reports)
+            for report in reports:
+                self._metrics.unit((report.ended_ns - report.started_ns) / 1e9)
             span.set_attribute("offload.rows", sum(file.fingerprint.rows for file in files))
             span.set_attribute("offload.bytes", sum(file.bytes for file in files))
             with self._failpoints.around("attempt.stage"):

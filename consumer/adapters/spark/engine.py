@@ -87,6 +87,12 @@ class SparkEngine:
         session = self._session
         return session is not None and session.alive
 
+    @property
+    def jobs(self) -> int:
+        """How many jobs are running."""
+        with self._running_lock:
+            return sum(map(len, self._running.values()))
+
     def write(
         self,
         *,
