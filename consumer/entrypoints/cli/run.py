@@ -8,15 +8,12 @@ import structlog
 import typer
 
 from consumer.bootstrap import Application
-from consumer.domain.errors import BrokerUnavailableError
 from consumer.entrypoints.cli.options import ConfigOption
 from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
+from consumer.entrypoints.poll_loop import SILENCE_SECONDS, check_poll_loop, silence_of
 from consumer.entrypoints.readiness import Readiness
 from consumer.entrypoints.worker import Worker
 from consumer.settings.load import load
-
-_SILENCE_SECONDS = 30.0
-"""How long the poll loop may be silent before the process counts as stuck."""
 
 _log = structlog.get_logger(__name__)
 
@@ -28,22 +25,12 @@ def run(config: ConfigOption = None) -> None:
         application.measure("consumer")
         settings = application.configuration.consumer
         loop = application.loop(tracing)
-
-        def check_poll_loop() -> None:
-            if not loop.started:
-                raise BrokerUnavailableError("no assignment from the group yet", remedy="nothing to do at first")
-            if loop.silence > _SILENCE_SECONDS:
-                raise BrokerUnavailableError(
-                    f"the poll loop turned last {loop.silence:.0f} s ago", remedy="restart the process if it stays so"
-                )
-
         http = HttpEndpoints(
             host=settings.http_host,
             port=settings.http_port,
             render_metrics=application.metrics.render,
-            # While Spark starts, the loop does not turn yet: that is for /startupz to tell.
-            liveness=Liveness(lambda: loop.silence if loop.started else 0.0, _SILENCE_SECONDS),
-            readiness=Readiness({**application.probes(), "poll_loop": check_poll_loop}),
+            liveness=Liveness(lambda: silence_of(loop), SILENCE_SECONDS),
+            readiness=Readiness({**application.probes(), "poll_loop": lambda: check_poll_loop(loop)}),
             startup=Startup({"engine": lambda: application.engine.ready, "assignment": lambda: loop.started}),
         )
         with http:

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
 from consumer.domain.errors import ConfigurationError, LedgerUnavailableError
 from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
+from consumer.entrypoints.poll_loop import check_poll_loop, silence_of
 from consumer.entrypoints.readiness import Probe, Readiness
 
 
@@ -21,6 +23,7 @@ from consumer.entrypoints.readiness import Probe, Readiness
 def serving(
     *,
     silence: float = 0.0,
+    limit: float = 60,
     probes: dict[str, Probe] | None = None,
     timeout: float = 2.0,
     conditions: dict[str, Callable[[], bool]] | None = None,
@@ -31,7 +34,7 @@ def serving(
         host="127.0.0.1",
         port=0,
         render_metrics=metrics.render,
-        liveness=Liveness(lambda: silence, limit=60),
+        liveness=Liveness(lambda: silence, limit=limit),
         readiness=Readiness(probes or {}, timeout=timeout),
         startup=Startup(conditions or {}),
     )
@@ -85,6 +88,31 @@ def test_ready_is_who_reaches_every_dependency() -> None:
         status, body, _ = ask(port, "/readyz?verbose")
     assert status == 200
     assert json.loads(body) == {"status": "ready", "checks": {"ledger": "ok", "broker": "ok"}}
+
+
+@dataclass
+class Loop:
+    started: bool
+    silence: float
+
+
+@pytest.mark.parametrize(
+    ("loop", "alive", "ready"),
+    [
+        (Loop(started=False, silence=100), 200, 503),
+        (Loop(started=True, silence=29), 200, 200),
+        (Loop(started=True, silence=31), 503, 503),
+    ],
+    ids=["starting", "turning", "standing still"],
+)
+def test_a_poll_loop_that_stands_still_is_neither_alive_nor_ready_and_one_that_starts_is_alive(
+    loop: Loop, alive: int, ready: int
+) -> None:
+    with serving(silence=silence_of(loop), limit=30, probes={"poll_loop": lambda: check_poll_loop(loop)}) as port:
+        assert ask(port, "/livez")[0] == alive
+        status, body, _ = ask(port, "/readyz")
+    assert status == ready
+    assert (json.loads(body)["checks"]["poll_loop"] == "ok") is (ready == 200)
 
 
 def test_a_failing_dependency_is_named_with_its_reason_and_without_secrets() -> None:
