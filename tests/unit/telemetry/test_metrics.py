@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as text_families
@@ -66,7 +66,8 @@ def metrics() -> PrometheusMetrics:
     return made
 
 
-@given(streams=st.lists(st.text(max_size=20)), words=st.lists(st.text(max_size=20), min_size=1))
+@settings(max_examples=25, deadline=None)
+@given(streams=st.lists(st.text(max_size=20), max_size=5), words=st.lists(st.text(max_size=20), min_size=1, max_size=5))
 def test_hostile_names_of_streams_make_no_series_and_all_other_hostile_words_one_at_most(
     streams: list[str], words: list[str]
 ) -> None:
