@@ -185,6 +185,10 @@ bench-dead-letters: $(VENV)/.dev ## Measure what a dead-lettered event costs, be
 bench-tracing: $(VENV)/.dev ## Measure what traces cost, beside the same consumer without them
 	@$(BIN)/python -m tests.bench.tracing
 
+.PHONY: bench-scrape
+bench-scrape: $(VENV)/.dev ## Measure what a scrape of the metrics of 1,000 streams costs
+	@$(BIN)/python -m tests.bench.scrape
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies
 	@$(BIN)/ruff check .

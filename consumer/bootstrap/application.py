@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 
+from consumer import __version__
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
 from consumer.adapters.kafka.placement import PlacedEvents
 from consumer.adapters.kafka.producer import partition_of
 from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
+from consumer.adapters.telemetry.catalogue import Role
 from consumer.adapters.telemetry.logs import configure_logging
 from consumer.adapters.telemetry.tracing import Tracing
 from consumer.bootstrap.commands import Commands
@@ -22,6 +26,7 @@ from consumer.service.replay.replays import Replays
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.reconciling import StreamsOfPartitions
+from consumer.service.table_watch import TableWatch
 
 
 class Application(Commands):
@@ -58,7 +63,7 @@ class Application(Commands):
     @cached_property
     def relay(self) -> OutboxRelay:
         """Sends the ledger's outbox."""
-        return OutboxRelay(self.ledger, self.event_sink, self.failpoints)
+        return OutboxRelay(self.ledger, self.event_sink, self.failpoints, self.metrics)
 
     @cached_property
     def emitter(self) -> Emitter:
@@ -71,6 +76,7 @@ class Application(Commands):
             settings=self.configuration.emitter,
             owner=self.owner,
             failpoints=self.failpoints,
+            metrics=self.metrics,
         )
 
     def loop(self, tracing: Tracing) -> EventLoop[KafkaMessage]:
@@ -99,6 +105,19 @@ class Application(Commands):
         """Watches how near the sources' TTLs are to rows that were not offloaded."""
         return LossWatch(streams=self.streams, source=self.source, ledger=self.ledger, metrics=self.metrics)
 
+    @cached_property
+    def table_watch(self) -> TableWatch:
+        """Watches how many files the targets have."""
+        return TableWatch(streams=self.streams, tables=self.catalog.sizes, metrics=self.metrics)
+
+    def emitter_probes(self) -> Mapping[str, Callable[[], object]]:
+        """Return a small real operation for each server that an emitter needs, by name."""
+        return {
+            "clickhouse": self.inventory.now,
+            "kafka": self.topics.check_present,
+            "postgres": lambda: self.ledger.read(()),
+        }
+
     def probes(self) -> Mapping[str, Callable[[], object]]:
         """Return a small real operation for each server that a consumer needs, by name."""
         return {
@@ -111,6 +130,17 @@ class Application(Commands):
     def _check_engine(self) -> None:
         if not self.engine.ready:
             raise EngineFailedError("no Spark session is running", remedy="nothing to do: the next batch starts one")
+
+    def _directories(self, role: Role) -> Mapping[str, Path]:
+        """Return where the process writes on this machine, by purpose."""
+        directories = {"temporary": Path(tempfile.gettempdir())}
+        if role == "consumer":
+            local = self.configuration.spark.conf.get("spark.local.dir")
+            named = self._environment.get("SPARK_LOCAL_DIRS") or local or tempfile.gettempdir()
+            directories["spark"] = Path(named.split(",", maxsplit=1)[0])
+        if self.configuration.telemetry.trace_file is not None:
+            directories["traces"] = Path(self.configuration.telemetry.trace_file).absolute().parent
+        return directories
 
     @cached_property
     def background_audit(self) -> BackgroundAudit | None:
@@ -125,6 +155,15 @@ class Application(Commands):
             interval=interval,
             metrics=self.metrics,
         )
+
+    def measure(self, role: Role) -> None:
+        """Set up the metrics of this process, which serves them and is a ``role``."""
+        self.metrics.begin(role, __version__)
+        directories = self._directories(role)
+        self.metrics.at_scrape(lambda: self.metrics.disks(directories))
+        if role == "consumer":
+            engine = self.engine
+            self.metrics.at_scrape(lambda: self.metrics.engine(ready=engine.ready, jobs=engine.jobs))
 
     def observe(self, role: str) -> Tracing:
         """Set up logs and traces of this process, which is a ``role`` (consumer, emitter); traces are flushed last."""

@@ -71,7 +71,7 @@ class Servers:
     @cached_property
     def metrics(self) -> PrometheusMetrics:
         """The metrics of this process."""
-        return PrometheusMetrics()
+        return PrometheusMetrics(self.streams)
 
     @cached_property
     def source(self) -> ClickHouseSource:

@@ -17,11 +17,12 @@ from consumer.domain.errors import (
     TransientError,
     UnknownCommitError,
 )
+from consumer.domain.event import EventType
 from consumer.domain.event_factory import partition_closed, tick
 from consumer.domain.inventory import Inventory
 from consumer.domain.stream import Stream
 from consumer.emitter.closings import find_closings
-from consumer.emitter.ports import EmitterStore, EventSink, InventorySource
+from consumer.emitter.ports import EmitterMetrics, EmitterStore, EventSink, InventorySource
 from consumer.emitter.ticks import due_tick
 from consumer.failpoints.acting import Failpoints
 from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
@@ -63,7 +64,10 @@ class Emitter:
         owner: str,
         threads: Threads = SYSTEM_THREADS,
         failpoints: Failpoints | None = None,
+        metrics: EmitterMetrics | None = None,
     ) -> None:
+        self._metrics = metrics
+        self._turned = threads.monotonic()
         self._failpoints = failpoints or Failpoints()
         self._streams = tuple(streams)
         self._source = source
@@ -74,6 +78,7 @@ class Emitter:
         self._clock = threads.monotonic
         self._lease_time = timedelta(seconds=settings.lease_seconds)
         self._lease: EmitterLease | None = None
+        self._settled = False
         self._complaints: dict[str, str] = {}
 
     def run_once(self) -> Round:
@@ -102,6 +107,7 @@ class Emitter:
         next_round = 0.0
         try:
             while not stop.is_set():
+                self._turned = self._clock()
                 due = self._clock() >= next_round
                 if not self._attempt(self._hold_and_send if due else self._hold):
                     next_round, pause = 0.0, min(poll, renewal)
@@ -112,6 +118,16 @@ class Emitter:
         finally:
             self._give_up()
 
+    @property
+    def silence(self) -> float:
+        """Seconds since the emitter began its last step."""
+        return self._clock() - self._turned
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has held the lease once, or has found that another emitter does."""
+        return self._settled
+
     def _attempt(self, step: Callable[[], object]) -> bool:
         """Do a step; ``False`` if it did not succeed, and may do so later."""
         try:
@@ -119,11 +135,15 @@ class Emitter:
         except (LeaseHeldError, FencedError) as error:
             self._lease = None
             self._complain("lease", error.message, level="info")
+            self._measure(active=False)
+            self._settled = True
             return False
         except (TransientError, UnknownCommitError) as error:
             # What was sent or recorded without our knowing is sent again, with the same ids.
             self._complain("round", error.message, level="warning", remedy=error.remedy)
             return False
+        self._measure(active=True)
+        self._settled = True
         self._complaints.pop("lease", None)
         self._complaints.pop("round", None)
         return True
@@ -142,6 +162,7 @@ class Emitter:
 
     def _give_up(self) -> None:
         lease, self._lease = self._lease, None
+        self._measure(active=False)
         if lease is None:
             return
         try:
@@ -149,6 +170,10 @@ class Emitter:
         except TransientError as error:
             # It expires by itself.
             _log.warning("emitter.lease-not-released", error=error.message)
+
+    def _measure(self, *, active: bool) -> None:
+        if self._metrics is not None:
+            self._metrics.active(active=active)
 
     def _acquire(self) -> EmitterLease:
         with self._failpoints.around("emitter.claim"):
@@ -178,6 +203,10 @@ class Emitter:
             self._complaints.pop(stream.name, None)
             self._renew(lease)
             closes += self._close(lease, stream, inventory, sent.get(stream.name, {}), now)
+        if self._metrics is not None:
+            self._metrics.sent(EventType.TICK, ticks)
+            self._metrics.sent(EventType.PARTITION_CLOSED, closes)
+            self._metrics.round_ended(unseen=len(failed))
         return Round(ticks=ticks, closes=closes, failed=failed)
 
     def _sent(self) -> Mapping[str, Mapping[str, str]]:

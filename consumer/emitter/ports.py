@@ -46,6 +46,22 @@ class EventSink(Protocol):
         ...
 
 
+class EmitterMetrics(Protocol):
+    """What the emitter counts and measures."""
+
+    def sent(self, type_: str, events: int) -> None:
+        """Count events of a type that were acknowledged."""
+        ...
+
+    def active(self, *, active: bool) -> None:
+        """Record whether this emitter holds the lease, or stands by."""
+        ...
+
+    def round_ended(self, *, unseen: int) -> None:
+        """Record the end of a round, and how many streams' partitions it could not look at."""
+        ...
+
+
 class EmitterStore(Protocol):
     """The emitter's lease and memory: Postgres.
 

@@ -1,4 +1,4 @@
-"""The process's HTTP endpoints: ``/metrics``, ``/livez``, ``/readyz``."""
+"""The process's HTTP endpoints: ``/metrics``, ``/livez``, ``/readyz``, ``/startupz``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Liveness:
     """Whether the process still turns; a restart is the only cure where it does not.
 
     Args:
-        silence: returns the seconds since the loop turned last.
+        silence: returns the seconds since the loop turned last; 0 before it has begun.
         limit: seconds of silence that are not normal any more.
     """
 
@@ -51,6 +51,24 @@ class Liveness:
         return _json(HTTPStatus.OK if alive else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
 
+class Startup:
+    """Whether the process has come up: what was true once stays so, whatever happens later.
+
+    Args:
+        conditions: what has to be true once, by name.
+    """
+
+    def __init__(self, conditions: Mapping[str, Callable[[], bool]]) -> None:
+        self._missing = dict(conditions)
+
+    def answer(self) -> Answer:
+        """Return 200 once every condition has been true, else 503 with those that have not."""
+        missing = {name: condition for name, condition in self._missing.items() if not condition()}
+        self._missing = missing
+        body = {"status": "starting" if missing else "started", "waiting_for": sorted(missing)}
+        return _json(HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK, body)
+
+
 class HttpEndpoints:
     """Serves the endpoints from threads of its own; use it as a context manager.
 
@@ -58,6 +76,7 @@ class HttpEndpoints:
         host: address to listen on.
         port: port, 0 for a free one; see :attr:`port`.
         render_metrics: returns the metrics for an ``Accept`` header, and their content type.
+        section: where the configuration has host and port.
     """
 
     def __init__(
@@ -68,16 +87,24 @@ class HttpEndpoints:
         render_metrics: Callable[[str], tuple[bytes, str]],
         liveness: Liveness,
         readiness: Readiness,
+        startup: Startup,
+        section: str = "consumer",
     ) -> None:
         self._render_metrics = render_metrics
         self._liveness = liveness
         self._readiness = readiness
-        routes = {"/metrics": self._metrics, "/livez": self._livez, "/readyz": self._readyz}
+        self._startup = startup
+        routes = {
+            "/metrics": self._metrics,
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/startupz": self._startupz,
+        }
         try:
             self._server = _Server((host, port), routes)
         except OSError as error:
             raise ConfigurationError(
-                f"consumer.http_host, consumer.http_port: can't listen on {host}:{port} ({error.strerror or error})",
+                f"{section}.http_host, {section}.http_port: can't listen on {host}:{port} ({error.strerror or error})",
                 remedy="choose another port (0 takes a free one), or end the process that has it",
             ) from error
         self._thread = threading.Thread(
@@ -107,6 +134,9 @@ class HttpEndpoints:
 
     def _livez(self, _accept: str) -> Answer:
         return self._liveness.answer()
+
+    def _startupz(self, _accept: str) -> Answer:
+        return self._startup.answer()
 
     def _readyz(self, _accept: str) -> Answer:
         states = self._readiness.probe()

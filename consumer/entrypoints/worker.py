@@ -1,19 +1,17 @@
-"""The consumer process: poll loop, outbox relay, loss watch, audits and HTTP endpoints, until a signal ends them."""
+"""The consumer process: poll loop, outbox relay, watches and audits, until a signal ends them."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 from typing import Protocol
 
 import structlog
-
-from consumer.entrypoints.http import HttpEndpoints
 
 _IMMEDIATE_SECONDS = 5.0
 """How long an immediate end may take before the process is ended without further ado."""
@@ -47,7 +45,7 @@ class Relay(Protocol):
 
 
 class Watch(Protocol):
-    """The watch over the streams' time to loss."""
+    """A watch over all streams."""
 
     def run(self, stop: threading.Event, interval: timedelta) -> None:
         """Look every ``interval`` until ``stop`` is set; raises nothing, whatever fails."""
@@ -63,7 +61,10 @@ class Audits(Protocol):
 
 
 class Worker:
-    """One consumer process; :meth:`run` belongs into the main thread, for the signals' sake."""
+    """One consumer process; :meth:`run` belongs into the main thread, for the signals' sake.
+
+    ``watches`` look at all streams, each at its interval; the name is its thread's.
+    """
 
     def __init__(
         self,
@@ -71,17 +72,13 @@ class Worker:
         loop: Loop,
         relay: Relay,
         relay_interval: timedelta,
-        watch: Watch,
-        watch_interval: timedelta,
-        http: HttpEndpoints,
+        watches: Mapping[str, tuple[Watch, timedelta]],
         audits: Audits | None = None,
     ) -> None:
         self._loop = loop
         self._relay = relay
         self._relay_interval = relay_interval
-        self._watch = watch
-        self._watch_interval = watch_interval
-        self._http = http
+        self._watches = dict(watches)
         self._audits = audits
         self._stopping = threading.Event()
         self._signals = 0
@@ -99,18 +96,18 @@ class Worker:
         threads = [
             threading.Thread(target=self._run_loop, name="icehaul-poll", daemon=True),
             threading.Thread(target=self._run_relay, name="icehaul-relay", daemon=True),
-            threading.Thread(
-                target=self._watch.run,
-                args=(self._stopping, self._watch_interval),
-                name="icehaul-loss-watch",
-                daemon=True,
+            *(
+                threading.Thread(
+                    target=watch.run, args=(self._stopping, interval), name=f"icehaul-{name}-watch", daemon=True
+                )
+                for name, (watch, interval) in self._watches.items()
             ),
         ]
         if self._audits is not None:
             threads.append(
                 threading.Thread(target=self._audits.run, args=(self._stopping,), name="icehaul-audit", daemon=True)
             )
-        with self._handling_signals(), self._http:
+        with self._handling_signals():
             for thread in threads:
                 thread.start()
             # A wait without a time limit could not be interrupted by a signal on every platform.

@@ -15,9 +15,10 @@ from consumer.ports.cold_tier import TargetTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitReport:
-    """What one task reports of the unit that it wrote."""
+    """What one task reports of the unit that it wrote, and how many seconds it took."""
 
     file: WrittenFile
+    seconds: float = 0.0
 
 
 class BatchEngine(Protocol):

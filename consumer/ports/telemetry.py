@@ -17,6 +17,10 @@ class Metrics(Protocol):
         """Record how long a step of a batch took (claim, plan, write, check, publish)."""
         ...
 
+    def unit(self, seconds: float) -> None:
+        """Record how long the task took that wrote a unit."""
+        ...
+
     def batch(self, stream: str, kind: str, outcome: str, *, rows: int, bytes: int, seconds: float) -> None:
         """Count a batch by its outcome, with rows and bytes where it was published."""
         ...
@@ -31,6 +35,10 @@ class Metrics(Protocol):
 
     def time_to_loss(self, stream: str, seconds: float) -> None:
         """Record a stream's time to loss: infinite where nothing can be lost, not a number where it is unknown."""
+        ...
+
+    def forget(self, stream: str) -> None:
+        """Forget a stream that was removed or renamed."""
         ...
 
     def backfill(self, stream: str, remaining: timedelta) -> None:

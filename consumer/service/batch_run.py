@@ -147,6 +147,8 @@ class BatchRunner:
                     traceparent=current_traceparent(),
                 )
             files = [report.file for report in reports]
+            for report in reports:
+                self._metrics.unit(report.seconds)
             span.set_attribute("offload.rows", sum(file.fingerprint.rows for file in files))
             span.set_attribute("offload.bytes", sum(file.bytes for file in files))
             with self._failpoints.around("attempt.stage"):

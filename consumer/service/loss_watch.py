@@ -1,4 +1,4 @@
-"""Watching how near the sources' TTLs are to rows that were not offloaded."""
+"""Watching where all streams stand: lag, state, and how near the sources' TTLs are to rows that were not offloaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 from consumer.domain.errors import IcehaulError
 from consumer.domain.stream import Stream
-from consumer.ports import Ledger, Metrics, Source
+from consumer.ports import Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.retention import look_ahead
 from consumer.service.threads import Signal
 
@@ -17,7 +17,11 @@ _log = structlog.get_logger(__name__)
 
 
 class LossWatch:
-    """Looks every now and then at all streams: for the metric, and to know whose events come first."""
+    """Looks every now and then at all streams: for the metrics, and to know whose events come first.
+
+    A handler measures a stream when it handles an event of it: without events, or once another consumer handles them,
+    its figures would stand still.
+    """
 
     def __init__(self, *, streams: Mapping[str, Stream], source: Source, ledger: Ledger, metrics: Metrics) -> None:
         self._streams = streams
@@ -25,6 +29,7 @@ class LossWatch:
         self._ledger = ledger
         self._metrics = metrics
         self._dangers: Mapping[str, datetime] = {}
+        self._seen: set[str] = set()
 
     def urgency(self, stream: str) -> datetime | None:
         """Return when a stream in danger may lose rows, as the last look found it; ``None`` for any other stream."""
@@ -39,6 +44,8 @@ class LossWatch:
         now, records = self._source.now(), self._ledger.read(list(self._streams))
         dangers = {}
         for name, stream in self._streams.items():
+            if self._removed(name, records.get(name), now):
+                continue
             lowest = records[name].watermark if name in records else stream.begins
             try:
                 outlook = look_ahead(self._source, stream, self._source.describe(stream.source), lowest, now)
@@ -51,6 +58,19 @@ class LossWatch:
                 dangers[name] = outlook.at
                 _log.warning("retention.danger", stream=name, at=outlook.at.isoformat(), clause=outlook.clause)
         self._dangers = dangers
+
+    def _removed(self, stream: str, record: StreamRecord | None, now: datetime) -> bool:
+        """Record what the ledger says of a stream; tell whether it has lost the stream that it had before."""
+        if record is None:
+            if stream not in self._seen:
+                return False
+            self._metrics.forget(stream)
+            return True
+        self._seen.add(stream)
+        self._metrics.state(stream, halted=record.state is StreamState.HALTED)
+        if not record.unread:
+            self._metrics.watermark(stream, record.watermark, now - record.watermark)
+        return False
 
     def run(self, stop: Signal, interval: timedelta) -> None:
         """Look every ``interval`` until ``stop`` is set; whatever fails is logged, and offloading goes on."""

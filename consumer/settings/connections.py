@@ -226,10 +226,12 @@ class ConsumerSettings(Section):
     """Seconds between two looks at the outbox."""
     loss_watch_seconds: Seconds = 60
     """Seconds between two looks at how near the sources' TTLs are to rows that were not offloaded."""
+    table_watch_seconds: Seconds = 300
+    """Seconds between two looks at how many files the targets have, and how small they are."""
     audit_interval: PositiveDuration | None = None
     """How often the streams whose events this consumer handles are audited, without reading rows; none: never."""
     http_host: str = "127.0.0.1"
-    """Address on which /metrics, /livez and /readyz are served."""
+    """Address on which /metrics, /livez, /readyz and /startupz are served."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port of these; 0 takes a free one."""
 
@@ -245,6 +247,10 @@ class EmitterSettings(Section):
     """How long a partition must have been quiet before it counts as closed; not below any settle_lag."""
     lease_seconds: Seconds = 30
     """Seconds after which a dead emitter is replaced by one that stands by."""
+    http_host: str = "127.0.0.1"
+    """Address on which /metrics, /livez, /readyz and /startupz are served."""
+    http_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port of these; 0 takes a free one, none serves nothing."""
 
 
 class TelemetrySettings(Section):

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Tracer
 
+from consumer.domain.table_size import TableSize
 from consumer.service.runtime.ports import Partition
 
 
@@ -59,6 +60,11 @@ class MemoryMetrics:
         self._count("step", stream, step)
         self._set(seconds, "step", stream, step)
 
+    def unit(self, seconds: float) -> None:
+        """Count a unit."""
+        self._count("unit")
+        self._set(seconds, "unit")
+
     def batch(self, stream: str, kind: str, outcome: str, *, rows: int, bytes: int, seconds: float) -> None:
         """Count a batch, its rows and its bytes."""
         self._count("batch", stream, kind, outcome)
@@ -78,6 +84,18 @@ class MemoryMetrics:
     def time_to_loss(self, stream: str, seconds: float) -> None:
         """Record a stream's time to loss."""
         self._set(seconds, "time_to_loss", stream)
+
+    def forget(self, stream: str) -> None:
+        """Forget the values of a stream."""
+        with self._lock:
+            for name in [name for name in self.values if stream in name.split()]:
+                del self.values[name]
+
+    def table(self, stream: str, size: TableSize) -> None:
+        """Record the size of a stream's target."""
+        self._set(size.files, "files", stream)
+        self._set(size.bytes, "bytes", stream)
+        self._set(size.small_files_ratio, "small_files_ratio", stream)
 
     def backfill(self, stream: str, remaining: timedelta) -> None:
         """Record how much time of a stream's history is still to be backfilled."""
@@ -147,3 +165,24 @@ class MemoryMetrics:
     def offset_incident(self, kind: str) -> None:
         """Count an unusable offset."""
         self._count("offset_incident", kind)
+
+    def relayed(self, events: int) -> None:
+        """Count the outbox's events that were relayed."""
+        self._count("relayed", by=events)
+
+    def relay_failed(self) -> None:
+        """Count a look at the outbox that failed."""
+        self._count("relay_failed")
+
+    def sent(self, type_: str, events: int) -> None:
+        """Count events that were sent."""
+        self._count("sent", type_, by=events)
+
+    def active(self, *, active: bool) -> None:
+        """Record whether the emitter is active."""
+        self._set(active, "active")
+
+    def round_ended(self, *, unseen: int) -> None:
+        """Count a round, and record how many streams it could not look at."""
+        self._count("round")
+        self._set(unseen, "unseen")

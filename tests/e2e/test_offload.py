@@ -76,12 +76,12 @@ def test_five_rows_then_three_more_make_eight_without_duplicates(
         wait_until(lambda: offloaded(view, stream, 8), seconds=60, what="three more rows")
         wait_until(lambda: acknowledged(view, platform) == 4, seconds=30, what="all offsets to be committed")
 
-        for path in ("livez", "readyz", "metrics"):
+        for path in ("livez", "readyz", "startupz", "metrics"):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
                 body = answer.read().decode()
                 if path == "readyz":
                     assert json.loads(body)["checks"] == dict.fromkeys(
-                        ("clickhouse", "kafka", "postgres", "spark"), "ok"
+                        ("clickhouse", "kafka", "postgres", "spark", "poll_loop"), "ok"
                     )
         assert f'icehaul_rows_total{{kind="window",outcome="published",stream="{stream}"}} 8.0' in body
         assert consumer.terminate() == 0

@@ -17,7 +17,7 @@ from consumer.settings.model import Configuration
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-GENERATED = {"cli.md", "configuration.md", "errors.md"}
+GENERATED = {"cli.md", "configuration.md", "errors.md", "metrics.md"}
 RUN_BY = {
     "CONTRIBUTING.md": "tests/e2e/test_readme.py",
     "README.md": "tests/e2e/test_readme.py",
@@ -54,6 +54,7 @@ RUN_BY = {
     "docs/how-to/take-a-consistent-cut.md": "tests/integration/cli/test_both_tiers_pages.py",
     "docs/how-to/use-a-rest-catalog.md": "tests/integration/cli/test_rest_catalog.py",
     "docs/how-to/use-a-spark-cluster.md": "tests/integration/test_spark_cluster.py",
+    "docs/how-to/watch-it-with-prometheus-and-grafana.md": "tests/integration/test_monitoring_page.py",
     "docs/reference/crash-matrix.md": "tests/unit/entrypoints/test_failpoints_command.py",
     "docs/tutorial/first-offload.md": "tests/e2e/test_tutorial.py",
 }

@@ -17,7 +17,7 @@ from consumer.adapters.telemetry.metrics import PrometheusMetrics
 from consumer.adapters.telemetry.tracing import Tracing
 from consumer.domain.errors import FencedError
 from consumer.domain.event import Event
-from consumer.entrypoints.http import HttpEndpoints, Liveness
+from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
 from consumer.entrypoints.readiness import Readiness
 from consumer.entrypoints.worker import Worker
 from consumer.service.runtime.loop import EventLoop
@@ -66,11 +66,13 @@ def main(bootstrap_servers: str, topic: str, group: str, directory: Path) -> int
         render_metrics=metrics.render,
         liveness=Liveness(lambda: loop.silence, limit=60),
         readiness=Readiness({}),
+        startup=Startup({"assignment": lambda: loop.started}),
     )
     (directory / "port").write_text(str(http.port))
     second = timedelta(seconds=1)
-    worker = Worker(loop=loop, relay=Idle(), relay_interval=second, watch=Idle(), watch_interval=second, http=http)
-    code = worker.run()
+    worker = Worker(loop=loop, relay=Idle(), relay_interval=second, watches={"idle": (Idle(), second)})
+    with http:
+        code = worker.run()
     tracing.shutdown()
     return code
 

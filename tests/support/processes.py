@@ -48,7 +48,8 @@ class Running:
         return match
 
     def http_port(self) -> int:
-        """The port of metrics and health; only ready consumers have one."""
+        """The port of metrics and health of a consumer whose Spark session is warm."""
+        self.wait_for(r"consumer\.warm")
         return int(self.wait_for(r'"port": (\d+)').group(1))
 
     def terminate(self, seconds: float = 40) -> int:

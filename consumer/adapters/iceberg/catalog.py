@@ -20,6 +20,7 @@ from consumer.adapters.iceberg.placement import place
 from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rest_tagging import tagger_of
 from consumer.adapters.iceberg.store import table_errors
+from consumer.adapters.iceberg.table_sizes import TableSizes
 from consumer.adapters.iceberg.tables import check_table, new_metadata
 from consumer.adapters.iceberg.target import Base
 from consumer.adapters.iceberg.two_step import TwoStepPublisher
@@ -61,6 +62,7 @@ class IcebergCatalog:
             database=database, placement=placement, footers=self._footers, store=store, failpoints=self._failpoints
         )
         self.moments = moments_of(database, placement)
+        self.sizes = TableSizes(placement, store)
         self._tagger = tagger_of(placement, store)
 
     def close(self) -> None:

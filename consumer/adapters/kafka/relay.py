@@ -40,13 +40,32 @@ class Sink(Protocol):
         ...
 
 
+class RelayMetrics(Protocol):
+    """What a relay counts and measures."""
+
+    def relayed(self, events: int) -> None:
+        """Count the events that one look at the outbox has relayed."""
+        ...
+
+    def relay_failed(self) -> None:
+        """Count a look at the outbox that failed."""
+        ...
+
+
 class OutboxRelay:
     """Sends the outbox's events and removes them once they are acknowledged.
 
     A crash in between sends them again, with the same ids. Several relays may run at once.
     """
 
-    def __init__(self, outbox: Outbox, sink: Sink, failpoints: Failpoints | None = None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        sink: Sink,
+        failpoints: Failpoints | None = None,
+        metrics: RelayMetrics | None = None,
+    ) -> None:
+        self._metrics = metrics
         self._failpoints = failpoints or Failpoints()
         self._outbox = outbox
         self._sink = sink
@@ -88,7 +107,11 @@ class OutboxRelay:
                 if not failing:
                     _log.warning("relay.failed", error=error.message, remedy=error.remedy)
                 failing = True
+                if self._metrics is not None:
+                    self._metrics.relay_failed()
             else:
+                if self._metrics is not None:
+                    self._metrics.relayed(relayed)
                 if relayed or failing:
                     _log.info("relay.sent", events=relayed)
                 failing = False

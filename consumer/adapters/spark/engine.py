@@ -91,6 +91,12 @@ class SparkEngine:
         session = self._session
         return session is not None and session.alive
 
+    @property
+    def jobs(self) -> int:
+        """How many jobs are running."""
+        with self._running_lock:
+            return sum(map(len, self._running.values()))
+
     def write(
         self,
         *,
@@ -224,7 +230,10 @@ def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitRe
             remedy="nothing to do: the batch is tried again",
         )
     return [
-        UnitReport(file=replace(outcome.file, kept=outcome.unit in kept))
+        UnitReport(
+            file=replace(outcome.file, kept=outcome.unit in kept),
+            seconds=(outcome.ended_ns - outcome.started_ns) / 1e9,
+        )
         for outcome in sorted(outcomes, key=lambda outcome: outcome.unit)
         if outcome.file is not None
     ]

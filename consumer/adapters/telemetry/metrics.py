@@ -1,14 +1,23 @@
-"""Metrics for Prometheus: base units, prefix ``icehaul_``, bounded labels."""
+"""Metrics for Prometheus: base units, prefix ``icehaul_``, bounded labels; see ``docs/reference/metrics.md``."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
+from consumer.adapters.telemetry import catalogue
+from consumer.adapters.telemetry.catalogue import Metric, Role
+from consumer.adapters.telemetry.disks import space
+from consumer.adapters.telemetry.families import Family, Vocabulary
+from consumer.adapters.telemetry.labels import STREAM
 from consumer.adapters.telemetry.tracing import sampled_trace
+from consumer.domain.batch import BatchKind
+from consumer.domain.table_size import TableSize
 from consumer.service.runtime.ports import Partition
 
 _NAMESPACE = "icehaul"
@@ -17,181 +26,231 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 
 
 
 class PrometheusMetrics:
-    """Both the service's and the runtime's metrics, in a registry of their own."""
+    """The metrics of a process: of service, runtime, relay and emitter.
 
-    def __init__(self) -> None:
+    Histograms have no label for the stream: 1,000 streams would be 100,000 series of them alone.
+
+    Args:
+        streams: the configured streams; what names another one is not counted by stream.
+    """
+
+    def __init__(self, streams: Collection[str] = ()) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(namespace=_NAMESPACE, registry=self.registry)
-        self._make_service_metrics()
-        self._make_runtime_metrics()
+        self._vocabulary = Vocabulary(streams)
+        self._families = {
+            one: Family(one, self._vocabulary) for one in catalogue.OWN if one.kind in {"counter", "gauge"}
+        }
+        self._steps = self._histogram(catalogue.STEP_SECONDS)
+        self._durations = self._histogram(catalogue.BATCH_SECONDS)
+        self._units = self._histogram(catalogue.UNIT_SECONDS)
+        self._role: Role | None = None
+        self._at_scrape: list[Callable[[], None]] = []
+
+    def begin(self, role: Role, version: str) -> None:
+        """Tell what this process is, and make the series whose labels are known beforehand."""
+        self._role = role
+        for metric, family in self._families.items():
+            if metric.kind == "counter" and metric.role in {role, None}:
+                family.begin()
+        self._set(catalogue.BUILD, 1, role, version)
+
+    def at_scrape(self, measure: Callable[[], None]) -> None:
+        """Let ``measure``, which must be quick and raise nothing, set gauges before each rendering."""
+        self._at_scrape.append(measure)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics in the format that the ``Accept`` header asks for, and its content type."""
+        for measure in self._at_scrape:
+            measure()
         encoder, content_type = choose_encoder(accept)
-        return encoder(self.registry), content_type
+        openmetrics = content_type.startswith("application/openmetrics-text")
+        lines: list[str] = []
+        for metric, family in self._families.items():
+            if self._role is None or metric.role in {self._role, None}:
+                lines.extend(family.render(openmetrics=openmetrics))
+        # In OpenMetrics the encoder's text ends the whole.
+        return "".join(lines).encode() + encoder(self.registry), content_type
 
-    # ------------------------------------------------------------------------------------ making
+    def _histogram(self, metric: Metric) -> Histogram:
+        names = [label.name for label in metric.labels]
+        return Histogram(metric.name, metric.meaning, names, registry=self.registry, buckets=_SECONDS)
 
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(name, documentation, labels, namespace=_NAMESPACE, registry=self.registry)
+    def _observe(self, histogram: Histogram, metric: Metric, seconds: float, *values: str) -> None:
+        admitted = self._vocabulary.all_of(metric, values)
+        if admitted is not None:
+            (histogram.labels(*admitted) if admitted else histogram).observe(seconds, sampled_trace())
 
-    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
-        return Gauge(name, documentation, labels, namespace=_NAMESPACE, registry=self.registry)
+    def _add(self, metric: Metric, amount: float, *values: str) -> None:
+        self._families[metric].add(amount, *values)
 
-    def _histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
-        return Histogram(name, documentation, labels, namespace=_NAMESPACE, registry=self.registry, buckets=_SECONDS)
+    def _set(self, metric: Metric, value: float, *values: str) -> None:
+        self._families[metric].set(value, *values)
 
-    def _make_service_metrics(self) -> None:
-        by_batch = ("stream", "kind", "outcome")
-        self._events = self._counter("events", "Events handled, by outcome.", "stream", "type", "outcome")
-        self._steps = self._histogram("step_duration_seconds", "Duration of a batch's step.", "stream", "step")
-        self._batches = self._counter("batches", "Batches ended, by outcome.", *by_batch)
-        self._rows = self._counter("rows", "Rows of the batches that ended, by outcome.", *by_batch)
-        self._bytes = self._counter("bytes", "Bytes of the files of the batches that ended, by outcome.", *by_batch)
-        self._durations = self._histogram("batch_duration_seconds", "Duration of whole batches.", *by_batch)
-        self._watermark = self._gauge("watermark_timestamp_seconds", "The stream's watermark.", "stream")
-        self._lag = self._gauge("lag_seconds", "Source server's time less watermark, when last seen.", "stream")
-        self._loss = self._gauge(
-            "time_to_loss_seconds",
-            "Until the source's TTL may delete rows that were not offloaded; +Inf: never, NaN: unknown.",
-            "stream",
-        )
-        self._backfill = self._gauge(
-            "backfill_remaining_seconds", "Time of the stream's history that is still to be backfilled.", "stream"
-        )
-        self._success = self._gauge(
-            "last_success_timestamp_seconds", "When the stream's last batch was published.", "stream"
-        )
-        self._halted = self._gauge("stream_halted", "1 while the stream waits for an operator.", "stream")
-        self._unknown = self._counter(
-            "unknown_commits", "Commits of unknown outcome, by how they ended.", "stream", "outcome"
-        )
-        self._conflicts = self._counter("commit_conflicts", "Publishes staged again on a moved table.", "stream")
-        self._leases = self._counter("lease_epoch_changes", "Lease epochs taken by this process.", "stream")
-        self._audit_failures = self._gauge("audit_failures", "1 while a check of the audit fails.", "stream", "check")
-        self._audited = self._gauge(
-            "last_audit_timestamp_seconds", "When every check of the stream's audit could be made last.", "stream"
-        )
-        self._dead_letters = self._counter("dead_letters", "Messages moved to the dead-letter topic.", "reason")
+    # ------------------------------------------------------------------------------------ process
 
-    def _make_runtime_metrics(self) -> None:
-        self._polled = self._counter("kafka_messages_received", "Messages received.", "topic")
-        self._heartbeat = self._gauge("poll_heartbeat_timestamp_seconds", "When the poll loop turned last.")
-        self._retries = self._counter("event_retries", "Attempts that failed, by class of error.", "stream", "cause")
-        self._in_flight = self._gauge("events_in_flight", "Events received and not done.")
-        self._assigned = self._gauge("partitions_assigned", "Partitions that this member owns.")
-        self._rebalances = self._counter("rebalances", "Changes of this member's assignment.", "kind")
-        self._consumer_lag = self._gauge(
-            "consumer_lag_messages", "Messages of a partition that are not acknowledged.", "topic", "partition"
-        )
-        self._commit_errors = self._counter("offset_commit_errors", "Partitions whose commit was refused.", "reason")
-        self._broker_errors = self._counter("kafka_client_errors", "Errors reported by the Kafka client.", "reason")
-        self._incidents = self._counter(
-            "offset_incidents", "Committed offsets that could not be used, by kind.", "kind"
-        )
+    def disks(self, directories: Mapping[str, Path]) -> None:
+        """Record size and free space where the process writes, by the directory's purpose."""
+        for purpose, directory in directories.items():
+            found = space(directory)
+            if found is not None:
+                self._set(catalogue.DISK_FREE, found.free, purpose)
+                self._set(catalogue.DISK_SIZE, found.size, purpose)
+
+    def engine(self, *, ready: bool, jobs: int) -> None:
+        """Record whether a Spark session is running, and how many jobs are."""
+        self._set(catalogue.ENGINE_READY, ready)
+        self._set(catalogue.ENGINE_JOBS, jobs)
 
     # ----------------------------------------------------------------------------------- service
 
     def event_handled(self, stream: str, type_: str, outcome: str) -> None:
         """Count an event by how its handling ended."""
-        self._events.labels(stream, type_, outcome).inc()
+        self._add(catalogue.EVENTS, 1, stream, type_, outcome)
 
-    def step(self, stream: str, step: str, seconds: float) -> None:
+    def step(self, stream: str, step: str, seconds: float) -> None:  # noqa: ARG002 - the trace has the stream
         """Record how long a step of a batch took."""
-        self._steps.labels(stream, step).observe(seconds)
+        self._observe(self._steps, catalogue.STEP_SECONDS, seconds, step)
+
+    def unit(self, seconds: float) -> None:
+        """Record how long the task of a unit took."""
+        self._observe(self._units, catalogue.UNIT_SECONDS, seconds)
 
     def batch(self, stream: str, kind: str, outcome: str, *, rows: int, bytes: int, seconds: float) -> None:
         """Count a batch by its outcome, with rows and bytes where it was published."""
-        self._batches.labels(stream, kind, outcome).inc()
-        self._rows.labels(stream, kind, outcome).inc(rows)
-        self._bytes.labels(stream, kind, outcome).inc(bytes)
-        self._durations.labels(stream, kind, outcome).observe(seconds, sampled_trace())
-        if outcome == _PUBLISHED:
-            self._success.labels(stream).set(time.time())
+        self._add(catalogue.BATCHES, 1, stream, kind, outcome)
+        self._observe(self._durations, catalogue.BATCH_SECONDS, seconds, kind, outcome)
+        if outcome != _PUBLISHED:
+            return
+        self._add(catalogue.ROWS, rows, stream, kind, outcome)
+        self._add(catalogue.BYTES, bytes, stream, kind, outcome)
+        self._set(catalogue.SUCCESS, time.time(), stream)
+        self._set(catalogue.LAST_BATCH, seconds, stream)
+        if kind == BatchKind.SUPPLEMENT:
+            self._add(catalogue.LATE_ROWS, rows, stream)
 
     def watermark(self, stream: str, watermark: datetime, lag: timedelta) -> None:
         """Record a stream's watermark and lag."""
-        self._watermark.labels(stream).set(watermark.timestamp())
-        self._lag.labels(stream).set(lag.total_seconds())
+        self._set(catalogue.WATERMARK, watermark.timestamp(), stream)
+        self._set(catalogue.LAG, lag.total_seconds(), stream)
 
     def state(self, stream: str, *, halted: bool) -> None:
         """Record whether a stream is halted."""
-        self._halted.labels(stream).set(halted)
+        self._set(catalogue.HALTED, halted, stream)
 
     def time_to_loss(self, stream: str, seconds: float) -> None:
         """Record a stream's time to loss."""
-        self._loss.labels(stream).set(seconds)
+        self._set(catalogue.TIME_TO_LOSS, seconds, stream)
 
     def backfill(self, stream: str, remaining: timedelta) -> None:
         """Record how much time of a stream's history is still to be backfilled."""
-        self._backfill.labels(stream).set(remaining.total_seconds())
+        self._set(catalogue.BACKFILL, remaining.total_seconds(), stream)
+
+    def table(self, stream: str, size: TableSize) -> None:
+        """Record the live data files of a stream's target."""
+        self._set(catalogue.TABLE_FILES, size.files, stream)
+        self._set(catalogue.TABLE_BYTES, size.bytes, stream)
+        self._set(catalogue.SMALL_FILES, size.small_files_ratio, stream)
+
+    def forget(self, stream: str) -> None:
+        """Remove every series of a stream, which is not there any more."""
+        for metric, family in self._families.items():
+            if metric.labels and metric.labels[0] is STREAM:
+                family.remove(stream)
 
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit by what the read-back found."""
-        self._unknown.labels(stream, outcome).inc()
+        self._add(catalogue.UNKNOWN, 1, stream, outcome)
 
     def conflict(self, stream: str) -> None:
         """Count a publish that had to restage because the table had moved."""
-        self._conflicts.labels(stream).inc()
+        self._add(catalogue.CONFLICTS, 1, stream)
 
     def lease(self, stream: str) -> None:
-        """Count a change of a stream's lease epoch."""
-        self._leases.labels(stream).inc()
+        """Count a change of a stream's lease epoch; what its new owner may meet is counted from 0 on."""
+        self._add(catalogue.LEASES, 1, stream)
+        for metric in (catalogue.UNKNOWN, catalogue.CONFLICTS, catalogue.LATE_ROWS):
+            self._families[metric].begin(stream)
 
     def audit_check(self, stream: str, check: str, *, failed: bool) -> None:
         """Record how a check ended that could be made."""
-        self._audit_failures.labels(stream, check).set(failed)
+        self._set(catalogue.AUDIT_FAILURES, failed, stream, check)
 
     def audited(self, stream: str) -> None:
         """Record that every check of a stream could be made now."""
-        self._audited.labels(stream).set(time.time())
+        self._set(catalogue.AUDITED, time.time(), stream)
 
     def dead_letter(self, reason: str) -> None:
         """Count a dead letter by reason."""
-        self._dead_letters.labels(reason).inc()
+        self._add(catalogue.DEAD_LETTERS, 1, reason)
 
     # ----------------------------------------------------------------------------------- runtime
 
     def polled(self, topic: str, messages: int) -> None:
         """Count messages received."""
-        self._polled.labels(topic).inc(messages)
+        self._add(catalogue.RECEIVED, messages, topic)
 
     def heartbeat(self) -> None:
         """Record that the poll loop has just turned."""
-        self._heartbeat.set(time.time())
+        self._set(catalogue.HEARTBEAT, time.time())
 
     def retry(self, stream: str, cause: str) -> None:
         """Count an attempt that failed, by the class of its error."""
-        self._retries.labels(stream, cause).inc()
+        self._add(catalogue.RETRIES, 1, stream, cause)
 
     def in_flight(self, events: int) -> None:
         """Record how many events are received and not done."""
-        self._in_flight.set(events)
+        self._set(catalogue.IN_FLIGHT, events)
 
     def assigned(self, partitions: int) -> None:
         """Record how many partitions this member owns."""
-        self._assigned.set(partitions)
+        self._set(catalogue.ASSIGNED, partitions)
 
     def rebalance(self, kind: str) -> None:
         """Count a change of the assignment."""
-        self._rebalances.labels(kind).inc()
+        self._add(catalogue.REBALANCES, 1, kind)
 
     def consumer_lag(self, partition: Partition, messages: int | None) -> None:
         """Record how many messages are not acknowledged; ``None`` forgets the partition."""
-        labels = (partition.topic, str(partition.number))
+        values = (partition.topic, str(partition.number))
         if messages is None:
-            self._consumer_lag.remove_by_labels(dict(zip(("topic", "partition"), labels, strict=True)))
+            self._families[catalogue.CONSUMER_LAG].remove(*values)
         else:
-            self._consumer_lag.labels(*labels).set(messages)
+            self._set(catalogue.CONSUMER_LAG, messages, *values)
 
     def commit_error(self, reason: str) -> None:
         """Count a partition whose offset commit was refused."""
-        self._commit_errors.labels(reason).inc()
+        self._add(catalogue.COMMIT_ERRORS, 1, reason)
 
     def broker_error(self, reason: str) -> None:
         """Count an error that the Kafka client reported."""
-        self._broker_errors.labels(reason).inc()
+        self._add(catalogue.CLIENT_ERRORS, 1, reason)
 
     def offset_incident(self, kind: str) -> None:
         """Count a committed offset that could not be used."""
-        self._incidents.labels(kind).inc()
+        self._add(catalogue.INCIDENTS, 1, kind)
+
+    # -------------------------------------------------------------------------- relay and emitter
+
+    def relayed(self, events: int) -> None:
+        """Count the outbox's events that one look has relayed, and record that it succeeded."""
+        self._add(catalogue.RELAYED, events)
+        self._set(catalogue.RELAY_SUCCESS, time.time())
+
+    def relay_failed(self) -> None:
+        """Count a look at the outbox that failed."""
+        self._add(catalogue.RELAY_FAILURES, 1)
+
+    def sent(self, type_: str, events: int) -> None:
+        """Count events that Kafka has acknowledged."""
+        self._add(catalogue.SENT, events, type_)
+
+    def active(self, *, active: bool) -> None:
+        """Record whether this emitter holds the lease."""
+        self._set(catalogue.ACTIVE, active)
+
+    def round_ended(self, *, unseen: int) -> None:
+        """Record that a round has ended, and how many streams it could not look at."""
+        self._set(catalogue.BLIND, unseen)
+        self._set(catalogue.ROUND, time.time())

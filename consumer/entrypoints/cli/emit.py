@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import Annotated
 
@@ -20,9 +20,13 @@ from consumer.entrypoints.cli import output as results
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format
 from consumer.entrypoints.cli.ticks import send_ticks
+from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
+from consumer.entrypoints.readiness import Readiness
 from consumer.settings.load import load
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SILENCE_SECONDS = 300.0
+"""How long a step of the emitter may take before the process counts as stuck."""
 
 _log = structlog.get_logger(__name__)
 
@@ -75,7 +79,8 @@ def emit(
     with Application(load(config)) as application:
         application.observe("emitter")
         if not once:
-            _run(application.emitter)
+            with _served(application):
+                _run(application.emitter)
             return
         done = application.emitter.run_once()
     failures = [f"{stream}: {why}" for stream, why in done.failed.items()]
@@ -88,6 +93,25 @@ def emit(
     )
     if done.failed:
         raise typer.Exit(ExitCode.FINDING)
+
+
+def _served(application: Application) -> AbstractContextManager[object]:
+    """Serve metrics and health where the configuration names a port."""
+    settings, emitter = application.configuration.emitter, application.emitter
+    if settings.http_port is None:
+        return nullcontext()
+    application.measure("emitter")
+    # A round looks at every source table, and each may take until its time-out.
+    limit = _SILENCE_SECONDS + settings.poll.total_seconds()
+    return HttpEndpoints(
+        host=settings.http_host,
+        port=settings.http_port,
+        render_metrics=application.metrics.render,
+        liveness=Liveness(lambda: emitter.silence, limit),
+        readiness=Readiness(application.emitter_probes()),
+        startup=Startup({"lease": lambda: emitter.settled}),
+        section="emitter",
+    )
 
 
 def _run(emitter: Emitter) -> None:

@@ -29,6 +29,8 @@ from consumer.settings.connections import ConsumerSettings
 
 _ABANDON_SECONDS = 2.0
 """How long handlers that were told to give up may take before they are left behind."""
+_SPARE_SECONDS = 30.0
+"""After which a member without an assignment counts as one that the group has no partition for."""
 _CONFIRM_SECONDS = 3.0
 """How long the end waits for the broker's answer to the last commits."""
 
@@ -98,6 +100,8 @@ class EventLoop(Generic[M]):
         self._shutdown: Deadline | None = None
         self._beat = self._threads.monotonic()
         self._patience = Patience()
+        self._joined: float | None = None
+        self._was_assigned = False
 
     # -------------------------------------------------------------------------------- any thread
 
@@ -116,6 +120,12 @@ class EventLoop(Generic[M]):
         return self._threads.monotonic() - self._beat
 
     @property
+    def started(self) -> bool:
+        """Whether the group has given this member an assignment once, or has none to give."""
+        waited = self._joined is not None and self._threads.monotonic() - self._joined > _SPARE_SECONDS
+        return self._was_assigned or waited
+
+    @property
     def partitions(self) -> Collection[Partition]:
         """The partitions that this member owns now."""
         return tuple(self._assignments)
@@ -130,8 +140,10 @@ class EventLoop(Generic[M]):
             ConfigurationError: if the topic is missing, or the group refuses this member.
         """
         self._dispatcher.start()
+        self._beat = self._threads.monotonic()
         try:
             self._source.start(self)
+            self._joined = self._threads.monotonic()
             while not self._stop.is_set():
                 self._turn()
             self._finish_running()
@@ -236,6 +248,7 @@ class EventLoop(Generic[M]):
     def assigned(self, partitions: Sequence[Partition], incidents: Sequence[OffsetIncident] = ()) -> None:
         """Take over partitions; one that is assigned again (after a jump of its offset) starts afresh."""
         self._metrics.rebalance("assigned")
+        self._was_assigned = True
         again = [self._assignments.pop(partition) for partition in partitions if partition in self._assignments]
         self._dispatcher.close(again)
         for partition in partitions:

@@ -18,6 +18,7 @@ from consumer.testing.emissions import MemoryEmitterStore
 from consumer.testing.events import MemoryEventSink
 from consumer.testing.rows import Row
 from consumer.testing.source import MemorySource
+from consumer.testing.telemetry import MemoryMetrics
 from tests.support.waiting import wait_until
 
 NOW = datetime(2025, 3, 5, 12, 7, tzinfo=UTC)
@@ -230,3 +231,23 @@ def test_the_grace_time_is_never_below_a_stream_s_settle_lag(world: World) -> No
     assert emitter.run_once().closes == 0
     world.source.time += timedelta(days=1)
     assert emitter.run_once().closes == 1
+
+
+def test_what_was_sent_who_is_active_and_which_tables_are_unseen_is_measured(world: World) -> None:
+    active, standby = MemoryMetrics(), MemoryMetrics()
+    first = world.emitter("one", FAST, metrics=active)
+    assert not first.settled
+    with _running(first):
+        wait_until(lambda: active.counts["round"] >= 2)
+        second = world.emitter("two", FAST, metrics=standby)
+        with _running(second):
+            wait_until(lambda: standby.values.get("active") == 0)
+            assert (first.settled, second.settled) == (True, True)
+            assert active.values["active"] == 1
+            assert active.counts["sent icehaul.tick.v1"] == 2
+            assert active.counts["sent icehaul.partition.closed.v1"] == 1
+            assert active.values["unseen"] == 0
+            world.source.drop(BARS.source)
+            wait_until(lambda: active.values["unseen"] == 1)
+            assert max(first.silence, second.silence) < 10
+    assert active.values["active"] == 0

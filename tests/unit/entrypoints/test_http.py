@@ -6,27 +6,37 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
 from consumer.domain.errors import ConfigurationError, LedgerUnavailableError
-from consumer.entrypoints.http import HttpEndpoints, Liveness
+from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
+from consumer.entrypoints.poll_loop import check_poll_loop, silence_of
 from consumer.entrypoints.readiness import Probe, Readiness
 
 
 @contextmanager
-def serving(*, silence: float = 0.0, probes: dict[str, Probe] | None = None, timeout: float = 2.0) -> Iterator[int]:
-    metrics = PrometheusMetrics()
+def serving(
+    *,
+    silence: float = 0.0,
+    limit: float = 60,
+    probes: dict[str, Probe] | None = None,
+    timeout: float = 2.0,
+    conditions: dict[str, Callable[[], bool]] | None = None,
+) -> Iterator[int]:
+    metrics = PrometheusMetrics(["trades"])
     metrics.lease("trades")
     endpoints = HttpEndpoints(
         host="127.0.0.1",
         port=0,
         render_metrics=metrics.render,
-        liveness=Liveness(lambda: silence, limit=60),
+        liveness=Liveness(lambda: silence, limit=limit),
         readiness=Readiness(probes or {}, timeout=timeout),
+        startup=Startup(conditions or {}),
     )
     with endpoints:
         yield endpoints.port
@@ -59,11 +69,50 @@ def test_a_loop_that_is_silent_for_too_long_is_not_alive(silence: float, status:
     assert json.loads(body)["silence_seconds"] == silence
 
 
+def test_started_is_who_has_met_every_condition_once_whatever_comes_later() -> None:
+    warm, assigned = threading.Event(), threading.Event()
+    with serving(conditions={"engine": warm.is_set, "assignment": assigned.is_set}) as port:
+        status, body, _ = ask(port, "/startupz")
+        assert (status, json.loads(body)) == (503, {"status": "starting", "waiting_for": ["assignment", "engine"]})
+        warm.set()
+        status, body, _ = ask(port, "/startupz")
+        assert (status, json.loads(body)["waiting_for"]) == (503, ["assignment"])
+        warm.clear()
+        assigned.set()
+        status, body, _ = ask(port, "/startupz")
+        assert (status, json.loads(body)) == (200, {"status": "started", "waiting_for": []})
+
+
 def test_ready_is_who_reaches_every_dependency() -> None:
     with serving(probes={"ledger": lambda: None, "broker": lambda: None}) as port:
         status, body, _ = ask(port, "/readyz?verbose")
     assert status == 200
     assert json.loads(body) == {"status": "ready", "checks": {"ledger": "ok", "broker": "ok"}}
+
+
+@dataclass
+class Loop:
+    started: bool
+    silence: float
+
+
+@pytest.mark.parametrize(
+    ("loop", "alive", "ready"),
+    [
+        (Loop(started=False, silence=100), 200, 503),
+        (Loop(started=True, silence=29), 200, 200),
+        (Loop(started=True, silence=31), 503, 503),
+    ],
+    ids=["starting", "turning", "standing still"],
+)
+def test_a_poll_loop_that_stands_still_is_neither_alive_nor_ready_and_one_that_starts_is_alive(
+    loop: Loop, alive: int, ready: int
+) -> None:
+    with serving(silence=silence_of(loop), limit=30, probes={"poll_loop": lambda: check_poll_loop(loop)}) as port:
+        assert ask(port, "/livez")[0] == alive
+        status, body, _ = ask(port, "/readyz")
+    assert status == ready
+    assert (json.loads(body)["checks"]["poll_loop"] == "ok") is (ready == 200)
 
 
 def test_a_failing_dependency_is_named_with_its_reason_and_without_secrets() -> None:
@@ -126,6 +175,7 @@ def test_a_probe_or_renderer_that_raises_unexpectedly_is_an_error_and_not_the_en
         render_metrics=broken,
         liveness=Liveness(lambda: 0, limit=1),
         readiness=Readiness({}),
+        startup=Startup({}),
     )
     with endpoints:
         assert ask(endpoints.port, "/metrics")[0] == 500
@@ -150,4 +200,5 @@ def test_a_port_that_is_taken_is_a_clear_error() -> None:
             render_metrics=PrometheusMetrics().render,
             liveness=Liveness(lambda: 0, limit=1),
             readiness=Readiness({}),
+            startup=Startup({}),
         )

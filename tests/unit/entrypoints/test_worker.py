@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
-from consumer.entrypoints.http import HttpEndpoints, Liveness
-from consumer.entrypoints.readiness import Readiness
 from consumer.entrypoints.worker import Worker
 
 
@@ -46,21 +44,12 @@ class _Idle:
 
 def test_audits_run_beside_the_loop_and_end_with_it() -> None:
     audits = _Audits()
-    http = HttpEndpoints(
-        host="127.0.0.1",
-        port=0,
-        render_metrics=lambda _accept: (b"", "text/plain"),
-        liveness=Liveness(lambda: 0.0, limit=60),
-        readiness=Readiness({}),
-    )
     idle, second = _Idle(), timedelta(seconds=1)
     worker = Worker(
         loop=_Loop(audits),
         relay=idle,
         relay_interval=second,
-        watch=idle,
-        watch_interval=second,
-        http=http,
+        watches={"idle": (idle, second)},
         audits=audits,
     )
     assert worker.run() == 0

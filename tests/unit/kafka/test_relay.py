@@ -12,6 +12,7 @@ from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
 from consumer.ports import OutboxMessage
 from consumer.testing.events import MemoryEventSink
+from consumer.testing.telemetry import MemoryMetrics
 from tests.support.waiting import wait_until
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -87,3 +88,19 @@ def test_the_loop_ends_by_an_error_that_does_not_pass() -> None:
     outbox.failures = [AccessDeniedError("no", remedy="grant it")]
     with pytest.raises(AccessDeniedError):
         OutboxRelay(outbox, MemoryEventSink()).run(threading.Event(), timedelta(milliseconds=5))
+
+
+def test_what_was_relayed_and_what_failed_is_counted() -> None:
+    outbox, sink, metrics = Outbox(4), MemoryEventSink(), MemoryMetrics()
+    sink.down = True
+    stop = threading.Event()
+    relay = OutboxRelay(outbox, sink, metrics=metrics)
+    thread = threading.Thread(target=relay.run, args=(stop, timedelta(milliseconds=5)))
+    thread.start()
+    wait_until(lambda: metrics.counts["relay_failed"] >= 2)
+    assert metrics.counts["relayed"] == 0
+    sink.down = False
+    wait_until(lambda: metrics.counts["relayed"] == 4)
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()

@@ -82,6 +82,27 @@ def start() -> Iterator[Start]:
         yield make
 
 
+def test_a_member_has_started_once_the_group_has_given_it_an_assignment_or_none_for_long(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = start()
+    wait_until(lambda: bench.metrics.values.get("assigned") == 1)
+    assert bench.loop.started
+    bench.source.rebalance("revoked", P0)
+    wait_until(lambda: bench.metrics.values["assigned"] == 0)
+    assert bench.loop.started
+    spare = Bench(lambda _event, _abandon: None, ConsumerSettings())
+    assert not spare.loop.started
+    spare.thread.start()
+    try:
+        wait_until(lambda: spare.metrics.counts["heartbeat"] > 1)
+        assert not spare.loop.started
+        monkeypatch.setattr("consumer.service.runtime.loop._SPARE_SECONDS", 0.0)
+        assert spare.loop.started
+    finally:
+        spare.end()
+
+
 def test_a_finished_event_is_acknowledged_within_a_moment(start: Start) -> None:
     bench = start()
     bench.source.send(P0, 7, "a")

@@ -162,7 +162,7 @@ def test_a_defect_of_an_audit_does_not_end_the_audits(beside: Beside, monkeypatc
 
 
 def test_prometheus_sees_which_check_fails_and_when_the_last_audit_was() -> None:
-    metrics = PrometheusMetrics()
+    metrics = PrometheusMetrics(["trades"])
     metrics.audit_check("trades", "stored", failed=True)
     metrics.audited("trades")
     body, _ = metrics.render()

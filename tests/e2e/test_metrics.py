@@ -1,0 +1,134 @@
+"""A consumer and an emitter at work say everything that the reference of metrics lists, and nothing else."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
+
+from consumer.adapters.telemetry.catalogue import METRICS
+from consumer.bootstrap import Application
+from consumer.domain.event_factory import tick
+from consumer.embedded.stack import EmbeddedStack
+from tests.support.ops_files import metrics_in
+from tests.support.platform import Platform, day
+from tests.support.processes import Running, icehaul
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+
+WHEN_KAFKA_FAILS = {"icehaul_kafka_client_errors_total", "icehaul_offset_commit_errors_total"}
+"""Shown without a series before the first error; that they count is for the tests of Kafka's faults."""
+FIRST, SECOND, THIRD = (day(f"2024-01-0{number}") for number in (1, 2, 3))
+
+
+@pytest.fixture
+def platform(
+    stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    made = Platform(stack.endpoints, unique_name, tmp_path)
+    for name, value in made.environment().items():
+        monkeypatch.setenv(name, value)
+    made.sections = {
+        "consumer": {
+            "http_port": 0,
+            "lease_seconds": 3,
+            "loss_watch_seconds": 0.5,
+            "table_watch_seconds": 0.5,
+            "audit_interval": "1s",
+        },
+        "emitter": {"http_port": 0, "poll": "200ms", "grace": "1s", "lease_seconds": 3},
+        "telemetry": {"trace_file": str(tmp_path / "traces.jsonl")},
+    }
+    yield made
+    made.close()
+
+
+def page(port: int, path: str = "metrics") -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def status(port: int, path: str) -> int:
+    try:
+        page(port, path)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+    return 200
+
+
+def with_values(*texts: str) -> set[str]:
+    """The metrics of which there is a value."""
+    families = (family for text in texts for family in text_string_to_metric_families(text))
+    return {name for family in families for sample in family.samples for name in metrics_in(sample.name)}
+
+
+def play(platform: Platform, view: Application, stream: str) -> None:
+    """Let a batch, late rows, a backfill, a lease that is held and a dead letter happen."""
+    configured = view.streams[stream]
+    view.ledger.register(stream, configured.begins)
+    view.ledger.claim(stream, "somebody else", timedelta(seconds=2))
+    view.event_sink.send([tick(stream=stream, boundary=THIRD)])
+    wait_until(lambda: view.ledger.register(stream).watermark == THIRD, seconds=90, what="the first batch")
+    platform.insert(3, first=100, day="2024-01-02")
+    producer = Producer({"bootstrap.servers": platform.endpoints.kafka.bootstrap_servers})
+    producer.produce(platform.topic, key=b"x", value=b"{not json")
+    assert producer.flush(30) == 0
+    view.backfill_requests.request(configured, FIRST, SECOND)
+    view.event_sink.send([tick(stream=stream, boundary=THIRD + timedelta(hours=1))])
+
+
+def value(text: str, line: str) -> float:
+    """The value of a series, 0 where there is none."""
+    found = [one.rpartition(" ")[2] for one in text.splitlines() if one.startswith(f"{line} ")]
+    return float(found[0]) if found else 0.0
+
+
+def test_every_metric_of_the_reference_is_emitted_and_no_other(platform: Platform, tmp_path: Path) -> None:
+    stream = platform.add_stream(start="2024-01-02T00:00:00Z")
+    platform.insert(5, day="2024-01-01")
+    platform.insert(5, first=5, day="2024-01-02")
+    config, environment = str(platform.write()), platform.environment()
+    with Application(platform.configuration(), environment={}) as view:
+        view.migrate()
+        view.topics.ensure()
+        with (
+            icehaul("run", "-c", config, log=tmp_path / "run.log", environment=environment) as consumer,
+            icehaul("emit", "-c", config, log=tmp_path / "emit.log", environment=environment) as emitter,
+        ):
+            ports = started(consumer), int(emitter.wait_for(r'"port": (\d+)').group(1))
+            play(platform, view, stream)
+            expected = {one.name for one in METRICS} - WHEN_KAFKA_FAILS
+            wait_until(lambda: expected <= with_values(*map(page, ports)), seconds=60, what="all metrics")
+            wait_until(
+                lambda: value(page(ports[0]), f'icehaul_late_rows_total{{stream="{stream}"}}') == 3,
+                seconds=60,
+                what="the late rows",
+            )
+            pages = [page(port) for port in ports]
+            assert with_values(*pages) - WHEN_KAFKA_FAILS == expected
+            assert all(f"# TYPE {name} counter" in pages[0] for name in WHEN_KAFKA_FAILS)
+            assert value(pages[0], 'icehaul_dead_letters_total{reason="not-json"}') == 1
+            assert value(pages[0], f'icehaul_event_retries_total{{cause="LeaseHeldError",stream="{stream}"}}') >= 1
+            assert value(pages[0], f'icehaul_table_files{{stream="{stream}"}}') == 3
+            for port in ports:
+                assert [status(port, path) for path in ("livez", "readyz", "startupz")] == [200, 200, 200]
+            assert emitter.terminate() == 0
+            assert consumer.terminate() == 0
+
+
+def started(consumer: Running) -> int:
+    """The port of a consumer; before Spark is warm it says that it is starting, and that it is not ready."""
+    port = int(consumer.wait_for(r'"port": (\d+)').group(1))
+    early = [status(port, path) for path in ("livez", "startupz", "readyz")]
+    if "consumer.warm" not in consumer.text():
+        assert early == [200, 503, 503]
+    wait_until(lambda: status(port, "startupz") == 200, seconds=60, what="the consumer to have started")
+    assert "consumer.warm" in consumer.text()
+    return port
