@@ -55,6 +55,7 @@ RUN_BY = {
     "docs/how-to/use-a-spark-cluster.md": "tests/integration/test_spark_cluster.py",
     "docs/how-to/watch-it-with-prometheus-and-grafana.md": "tests/integration/test_monitoring_page.py",
     "docs/reference/crash-matrix.md": "tests/unit/entrypoints/test_failpoints_command.py",
+    "docs/reference/log-events.md": "tests/unit/test_log_events_page.py",
     "docs/tutorial/first-offload.md": "tests/e2e/test_tutorial.py",
 }
 """Which test runs what a page shows."""
