@@ -134,13 +134,13 @@ class Emitter:
             step()
         except (LeaseHeldError, FencedError) as error:
             self._lease = None
-            self._complain("lease", error.message)
+            self._complain("lease", error.message, level="info")
             self._measure(active=False)
             self._settled = True
             return False
         except (TransientError, UnknownCommitError) as error:
             # What was sent or recorded without our knowing is sent again, with the same ids.
-            self._complain("round", error.message, remedy=error.remedy)
+            self._complain("round", error.message, level="warning", remedy=error.remedy)
             return False
         self._measure(active=True)
         self._settled = True
@@ -198,7 +198,7 @@ class Emitter:
                 inventory = self._source.inventory(stream)
             except (StreamError, SourceUnavailableError) as error:
                 failed[stream.name] = error.message
-                self._complain(stream.name, error.message, remedy=error.remedy)
+                self._complain(stream.name, error.message, level="warning", remedy=error.remedy)
                 continue
             self._complaints.pop(stream.name, None)
             self._renew(lease)
@@ -259,9 +259,9 @@ class Emitter:
         _log.info("emitter.ticked", boundary=boundary.isoformat(), streams=len(events))
         return len(events)
 
-    def _complain(self, subject: str, message: str, *, remedy: str | None = None) -> None:
+    def _complain(self, subject: str, message: str, *, level: str, remedy: str | None = None) -> None:
         """Log a message once, not at each round."""
         if self._complaints.get(subject) != message:
             self._complaints[subject] = message
-            log = _log.info if remedy is None else _log.warning
+            log = _log.info if level == "info" else _log.warning
             log("emitter.waits", subject=subject, why=message, remedy=remedy)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,15 @@ class Server:
     url: str
     log: Path
 
+    def ready(self) -> bool:
+        """Whether it has read its data and answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as answer:  # noqa: S310 - our own server
+                return bool(answer.status == HTTPStatus.OK)
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            return False
+
     def get(self, path: str, **parameters: str) -> Any:
         """Return what a path answers, from JSON."""
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
@@ -70,7 +81,9 @@ def _serving(command: Sequence[str | Path], folder: Path, log: Path) -> Iterator
             return re.search(r'msg="Listening on" address=(127\.0\.0\.1:[1-9]\d*)', text)
 
         address = wait_for(listening, _DEADLINE_S, f"the port of {command[0]} in {log}").group(1)
-        yield Server(process, f"http://{address}", log)
+        server = Server(process, f"http://{address}", log)
+        wait_for(server.ready, _DEADLINE_S, f"{command[0]} to be ready, see {log}")
+        yield server
     finally:
         process.terminate()
         process.wait(10)
