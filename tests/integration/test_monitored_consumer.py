@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import uuid
@@ -45,6 +46,11 @@ class Monitored:
         """The value of a query that yields one; not a number where it yields none."""
         found = self.prometheus.get("/api/v1/query", query=query)["data"]["result"]
         return float(found[0]["value"][1]) if found else math.nan
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """What the consumer has logged under the name of one event; whatever it writes is JSON."""
+        lines = [json.loads(line) for line in self.consumer.text().splitlines(keepends=True) if line.endswith("\n")]
+        return [line for line in lines if line["message"] == event]
 
     def rules(self) -> list[dict[str, Any]]:
         groups = self.prometheus.get("/api/v1/rules")["data"]["groups"]
@@ -124,6 +130,21 @@ def test_what_the_consumer_has_done_can_be_asked_of_prometheus(monitored: Monito
     wait_until(lambda: monitored.value(rows) == ROWS, seconds=60, what=f"{ROWS} rows in {monitored.consumer.log}")
     halted = f'icehaul_stream_halted{{stream="{monitored.working}"}}'
     assert monitored.value(halted) == 0
+
+
+def test_its_log_has_one_line_of_json_for_the_batch_with_the_trace_that_led_to_it(monitored: Monitored) -> None:
+    wait_until(lambda: monitored.lines("batch.ended"), seconds=60, what=f"the line in {monitored.consumer.log}")
+    (line,) = monitored.lines("batch.ended")
+    assert (line["stream"], line["outcome"], line["rows"]) == (monitored.working, "published", ROWS)
+    with Application(monitored.platform.configuration(), environment={}) as application:
+        (batch,) = application.ledger.batches(monitored.working, 10)
+    assert (line["batch"], line["snapshot"], line["trace_id"]) == (
+        str(batch.batch_id),
+        batch.snapshot_id,
+        batch.trace_id,
+    )
+    (halted,) = monitored.lines("stream.halted")
+    assert (halted["stream"], halted["level"]) == (monitored.broken, "error")
 
 
 @needs_rules
