@@ -17,7 +17,7 @@ from consumer.bootstrap import Application
 from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.alert_desk import AlertDesk, alert_desk
-from tests.support.alerting import RULE_FILES, Server, needs_rules, prometheus
+from tests.support.alerting import RULE_FILES, Server, prometheus
 from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
 from tests.support.monitoring import needs_program
 from tests.support.platform import day
@@ -147,7 +147,6 @@ def test_its_log_has_one_line_of_json_for_the_batch_with_the_trace_that_led_to_i
     assert (halted["stream"], halted["level"]) == (monitored.broken, "error")
 
 
-@needs_rules
 def test_every_rule_is_evaluated_without_an_error(monitored: Monitored) -> None:
     wait_until(lambda: all(rule["health"] != "unknown" for rule in monitored.rules()), seconds=30, what="evaluations")
     rules = monitored.rules()
@@ -159,12 +158,12 @@ def test_every_rule_is_evaluated_without_an_error(monitored: Monitored) -> None:
     )
 
 
-@needs_rules
 def test_a_stream_that_halts_is_told_to_whoever_is_on_call_until_it_is_resumed(monitored: Monitored) -> None:
     wait_until(lambda: monitored.told("firing"), seconds=60, what=f"the page, see {monitored.consumer.log}")
     (page,) = monitored.told("firing")
     assert page["commonLabels"].items() >= {"alertname": "IcehaulStreamHalted", "severity": "critical"}.items()
     assert page["commonLabels"]["stream"] == monitored.broken
+    assert f"icehaul resume {monitored.broken}" in page["commonAnnotations"]["remedy"]
     assert "icehaulstreamhalted" in page["commonAnnotations"]["runbook_url"]
     assert monitored.broken in page["commonAnnotations"]["summary"]
     platform = monitored.platform

@@ -15,14 +15,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.support.monitoring import find_program
 from tests.support.waiting import wait_for
 
 RULE_FILES = sorted((Path(__file__).resolve().parents[2] / "ops" / "prometheus").glob("*.yml"))
-needs_rules = pytest.mark.skipif(not RULE_FILES, reason="no rules in ops/prometheus")
 
 _DEBIANS_TEMPLATES = b"/usr/share/prometheus/alertmanager"
 _OF_THE_FOLDER = b"/proc/self/cwd/./././/alertmanager"
