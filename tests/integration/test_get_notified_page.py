@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.support.alert_desk import ROOT, SHIPPED, AlertDesk, alert_desk, first
-from tests.support.alerting import program
+from tests.support.alerting import RULE_FILES, program
 from tests.support.monitoring import needs_program
 from tests.support.waiting import wait_until
 
@@ -90,6 +90,19 @@ def test_the_table_of_what_is_kept_back_names_what_the_configuration_names() -> 
     rules = configured[configured.index("inhibit_rules:") : configured.index("receivers:")]
     names = re.compile(r"Icehaul\w+")
     assert set(names.findall(section)) == set(names.findall(rules))
+
+
+def test_the_alert_of_the_page_is_that_of_the_rule() -> None:
+    (rule,) = [
+        rule
+        for path in RULE_FILES
+        for group in yaml.safe_load(path.read_text("utf-8"))["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "IcehaulStreamHalted"
+    ]
+    words = shlex.split(ALERT.replace("\\\n", " "))
+    said = dict(word.removeprefix("--annotation=").split("=", 1) for word in words if word.startswith("--annotation="))
+    assert said == {name: text.replace("{{ $labels.stream }}", "trades") for name, text in rule["annotations"].items()}
 
 
 def test_the_alert_of_the_page_arrives_as_the_page_shows(desk: AlertDesk) -> None:
