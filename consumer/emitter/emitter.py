@@ -169,7 +169,7 @@ class Emitter:
             self._release(lease)
         except TransientError as error:
             # It expires by itself.
-            _log.warning("emitter.lease-not-released", error=error.message)
+            _log.warning("emitter.lease_not_released", error=error.message)
 
     def _measure(self, *, active: bool) -> None:
         if self._metrics is not None:
@@ -263,4 +263,5 @@ class Emitter:
         """Log a message once, not at each round."""
         if self._complaints.get(subject) != message:
             self._complaints[subject] = message
-            getattr(_log, level)("emitter.waits", subject=subject, why=message, remedy=remedy)
+            log = _log.info if level == "info" else _log.warning
+            log("emitter.waits", subject=subject, why=message, remedy=remedy)

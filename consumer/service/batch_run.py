@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from opentelemetry.trace import Span
 
-from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile, content_of_files
+from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import (
     BaseMovedError,
     CheckFailedError,
@@ -34,6 +34,7 @@ from consumer.ports import (
     Publication,
     Source,
 )
+from consumer.service.batch_account import BatchAccount, BatchOutcome, accounted
 from consumer.service.batch_context import BatchContext
 from consumer.service.retrying import retrying
 from consumer.service.steps import current_traceparent, step
@@ -72,21 +73,29 @@ class BatchRunner:
         """
         context.still_ours()
         context.started(batch.id)
+        with accounted(context, batch) as account:
+            return self._run(context, claim, batch, account)
+
+    def _run(self, context: BatchContext, claim: Claim, batch: Batch, account: BatchAccount) -> Claim:
         started = time.monotonic()
         if batch.empty:
+            account.without_rows(BatchOutcome.EMPTY)
             return self._advance(context, claim, batch)
         try:
             with self._failpoints.around("batch.begin"):
                 self._ledger.begin(claim, batch, context.trigger)
         except UnknownCommitError:
-            if self._read_back(context, claim, batch) is None:
+            landed = self._read_back(context, claim, batch)
+            if landed is None:
                 raise
+            account.published(landed)
             return _after(claim, batch)
         try:
             files = self._write(context, claim, batch)
+            account.wrote(files)
             if not files and batch.replacement is None:
                 # Every row has gone since the plan was made (TTL, a dropped partition).
-                return self._nothing_left(context, claim, batch)
+                return self._nothing_left(context, claim, batch, account)
             check_replacement(batch, files)
             self._check(context, files)
             context.still_ours()
@@ -94,18 +103,21 @@ class BatchRunner:
         except IcehaulError as error:
             self._failed(context, claim, batch, error, time.monotonic() - started)
             raise
-        self._succeeded(context, batch, files, snapshot_id, time.monotonic() - started)
+        account.published(snapshot_id)
+        self._succeeded(batch, account, time.monotonic() - started)
         return _after(claim, batch)
 
     def settle(self, context: BatchContext, claim: Claim) -> None:
         """Keep commits from landing late: they would bring rows into a window that is recorded as empty."""
         self._catalog.heal(context.stream, claim, final=True)
 
-    def _nothing_left(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
+    def _nothing_left(self, context: BatchContext, claim: Claim, batch: Batch, account: BatchAccount) -> Claim:
         if batch.kind is BatchKind.WINDOW:
+            account.without_rows(BatchOutcome.EMPTY)
             return self._advance(context, claim, replace(batch, units=()))
         with self._failpoints.around("batch.fail"):
             self._ledger.fail(claim, batch.id, "the rows had gone from the source before they were read")
+        account.without_rows(BatchOutcome.GONE)
         return claim
 
     def _advance(self, context: BatchContext, claim: Claim, batch: Batch) -> Claim:
@@ -208,7 +220,7 @@ class BatchRunner:
         found = retrying(context.stream, context.abandoned, read)
         landed = found is not None and found.status is BatchStatus.PUBLISHED
         self._metrics.unknown_commit(batch.stream, "landed" if landed else "not_landed")
-        _log.warning("unknown commit read back", stream=batch.stream, batch=str(batch.id), landed=landed)
+        _log.warning("unknown_commit.read_back", stream=batch.stream, batch=str(batch.id), landed=landed)
         return found.snapshot_id if found is not None and landed else None
 
     def _wakes(self, context: BatchContext, batch: Batch, watermark: datetime) -> list[Event]:
@@ -233,29 +245,9 @@ class BatchRunner:
             for dependant in context.dependants
         ]
 
-    def _succeeded(
-        self,
-        context: BatchContext,
-        batch: Batch,
-        files: Sequence[WrittenFile],
-        snapshot_id: int,
-        seconds: float,
-    ) -> None:
-        rows = content_of_files(files).rows
-        size = sum(file.bytes for file in files)
+    def _succeeded(self, batch: Batch, account: BatchAccount, seconds: float) -> None:
+        rows, size = account.rows or 0, account.bytes or 0
         self._metrics.batch(batch.stream, batch.kind, "published", rows=rows, bytes=size, seconds=seconds)
-        _log.info(
-            "batch published",
-            stream=batch.stream,
-            batch=str(batch.id),
-            window=str(batch.window),
-            rows=rows,
-            bytes=size,
-            files=len(files),
-            snapshot=snapshot_id,
-            seconds=round(seconds, 3),
-            trigger=context.trigger.event_id,
-        )
 
     def _failed(self, context: BatchContext, claim: Claim, batch: Batch, error: IcehaulError, seconds: float) -> None:
         self._metrics.batch(batch.stream, batch.kind, type(error).__name__, rows=0, bytes=0, seconds=seconds)
@@ -264,7 +256,7 @@ class BatchRunner:
                 self._ledger.fail(claim, batch.id, str(error))
         except IcehaulError as second:
             # The record of a failure is a courtesy; the failure itself is what is raised.
-            _log.warning("failure not recorded", stream=context.stream.name, error=str(second))
+            _log.warning("batch.failure_not_recorded", stream=context.stream.name, error=str(second))
 
 
 def _after(claim: Claim, batch: Batch) -> Claim:

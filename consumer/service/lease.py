@@ -82,7 +82,7 @@ class LeaseKeeper:
                 return
             except IcehaulError as error:
                 # A renewal that fails is not a lost lease: the next one, or the fence, decides.
-                _log.warning("lease renewal failed", stream=self._claim.stream, error=str(error))
+                _log.warning("lease.renewal_failed", stream=self._claim.stream, error=str(error))
 
     def _release(self) -> None:
         try:
@@ -90,4 +90,4 @@ class LeaseKeeper:
                 self._ledger.release(self._claim)
         except IcehaulError as error:
             # The lease expires by itself.
-            _log.warning("lease release failed", stream=self._claim.stream, error=str(error))
+            _log.warning("lease.release_failed", stream=self._claim.stream, error=str(error))

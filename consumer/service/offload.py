@@ -154,12 +154,12 @@ class Offload:
             raise
         except Exception as error:  # noqa: BLE001 - whatever nobody foresaw
             # A defect must not stop the streams that share the partition: this one is halted.
-            _log.exception("unexpected error", stream=stream.name)
+            _log.exception("stream.defect_found", stream=stream.name)
             self._halt(event, claim, _defect(stream, error))
 
     def _healed(self, stream: Stream, event: Event, found: DivergenceError, abandoned: Signal) -> None:
         """Make the ledger follow the table, and go on; a repair has a lease of its own, so ours is taken again."""
-        _log.warning("healing a divergence", stream=stream.name, reason=found.message)
+        _log.warning("stream.divergence_found", stream=stream.name, reason=found.message)
         refused: StreamError | None = None
         try:
             self._heal(stream, found)
@@ -293,7 +293,7 @@ class Offload:
                 remedy="nothing has to be done: the new owner goes on from the watermark",
             )
         self._metrics.state(event.stream, halted=True)
-        _log.error("stream halted", stream=event.stream, reason=error.message, remedy=error.remedy)
+        _log.error("stream.halted", stream=event.stream, reason=error.message, remedy=error.remedy)
         self._park(event)
 
 

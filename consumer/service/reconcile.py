@@ -199,7 +199,7 @@ class Reconciler:
             )
         for finding in findings:
             _log.warning(
-                "the hot tier differs",
+                "hot_tier.differs",
                 stream=claim.stream,
                 kind=finding.kind,
                 window=str(finding.window),

@@ -45,7 +45,7 @@ def retrying(stream: Stream, abandoned: Signal, work: Callable[[], Result]) -> R
     def report(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
         _log.warning(
-            "attempt failed, trying again",
+            "attempt.failed",
             stream=stream.name,
             attempt=state.attempt_number,
             of=policy.attempts,

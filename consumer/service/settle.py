@@ -108,7 +108,7 @@ class Settler:
 
     def _publish(self, context: BatchContext, claim: Claim, recorded: RecordedWindow, late: Sequence[LateRow]) -> int:
         batch = self._supplement(context, claim, recorded, late)
-        _log.info("late rows found", stream=batch.stream, window=str(batch.window), rows=batch.rows)
+        _log.info("late_rows.found", stream=batch.stream, window=str(batch.window), rows=batch.rows)
         self._runner.run(context, claim, batch)
         return batch.rows
 

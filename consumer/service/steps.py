@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
@@ -15,6 +16,8 @@ from consumer.ports import Metrics, Trigger
 
 TRACER = "icehaul"
 
+_timed: ContextVar[dict[str, float] | None] = ContextVar("timed steps", default=None)
+
 
 @contextmanager
 def step(metrics: Metrics, stream: str, name: str, **attributes: AttributeValue) -> Iterator[Span]:
@@ -23,12 +26,28 @@ def step(metrics: Metrics, stream: str, name: str, **attributes: AttributeValue)
     Attribute names are given with ``_`` for ``.``: ``offload_batch_id`` becomes ``offload.batch_id``.
     """
     started = time.monotonic()
-    with trace.get_tracer(TRACER).start_as_current_span(f"offload.{name}") as span:
-        span.set_attribute("offload.stream", stream)
-        for key, value in attributes.items():
-            span.set_attribute(key.replace("_", "."), value)
-        yield span
+    timed = _timed.get()
+    try:
+        with trace.get_tracer(TRACER).start_as_current_span(f"offload.{name}") as span:
+            span.set_attribute("offload.stream", stream)
+            for key, value in attributes.items():
+                span.set_attribute(key.replace("_", "."), value)
+            yield span
+    finally:
+        if timed is not None:
+            timed[name] = timed.get(name, 0.0) + time.monotonic() - started
     metrics.step(stream, name, time.monotonic() - started)
+
+
+@contextmanager
+def timed_steps() -> Iterator[Mapping[str, float]]:
+    """Collect the seconds of each step that runs inside, by its name; one that failed counts too."""
+    seconds: dict[str, float] = {}
+    token = _timed.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _timed.reset(token)
 
 
 def trigger_of(event: Event) -> Trigger:

@@ -63,5 +63,5 @@ class TableWatch:
             try:
                 self.look(stop)
             except Exception as error:  # noqa: BLE001 - a figure that is missing stops no offload
-                _log.error("table.watch-failed", exc_info=error)
+                _log.error("table.watch_failed", exc_info=error)
             stop.wait(interval.total_seconds())

@@ -78,7 +78,7 @@ def test_offload_from_clickhouse_24_3_through_released_servers(
         application.event_sink.send([tick(stream=stream, boundary=day("2024-01-02"))])
         config, log = str(platform.write()), tmp_path / "consumer.log"
         with icehaul("run", "--config", config, log=log, environment=platform.environment()) as consumer:
-            consumer.wait_for("batch published", seconds=180)
+            consumer.wait_for('"outcome": "published"', seconds=180)
         (batch,) = application.ledger.batches(stream, 10)
         assert batch.rows == 10_000
     platform.close()

@@ -26,6 +26,7 @@ RUN_BY = {
     "docs/how-to/backfill.md": "tests/integration/cli/test_backfill.py",
     "docs/how-to/check-a-setup.md": "tests/integration/cli/test_own_tables_pages.py",
     "docs/how-to/drop-from-the-hot-tier.md": "tests/integration/cli/test_drop_hot.py",
+    "docs/how-to/get-notified.md": "tests/integration/test_get_notified_page.py",
     "docs/how-to/let-clickhouse-emit.md": "tests/integration/cli/test_clickhouse_events.py",
     "docs/how-to/encrypt-and-authenticate.md": "tests/integration/cli/test_secured_servers.py",
     "docs/how-to/least-privilege.md": "tests/integration/cli/test_secured_servers.py",
@@ -56,6 +57,7 @@ RUN_BY = {
     "docs/how-to/use-a-spark-cluster.md": "tests/integration/test_spark_cluster.py",
     "docs/how-to/watch-it-with-prometheus-and-grafana.md": "tests/integration/test_monitoring_page.py",
     "docs/reference/crash-matrix.md": "tests/unit/entrypoints/test_failpoints_command.py",
+    "docs/reference/log-events.md": "tests/unit/test_log_events_page.py",
     "docs/tutorial/first-offload.md": "tests/e2e/test_tutorial.py",
 }
 """Which test runs what a page shows."""

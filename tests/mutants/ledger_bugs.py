@@ -141,9 +141,9 @@ BUGS = (
         edits=(
             Edit(
                 file=_OFFLOAD_PY,
-                before='        _log.error("stream halted", stream=event.stream, reason=error.message,'
+                before='        _log.error("stream.halted", stream=event.stream, reason=error.message,'
                 " remedy=error.remedy)\n        self._park(event)\n",
-                after='        _log.error("stream halted", stream=event.stream, reason=error.message,'
+                after='        _log.error("stream.halted", stream=event.stream, reason=error.message,'
                 " remedy=error.remedy)\n",
             ),
         ),

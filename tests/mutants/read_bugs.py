@@ -108,8 +108,9 @@ BUGS = (
         edits=(
             Edit(
                 file=_RUN,
-                before="        if batch.empty:\n            return self._advance(context, claim, batch)\n",
-                after="        if batch.empty:\n            return claim\n",
+                before="            account.without_rows(BatchOutcome.EMPTY)\n"
+                "            return self._advance(context, claim, batch)\n        try:\n",
+                after="            account.without_rows(BatchOutcome.EMPTY)\n            return claim\n        try:\n",
             ),
         ),
         tests=(

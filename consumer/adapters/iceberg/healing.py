@@ -8,10 +8,10 @@ is absent may still land as long as its base is current; before the ledger moves
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import structlog
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import ancestors_of
 
@@ -32,7 +32,7 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim
 from consumer.settings.connections import StoreSettings
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _SEALS_MAX = 10
 """How often a seal is tried: each failure means that somebody has committed, or that nobody knows."""
@@ -104,8 +104,12 @@ class Healer:
             record = lock_stream(connection, claim)
         for intent in intents:
             if intent.snapshot_id in over:
-                outcome = "is in the table, and recorded now" if intent.snapshot_id in landed else "has not landed"
-                _log.warning("publish of batch %s of %s %s", intent.batch_id, claim.stream, outcome)
+                _log.warning(
+                    "publish.settled",
+                    stream=claim.stream,
+                    batch=str(intent.batch_id),
+                    landed=intent.snapshot_id in landed,
+                )
         return replace(claim, record=record), len(intents) - len(over)
 
     def _seal(self, base: Base, evidence: Evidence | None) -> None:
@@ -123,7 +127,7 @@ class Healer:
             except BaseMovedError:
                 attempt.discard()
             except UnknownCommitError as error:
-                _log.warning("a seal of %s is looked for: %s", base.name, error)
+                _log.warning("seal.unknown", table=str(base.name), error=error.message)
 
 
 def landed_in(metadata: TableMetadata, evidence: Evidence | None, intents: Sequence[Intent]) -> Mapping[int, int]:

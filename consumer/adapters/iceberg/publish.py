@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 
+import structlog
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
@@ -44,7 +44,7 @@ from consumer.failpoints.effects import EFFECTS
 from consumer.ports import Claim, Publication, StreamRecord
 from consumer.settings.connections import StoreSettings
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class Publisher:
@@ -194,7 +194,7 @@ class Publisher:
             try:
                 self._io.delete(location)
             except OSError as error:
-                _log.info("left %s behind: %s", location, error)
+                _log.info("file.left_behind", location=location, error=str(error))
 
 
 def _still_live(table: Table, batch: Batch, files: Sequence[str]) -> list[DataFile]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+
+import structlog
 
 from consumer.adapters.iceberg.history import tags_of
 from consumer.adapters.iceberg.placement import Placement
@@ -20,7 +21,7 @@ from consumer.domain.errors import (
 from consumer.domain.stream import TableName
 from consumer.settings.connections import StoreSettings
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 20
 
@@ -70,7 +71,7 @@ class RestTagger:
             try:
                 self._change(table, partial(remove_tag, name))
             except IcehaulError as error:
-                _log.warning("the tag %s stays on %s: %s", name, table, error)
+                _log.warning("tag.left_behind", tag=name, table=str(table), error=error.message)
 
     def _change(self, table: TableName, change: Change) -> bool:
         """Change one table's tags until they are as wanted; tell whether there was anything to change."""
@@ -87,7 +88,7 @@ class RestTagger:
                 self._pointers.commit(base, commit)
             except (BaseMovedError, UnknownCommitError) as error:
                 # The next look tells what the table has.
-                _log.info("looking at the tags of %s again: %s", table, error)
+                _log.info("tags.read_again", table=str(table), error=error.message)
         raise CatalogUnavailableError(
             f"the table {table} moved on {_ATTEMPTS} times while its tags were being set",
             remedy="run the same command again, with the same --at, or for fewer streams at once",

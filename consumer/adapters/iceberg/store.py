@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import structlog
 from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 from pyiceberg.io import S3_ENDPOINT, S3_FORCE_VIRTUAL_ADDRESSING, S3_REGION, FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
@@ -17,7 +17,7 @@ from consumer.domain.store_rights import remedy
 from consumer.domain.stream import TableName
 from consumer.settings.connections import StoreSettings
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _CONNECT_S = 5.0
 _REQUEST_S = 30.0
@@ -153,4 +153,4 @@ def remove(io: FileIO, locations: Iterable[str]) -> None:
         try:
             io.delete(location)
         except OSError as error:
-            _log.info("left %s behind: %s", location, error)
+            _log.info("file.left_behind", location=location, error=str(error))

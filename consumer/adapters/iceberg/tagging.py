@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
+import structlog
 from pyiceberg.io import FileIO
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRefType
@@ -30,7 +30,7 @@ from consumer.domain.errors import (
 from consumer.domain.stream import TableName
 from consumer.settings.connections import StoreSettings
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,126}")
 _ATTEMPTS = 20
@@ -125,7 +125,7 @@ class Tagger:
             try:
                 self._commit(work.staged)
             except BaseMovedError as error:
-                _log.info("staging tags again: %s", error)
+                _log.info("tags.staged_again", error=error.message)
             except LedgerUnavailableError:
                 # It may have landed: the next look tells, and until then no file is taken for needless.
                 work.certain, failures = False, failures + 1
@@ -175,7 +175,7 @@ class Tagger:
             try:
                 self._io.delete(location)
             except OSError as error:
-                _log.info("left %s behind: %s", location, error)
+                _log.info("file.left_behind", location=location, error=str(error))
 
 
 def check_tag(name: str) -> None:

@@ -90,7 +90,7 @@ class BackgroundAudit:
             try:
                 self.run_once()
             except Exception:  # noqa: BLE001 - no defect of an audit may end the consumer
-                _log.exception("audit broke off")
+                _log.exception("audit.broke_off")
 
     def run_once(self) -> StreamAudit | None:
         """Audit the stream that has been due longest; ``None`` where none is, or work goes first."""
@@ -115,7 +115,7 @@ class BackgroundAudit:
                 self._metrics.audit_check(audit.stream, check.name, failed=check.outcome is Outcome.FAILED)
             if not check.clean:
                 _log.warning(
-                    "audit: check not passed",
+                    "audit.check_not_passed",
                     stream=audit.stream,
                     check=check.name.value,
                     outcome=check.outcome.value,
@@ -124,4 +124,4 @@ class BackgroundAudit:
                 )
         if not any(check.outcome is Outcome.UNCHECKED for check in audit.checks):
             self._metrics.audited(audit.stream)
-        _log.info("stream audited", stream=audit.stream, clean=audit.clean, checks=len(audit.checks))
+        _log.info("audit.finished", stream=audit.stream, clean=audit.clean, checks=len(audit.checks))

@@ -16,6 +16,7 @@ from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Ledger, Metrics, Source
 from consumer.service.backfill.ports import Backfills
+from consumer.service.batch_account import BatchOutcome, accounted
 from consumer.service.batch_context import BatchContext
 from consumer.service.batch_run import BatchRunner
 from consumer.service.plan import Planner
@@ -92,7 +93,7 @@ class Backfiller:
         """
         final = self._planner.cutoff(context.stream, stretch.upper, None).instant
         if final <= stretch.lower:
-            _log.info("backfill waits for its upstreams", stream=context.stream.name, window=str(stretch))
+            _log.info("backfill.waiting", stream=context.stream.name, window=str(stretch))
             return None
         return Window(lower=stretch.lower, upper=min(stretch.upper, final))
 
@@ -127,11 +128,12 @@ class Backfiller:
         return batch.window.upper if landed else None
 
     def _pass_over(self, context: BatchContext, claim: Claim, batch: Batch, *, last: bool) -> None:
-        self._runner.settle(context, claim)
-        outbox = () if last else (self._hint(context, claim, batch),)
-        with self._failpoints.around("backfill.advance"):
-            self._backfills.pass_over(claim, batch, context.trigger, outbox)
-        _log.info("backfill passed over a stretch without rows", stream=batch.stream, window=str(batch.window))
+        with accounted(context, batch) as account:
+            self._runner.settle(context, claim)
+            outbox = () if last else (self._hint(context, claim, batch),)
+            with self._failpoints.around("backfill.advance"):
+                self._backfills.pass_over(claim, batch, context.trigger, outbox)
+            account.without_rows(BatchOutcome.EMPTY)
 
     def _hint(self, context: BatchContext, claim: Claim, batch: Batch) -> Event:
         return batch_committed(

@@ -153,7 +153,11 @@ class HotDrops:
         with self._failpoints.around("drop.end"):
             self._drops.end(run.claim, drop.id, state, reason)
         _log.info(
-            "hot partition", stream=drop.stream, partition=drop.partition.id, state=state.value, reason=reason or ""
+            "hot_partition.settled",
+            stream=drop.stream,
+            partition=drop.partition.id,
+            state=state.value,
+            reason=reason or "",
         )
 
     @contextmanager

@@ -97,7 +97,7 @@ class Repairs:
             with self._failpoints.around("stream.repair"):
                 self._repairs.repair(claim, planned)
         _log.warning(
-            "stream repaired",
+            "stream.repaired",
             stream=stream.name,
             withdrawn=len(planned.withdrawn),
             reinstated=len(planned.reinstated),

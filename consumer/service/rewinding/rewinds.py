@@ -17,6 +17,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord
+from consumer.service.batch_account import BatchOutcome, accounted
 from consumer.service.batch_context import BatchContext, RunningBatch, dependants_of
 from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
@@ -131,7 +132,9 @@ class Rewinds:
             if found.filled:
                 self._runner.run(attempt.context, claim, attempt.batch)
             else:
-                self._set_back(attempt.context, claim, attempt.batch, rewind)
+                with accounted(attempt.context, attempt.batch) as account:
+                    self._set_back(attempt.context, claim, attempt.batch, rewind)
+                    account.without_rows(BatchOutcome.EMPTY)
         return self._done(attempt, found, attempt.batch)
 
     def _set_back(self, context: BatchContext, claim: Claim, batch: Batch, rewind: Rewind) -> None:
@@ -149,7 +152,7 @@ class Rewinds:
         published = self._ledger.resolve(batch.stream, batch.id)
         snapshot_id = None if published is None else published.snapshot_id
         _log.info(
-            "stream rewound",
+            "stream.rewound",
             stream=batch.stream,
             to=batch.window.lower.isoformat(),
             watermark=batch.window.upper.isoformat(),
