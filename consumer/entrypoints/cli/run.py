@@ -8,6 +8,7 @@ import typer
 
 from consumer.bootstrap import Application
 from consumer.entrypoints.cli.options import ConfigOption
+from consumer.entrypoints.console.assembly import console
 from consumer.entrypoints.http import HttpEndpoints, Liveness
 from consumer.entrypoints.readiness import Readiness
 from consumer.entrypoints.worker import Worker
@@ -32,6 +33,7 @@ def run(config: ConfigOption = None) -> None:
             render_metrics=application.metrics.render,
             liveness=Liveness(lambda: loop.silence, _SILENCE_SECONDS),
             readiness=Readiness(application.probes()),
+            console=console(application) if settings.console else None,
         )
         worker = Worker(
             loop=loop,
