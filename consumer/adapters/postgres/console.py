@@ -15,7 +15,8 @@ from consumer.domain.reconcile import Finding
 from consumer.ports import BatchRecord
 from consumer.service.console.ports import COUNT_LIMIT, BatchDetail, BatchPlace, FileRecord, StreamSummary
 
-_NEWEST = BatchPlace(started=datetime.max.replace(tzinfo=UTC), batch_id=UUID(int=2**128 - 1))
+NEWEST = BatchPlace(started=datetime.max.replace(tzinfo=UTC), batch_id=UUID(int=2**128 - 1))
+"""The place that every batch lies before."""
 
 
 class PostgresHistory:
@@ -56,7 +57,7 @@ class PostgresHistory:
 
     def page(self, stream: str, limit: int, before: BatchPlace | None) -> Sequence[BatchRecord]:
         """Return batches in the order in which they were begun, newest first, from the newest or ``before`` a place."""
-        place = before or _NEWEST
+        place = before or NEWEST
         parameters = {"stream": stream, "limit": limit, "started": place.started, "batch_id": place.batch_id}
         with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["page"], parameters).fetchall()

@@ -29,6 +29,7 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
         if one.record is not None and one.record.state is StreamState.HALTED:
             parts.append(Text(f"\n{one.stream.name} is halted: {one.record.halt_reason}", style="red"))
             parts.append(Text(f"  remedy: {one.record.halt_remedy}"))
+            parts.append(Text(f"  how to: docs/how-to/{one.runbook}.md"))
         parts += [_finding(one.stream.name, each) for each in one.findings]
         parts += history_lines(one)
         if detailed and any(one.lateness):
@@ -172,6 +173,7 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "owner": record.owner if record is not None else None,
         "halt_reason": record.halt_reason if record is not None else None,
         "halt_remedy": record.halt_remedy if record is not None else None,
+        "runbook": one.runbook,
         "parked_events": one.parked,
         "start": None if one.record is None or one.record.start == BEGINNING else one.record.start,
         "backfills": [request_data(each) for each in one.backfills],

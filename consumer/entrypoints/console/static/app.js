@@ -93,7 +93,7 @@ async function refresh() {
 }
 
 function arrive(address, title) {
-  document.title = `${title} – icehaul`;
+  document.title = `${title} - icehaul`;
   if (state.drawn !== null && state.drawn !== address) {
     scrollTo(0, 0);
     main.querySelector("h1")?.focus({ preventScroll: true });
