@@ -29,8 +29,11 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
         if one.record is not None and one.record.state is StreamState.HALTED:
             parts.append(Text(f"\n{one.stream.name} is halted: {one.record.halt_reason}", style="red"))
             parts.append(Text(f"  remedy: {one.record.halt_remedy}"))
-            parts.append(Text(f"  how to: docs/how-to/{one.runbook}.md"))
+        elif one.batches and one.batches[0].error is not None:
+            parts.append(Text(f"{one.stream.name}: the last batch failed: {one.batches[0].error}", style="yellow"))
         parts += [_finding(one.stream.name, each) for each in one.findings]
+        if one.runbook is not None:
+            parts.append(Text(f"{one.stream.name}: how to: docs/how-to/{one.runbook}.md"))
         parts += history_lines(one)
         if detailed and any(one.lateness):
             parts.append(_lateness(one.lateness))

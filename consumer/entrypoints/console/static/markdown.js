@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 
-const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|\[((?:[^\]`]|`[^`]*`)+)\]\(([^)\s]+)\)/;
+const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|(!?)\[((?:[^\]`]|`[^`]*`)+)\]\(([^)\s]+)\)/;
 
 function link(text, target) {
   const [, page, anchor] = /^([a-z0-9-]+)\.md(#.*)?$/.exec(target) ?? [];
@@ -19,7 +19,8 @@ export function inline(text) {
     if (found[1] !== undefined) made.push(el("code", {}, found[1]));
     else if (found[2] !== undefined) made.push(el("strong", {}, inline(found[2])));
     else if (found[3] !== undefined) made.push(el("em", {}, inline(found[3])));
-    else made.push(link(found[4], found[5]));
+    else if (found[4]) made.push(el("em", {}, `(picture: ${found[5]})`));
+    else made.push(link(found[5], found[6]));
     rest = rest.slice(found.index + found[0].length);
   }
   return [...made, rest];
