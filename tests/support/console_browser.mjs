@@ -172,7 +172,7 @@ const views = Object.fromEntries([
   await look("hostile", desk("light"), "#/streams/stream_003"),
   await look("batch", desk("light"), `#/streams/stream_000/batches/${batch}`, { shot: "console-batch-light" }),
   await look("runbook", desk("dark"), "#/runbooks/repair-a-stream"),
-  await look("streams-phone", phone, "#/", { filter: "stream_00", shot: "console-streams-phone" }),
+  await look("streams-phone", phone, "#/", { filter: "stream_00" }),
   await look("stream-phone", { ...phone, colorScheme: "dark" }, "#/streams/stream_007", { shot: "console-stream-phone" }),
   await look("batch-phone", phone, `#/streams/stream_000/batches/${batch}`),
   await look("still", { ...desk("light"), reducedMotion: "reduce" }, "#/runbooks/pause-a-stream"),
