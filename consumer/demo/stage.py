@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from consumer.embedded.process import Launch, ServerProcess
 GROUP = "icehaul-demo"
 SETTLE_LAG = timedelta(seconds=1)
 _STOP_SECONDS = 30.0
+_LISTENING = re.compile(r'"host": "(?P<host>[^"]+)", "port": (?P<port>\d+)')
+"""In the line that a consumer logs once it listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,14 @@ class Troupe:
         process = ServerProcess(launch, self.paths.logs / f"{name}.log")
         self.processes[name] = process
         return process
+
+    def console(self) -> str | None:
+        """Return the console's address at one of the consumers, ``None`` until one listens."""
+        for name, process in self.processes.items():
+            listening = _LISTENING.search((self.paths.logs / f"{name}.log").read_text("utf-8", "replace"))
+            if listening is not None and process.exit_code() is None:
+                return f"http://{listening['host']}:{listening['port']}/"
+        return None
 
     def by_pid(self, pid: int) -> str:
         """Return the name of a process."""

@@ -65,6 +65,7 @@ class Story:
         self._group = group
         self._voice = voice
         self.facts = Facts()
+        self._console: str | None = None
 
     @contextmanager
     def phase(self, name: str, text: str) -> Iterator[None]:
@@ -204,7 +205,15 @@ class Story:
         while not condition():
             for name, log in self._troupe.fallen().items():
                 raise DemoFailure(f"{name} ended by itself; the end of its log:\n{log}")
+            self._show_console()
             if time.monotonic() > deadline:
                 raise DemoFailure(f"waited {_DEADLINE_SECONDS:.0f} s for {what}; logs are in {self._troupe.paths.logs}")
             time.sleep(_POLL_SECONDS)
         self._voice.clear()
+
+    def _show_console(self) -> None:
+        """Say where to look, whenever the consumer that served it has been replaced by another one."""
+        address = self._troupe.console()
+        if address is not None and address != self._console:
+            self._console = address
+            self._voice.fact(f"look at it, while it runs: {address}")

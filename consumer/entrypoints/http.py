@@ -1,34 +1,28 @@
-"""The process's HTTP endpoints: ``/metrics``, ``/livez``, ``/readyz``, ``/startupz``."""
+"""The process's HTTP endpoints: ``/metrics``, ``/livez``, ``/readyz``, ``/startupz``, and the console's."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Self
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 
 from consumer.domain.errors import ConfigurationError
+from consumer.entrypoints.http_messages import Answer, Request, Site, json_answer, wrong_method
 from consumer.entrypoints.readiness import Readiness
 
 _SOCKET_SECONDS = 10.0
 """After which a client that does not finish its request is dropped."""
-_JSON = "application/json"
+_BODY_BYTES = 16_384
+"""Bytes of a request's body that are read at most."""
+_READS = "GET, HEAD"
 
 _log = structlog.get_logger(__name__)
-
-
-class Answer(NamedTuple):
-    """What is sent back."""
-
-    status: HTTPStatus
-    body: bytes
-    content_type: str
 
 
 class Liveness:
@@ -48,7 +42,7 @@ class Liveness:
         silence = self._silence()
         alive = silence <= self._limit
         body = {"status": "alive" if alive else "stuck", "silence_seconds": round(silence, 3), "limit": self._limit}
-        return _json(HTTPStatus.OK if alive else HTTPStatus.SERVICE_UNAVAILABLE, body)
+        return json_answer(HTTPStatus.OK if alive else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
 
 class Startup:
@@ -66,7 +60,7 @@ class Startup:
         missing = {name: condition for name, condition in self._missing.items() if not condition()}
         self._missing = missing
         body = {"status": "starting" if missing else "started", "waiting_for": sorted(missing)}
-        return _json(HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK, body)
+        return json_answer(HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK, body)
 
 
 class HttpEndpoints:
@@ -77,6 +71,7 @@ class HttpEndpoints:
         port: port, 0 for a free one; see :attr:`port`.
         render_metrics: returns the metrics for an ``Accept`` header, and their content type.
         section: where the configuration has host and port.
+        console: serves further paths.
     """
 
     def __init__(
@@ -89,6 +84,7 @@ class HttpEndpoints:
         readiness: Readiness,
         startup: Startup,
         section: str = "consumer",
+        console: Site | None = None,
     ) -> None:
         self._render_metrics = render_metrics
         self._liveness = liveness
@@ -101,7 +97,7 @@ class HttpEndpoints:
             "/startupz": self._startupz,
         }
         try:
-            self._server = _Server((host, port), routes)
+            self._server = _Server((host, port), routes, console)
         except OSError as error:
             raise ConfigurationError(
                 f"{section}.http_host, {section}.http_port: can't listen on {host}:{port} ({error.strerror or error})",
@@ -142,7 +138,7 @@ class HttpEndpoints:
         states = self._readiness.probe()
         ready = all(state == "ok" for state in states.values())
         body = {"status": "ready" if ready else "not ready", "checks": states}
-        return _json(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, body)
+        return json_answer(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, body)
 
 
 Routes = Mapping[str, Callable[[str], Answer]]
@@ -152,8 +148,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # a client that hangs must not keep the process from ending
 
-    def __init__(self, address: tuple[str, int], routes: Routes) -> None:
+    def __init__(self, address: tuple[str, int], routes: Routes, console: Site | None) -> None:
         self.routes = routes
+        self.console = console
         super().__init__(address, _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -176,35 +173,54 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self) -> None:
         answer = self._answer()
-        # A body that was sent along is not read: the connection can't be used again.
+        # A body that was sent along may not have been read: the connection can't be used again.
         self.close_connection = True
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
         self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Connection", "close")
-        if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            self.send_header("Allow", "GET, HEAD")
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
     def _answer(self) -> Answer:
-        route = self.server.routes.get(urlsplit(self.path).path)
-        if route is None:
-            return _json(HTTPStatus.NOT_FOUND, {"error": "no such path", "paths": sorted(self.server.routes)})
-        if self.command not in {"GET", "HEAD"}:
-            return _json(HTTPStatus.METHOD_NOT_ALLOWED, {"error": "only GET and HEAD are allowed"})
         try:
-            return route(self.headers.get("Accept", ""))
+            return self._routed(self._request())
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the cause
             _log.exception("http.failed", path=self.path)
-            return _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "see the log"})
+            return json_answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "see the log"})
+
+    def _routed(self, request: Request) -> Answer:
+        route = self.server.routes.get(request.path)
+        if route is not None:
+            return route(request.headers.get("accept", "")) if request.reads else wrong_method(_READS)
+        answer = self.server.console.answer(request) if self.server.console is not None else None
+        if answer is None:
+            paths = sorted(self.server.routes)
+            return json_answer(HTTPStatus.NOT_FOUND, {"error": "no such path", "paths": paths})
+        return answer
+
+    def _request(self) -> Request:
+        target = urlsplit(self.path)
+        return Request(
+            method=self.command,
+            path=unquote(target.path),
+            query=dict(parse_qsl(target.query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            client=self.client_address[0],
+            body=self._body,
+        )
+
+    def _body(self) -> bytes | None:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length) > _BODY_BYTES:
+            return None
+        return self.rfile.read(int(length))
 
     def log_message(self, format: str, *args: object) -> None:
         """Log requests at debug level: probes and scrapes are many."""
         _log.debug("http.request", client=self.client_address[0], line=format % args)
-
-
-def _json(status: HTTPStatus, body: Mapping[str, object]) -> Answer:
-    return Answer(status, json.dumps(body).encode() + b"\n", _JSON)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from consumer.domain.errors import IcehaulError
+from consumer.domain.retention import Outlook
 from consumer.domain.stream import Stream
 from consumer.ports import Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.retention import look_ahead
@@ -30,10 +31,15 @@ class LossWatch:
         self._metrics = metrics
         self._dangers: Mapping[str, datetime] = {}
         self._seen: set[str] = set()
+        self._outlooks: Mapping[str, Outlook] = {}
 
     def urgency(self, stream: str) -> datetime | None:
         """Return when a stream in danger may lose rows, as the last look found it; ``None`` for any other stream."""
         return self._dangers.get(stream)
+
+    def outlook(self, stream: str) -> Outlook | None:
+        """Return a stream's time to loss as the last look found it; ``None`` where it could not be found."""
+        return self._outlooks.get(stream)
 
     def look(self) -> None:
         """Look once. A stream that can't be looked at counts as unknown, and stops no other.
@@ -42,7 +48,7 @@ class LossWatch:
             TransientError: if ledger or source can't be asked at all.
         """
         now, records = self._source.now(), self._ledger.read(list(self._streams))
-        dangers = {}
+        dangers, outlooks = {}, {}
         for name, stream in self._streams.items():
             if self._removed(name, records.get(name), now):
                 continue
@@ -53,11 +59,12 @@ class LossWatch:
                 _log.info("retention.unknown", stream=name, error=error.message)
                 self._metrics.time_to_loss(name, float("nan"))
                 continue
+            outlooks[name] = outlook
             self._metrics.time_to_loss(name, outlook.seconds(stream.retention.margin))
             if outlook.at is not None and outlook.within(stream.retention.margin):
                 dangers[name] = outlook.at
                 _log.warning("retention.danger", stream=name, at=outlook.at.isoformat(), clause=outlook.clause)
-        self._dangers = dangers
+        self._dangers, self._outlooks = dangers, outlooks
 
     def _removed(self, stream: str, record: StreamRecord | None, now: datetime) -> bool:
         """Record what the ledger says of a stream; tell whether it has lost the stream that it had before."""

@@ -15,6 +15,7 @@ from consumer.domain.retention import Outlook
 from consumer.domain.stream import Stream
 from consumer.ports import BatchRecord, Ledger, Source, StreamRecord
 from consumer.service.backfill.ports import Backfills
+from consumer.service.console.runbook import runbook
 from consumer.service.retention import look_ahead
 
 
@@ -52,6 +53,16 @@ class StreamStatus:
     findings: Sequence[Finding] = ()
     lateness: Sequence[int] = NO_LATENESS
     backfills: Sequence[BackfillRequest] = ()
+
+    @property
+    def runbook(self) -> str | None:
+        """The page of ``docs/how-to`` about what is wrong; ``None`` if nothing is."""
+        return runbook(
+            self.record,
+            latest=self.batches[0] if self.batches else None,
+            findings=len(self.findings),
+            in_danger=self.outlook is not None and self.outlook.within(self.stream.retention.margin),
+        )
 
     @property
     def other_start(self) -> bool:

@@ -231,9 +231,15 @@ class ConsumerSettings(Section):
     audit_interval: PositiveDuration | None = None
     """How often the streams whose events this consumer handles are audited, without reading rows; none: never."""
     http_host: str = "127.0.0.1"
-    """Address on which /metrics, /livez, /readyz and /startupz are served."""
+    """Address on which /metrics, /livez, /readyz, /startupz and the console are served."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port of these; 0 takes a free one."""
+    console: bool = True
+    """Whether the console, a web page that shows the streams, is served there."""
+    console_token: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Token with which streams can be paused and resumed in the console; without it, it only shows; a secret."""
+    console_hosts: Names = ()
+    """Host names under which a proxy serves the console; addresses, localhost and http_host need not be named."""
 
 
 class EmitterSettings(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,17 @@ def test_a_person_sees_the_trace_and_the_verdict(demo: tuple[Path, str]) -> None
         assert step in out
     assert "no new snapshot" in out
     assert "no row lost, none doubled" in out
+
+
+def test_a_person_is_told_where_the_console_is_while_consumers_run(demo: tuple[Path, str]) -> None:
+    addresses = re.findall(r"look at it, while it runs: http://127\.0\.0\.1:(\d+)/", demo[1])
+    served = {
+        port
+        for log in (demo[0] / "var/demo/logs").glob("consumer-*.log")
+        for port in re.findall(r'"port": (\d+)', log.read_text())
+    }
+    assert addresses
+    assert set(addresses) <= served
 
 
 def test_nothing_is_left_running_and_no_secret_in_logs(demo: tuple[Path, str]) -> None:

@@ -1,13 +1,15 @@
-"""The pages schedule.md and run-several-consumers.md, followed with two streams, an emitter and two consumers."""
+"""The pages schedule.md, run-several-consumers.md and use-the-console.md, with two streams and two consumers."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import shlex
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "a-token-for-the-console"
 STREAMS = {"quickstart_trades": "trades", "quickstart_orders": "orders"}
 
 
@@ -60,7 +63,41 @@ def get(consumer: Running, path: str) -> str:
         return str(reply.read().decode())
 
 
-def test_both_pages_work_as_written(platform: Platform, tmp_path: Path) -> None:
+def console_commands(consumer: Running) -> list[dict[str, object]]:
+    """What the requests that the console's page shows are answered, in their order."""
+    answers = []
+    for words in commands("use-the-console.md"):
+        address = words[-1]
+        if not address.startswith("http"):
+            continue
+        given = {words[at]: words[at + 1] for at in range(len(words) - 1) if words[at].startswith("-")}
+        headers = dict(words[at + 1].split(": ", 1) for at in range(len(words)) if words[at] == "-H")
+        headers = {name: TOKEN if value.startswith("$") else value for name, value in headers.items()}
+        data = given["-d"].encode() if "-d" in given else None
+        connection = http.client.HTTPConnection("127.0.0.1", consumer.http_port(), timeout=20)
+        connection.request(given.get("-X", "GET"), address.removeprefix("http://127.0.0.1:8080"), data, headers)
+        reply = connection.getresponse()
+        body = reply.read()
+        assert reply.status == 200, body
+        answers.append(json.loads(body))
+        connection.close()
+    return answers
+
+
+def the_console_works(consumer: Running) -> None:
+    assert "<title>icehaul</title>" in get(consumer, "/")
+    streams, stream, batches, paused, resumed = console_commands(consumer)
+    assert [one["name"] for one in cast("list[dict[str, object]]", streams["streams"])] == sorted(STREAMS)
+    assert cast("dict[str, object]", stream["stream"])["state"] == "active"
+    (batch, *_) = cast("list[dict[str, object]]", batches["batches"])
+    assert batch["status"] in {"published", "empty"}
+    assert (paused["paused"], paused["state"], resumed["state"]) == (True, "halted", "active")
+    assert str(paused["reason"]).endswith("the disk is moved")
+    assert TOKEN not in consumer.text()
+
+
+def test_the_pages_work_as_written(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICEHAUL_CONSUMER__CONSOLE_TOKEN", TOKEN)
     (start,) = commands("run-several-consumers.md")
     send, follow, look = commands("schedule.md")
     assert (send, look) == (["emit", "--once"], ["plan", "quickstart_trades"])
@@ -77,6 +114,7 @@ def test_both_pages_work_as_written(platform: Platform, tmp_path: Path) -> None:
             get(consumer, "/livez")
             wait_until(lambda consumer=consumer: get(consumer, "/readyz"), what="ready")  # type: ignore[misc]
         wait_until(lambda: published() == STREAMS.keys(), seconds=120, what="a batch of each stream")
+        the_console_works(one)
         assert output_of(follow).count("no new rows; watermark") == len(STREAMS)
         assert (one.terminate(), two.terminate()) == (0, 0)
 

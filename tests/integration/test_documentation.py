@@ -53,6 +53,7 @@ RUN_BY = {
     "docs/how-to/start-with-your-own-tables.md": "tests/integration/cli/test_own_tables_pages.py",
     "docs/how-to/survive-full-disks-and-storms.md": "tests/integration/cli/test_full_disks_page.py",
     "docs/how-to/take-a-consistent-cut.md": "tests/integration/cli/test_both_tiers_pages.py",
+    "docs/how-to/use-the-console.md": "tests/e2e/test_operation_pages.py",
     "docs/how-to/use-a-rest-catalog.md": "tests/integration/cli/test_rest_catalog.py",
     "docs/how-to/use-a-spark-cluster.md": "tests/integration/test_spark_cluster.py",
     "docs/how-to/watch-it-with-prometheus-and-grafana.md": "tests/integration/test_monitoring_page.py",

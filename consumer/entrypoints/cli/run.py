@@ -9,6 +9,7 @@ import typer
 
 from consumer.bootstrap import Application
 from consumer.entrypoints.cli.options import ConfigOption
+from consumer.entrypoints.console.assembly import console
 from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
 from consumer.entrypoints.poll_loop import SILENCE_SECONDS, check_poll_loop, silence_of
 from consumer.entrypoints.readiness import Readiness
@@ -32,6 +33,7 @@ def run(config: ConfigOption = None) -> None:
             liveness=Liveness(lambda: silence_of(loop), SILENCE_SECONDS),
             readiness=Readiness({**application.probes(), "poll_loop": lambda: check_poll_loop(loop)}),
             startup=Startup({"engine": lambda: application.engine.ready, "assignment": lambda: loop.started}),
+            console=console(application) if settings.console else None,
         )
         with http:
             # Warm before the group hands out partitions: the first event need not wait, and a machine without Java

@@ -32,20 +32,17 @@ def resume(
     with Application(load(config)) as application:
         find_stream(application, stream)
         application.observe("resume")
-        accepted = application.ledger.accept(stream) if accept_findings else 0
-        parked = len(application.ledger.parked(stream))
-        with application.failpoints.around("stream.resume"):
-            application.ledger.resume(stream)
-    noted = f"; {counted(accepted, 'finding')} accepted" if accept_findings else ""
+        resumed = application.states.resume(stream, accept_findings=accept_findings)
+    noted = f"; {counted(resumed.accepted, 'finding')} accepted" if accept_findings else ""
     emit(
         output,
-        text=f"{stream} is active again; {counted(parked, 'parked event')} will be relayed to the topic by a running"
-        f" consumer{noted}",
+        text=f"{stream} is active again; {counted(resumed.parked, 'parked event')} will be relayed to the topic by a"
+        f" running consumer{noted}",
         data={
             "stream": stream,
             "state": "active",
-            "parked_events_taken_up": parked,
-            "findings_accepted": accepted,
+            "parked_events_taken_up": resumed.parked,
+            "findings_accepted": resumed.accepted,
         },
     )
 
@@ -61,14 +58,10 @@ def pause(
     A batch that is under way is abandoned, and done again after `icehaul resume`; events are kept meanwhile. Exit
     code 1 if the stream was halted already: it stays as it is.
     """
-    why = f"paused by {operator()}" + (f": {reason}" if reason else "")
     with Application(load(config)) as application:
         chosen = find_stream(application, stream)
         application.observe("pause")
-        application.ledger.register(chosen.name, chosen.begins)
-        with application.failpoints.around("stream.pause"):
-            paused = application.ledger.pause(stream, reason=why, remedy="find out whether the reason is gone")
-        record = application.ledger.read([stream])[stream]
+        paused, record = application.states.pause(chosen, by=operator(), reason=reason)
     text = f"{stream} stands still; `icehaul resume {stream}` lets it go on"
     if not paused:
         text = f"{stream} is halted already: {record.halt_reason}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,6 +13,7 @@ from consumer.domain.duration import format_duration
 from consumer.domain.lateness import LATENESS_STEPS
 from consumer.domain.phrasing import counted
 from consumer.domain.reconcile import Finding
+from consumer.domain.retention import Outlook
 from consumer.domain.window import BEGINNING
 from consumer.entrypoints.cli.history_view import history_lines, request_data
 from consumer.entrypoints.cli.output import human, instant, size, span
@@ -28,7 +29,11 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
         if one.record is not None and one.record.state is StreamState.HALTED:
             parts.append(Text(f"\n{one.stream.name} is halted: {one.record.halt_reason}", style="red"))
             parts.append(Text(f"  remedy: {one.record.halt_remedy}"))
+        elif one.batches and one.batches[0].error is not None:
+            parts.append(Text(f"{one.stream.name}: the last batch failed: {one.batches[0].error}", style="yellow"))
         parts += [_finding(one.stream.name, each) for each in one.findings]
+        if one.runbook is not None:
+            parts.append(Text(f"{one.stream.name}: how to: docs/how-to/{one.runbook}.md"))
         parts += history_lines(one)
         if detailed and any(one.lateness):
             parts.append(_lateness(one.lateness))
@@ -165,24 +170,25 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "state": record.state if record is not None else "new",
         "watermark": _watermark(one),
         "lag_seconds": one.lag.total_seconds() if one.lag is not None else None,
-        "time_to_loss": _loss_data(one),
+        "time_to_loss": loss_data(one.outlook, one.stream.retention.margin),
         "epoch": record.epoch if record is not None else None,
         "generation": record.generation if record is not None else None,
         "owner": record.owner if record is not None else None,
         "halt_reason": record.halt_reason if record is not None else None,
         "halt_remedy": record.halt_remedy if record is not None else None,
+        "runbook": one.runbook,
         "parked_events": one.parked,
         "start": None if one.record is None or one.record.start == BEGINNING else one.record.start,
         "backfills": [request_data(each) for each in one.backfills],
-        "findings": [_finding_data(each) for each in one.findings],
+        "findings": [finding_data(each) for each in one.findings],
         "late_rows": dict(zip(lateness_names(), one.lateness, strict=True)),
-        "now": _activity_data(one.activity) if one.activity is not None else None,
+        "now": activity_data(one.activity) if one.activity is not None else None,
         "batches": [batch_data(batch) for batch in one.batches],
     }
 
 
-def _loss_data(one: StreamStatus) -> dict[str, Any] | None:
-    outlook = one.outlook
+def loss_data(outlook: Outlook | None, margin: timedelta) -> dict[str, Any] | None:
+    """Return a time to loss as plain data."""
     if outlook is None:
         return None
     return {
@@ -191,11 +197,12 @@ def _loss_data(one: StreamStatus) -> dict[str, Any] | None:
         "clause": outlook.clause,
         "unknown_clauses": list(outlook.unknown),
         "safe": outlook.safe,
-        "in_danger": outlook.within(one.stream.retention.margin),
+        "in_danger": outlook.within(margin),
     }
 
 
-def _activity_data(activity: Activity) -> dict[str, Any]:
+def activity_data(activity: Activity) -> dict[str, Any]:
+    """Return what is being done now as plain data."""
     return {
         "owner": activity.owner,
         "live": activity.live,
@@ -204,7 +211,8 @@ def _activity_data(activity: Activity) -> dict[str, Any]:
     }
 
 
-def _finding_data(finding: Finding) -> dict[str, Any]:
+def finding_data(finding: Finding) -> dict[str, Any]:
+    """Return a finding as plain data."""
     return {
         "kind": finding.kind,
         "lower": finding.window.lower,

@@ -1,0 +1,1 @@
+"""The console: a web page about the streams, served by the consumer."""

@@ -1,0 +1,1 @@
+"""What the console shows, read at a cost that does not grow with the ledger."""
