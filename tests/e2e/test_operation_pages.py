@@ -109,7 +109,7 @@ def test_the_pages_work_as_written(platform: Platform, tmp_path: Path, monkeypat
         icehaul(*start, log=tmp_path / "two.log", environment={}) as two,
     ):
         for consumer in (one, two):
-            assert consumer.wait_for(r"consumer\.warm")
+            assert consumer.wait_for(r"consumer\.assigned")
             assert "icehaul" in get(consumer, "/metrics")
             get(consumer, "/livez")
             wait_until(lambda consumer=consumer: get(consumer, "/readyz"), what="ready")  # type: ignore[misc]
