@@ -47,7 +47,7 @@ _STATEMENT = b"SELECT stream, watermark FROM offload_watermarks WHERE stream = %
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Spans of one large batch, CPU microseconds of a span, and both together as a share of the batch's time."""
+    """Spans of one large batch, CPU microseconds of a span, and both together as a share of the fastest batch's time."""
 
     spans: int
     microseconds: float
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds = _take_turns(consumers, options.rows, options.rounds)
         small = {name: percentile(one.latencies(options.ticks).small, 50) for name, one in consumers.items()}
         sink = resources.enter_context(otlp_sink())
-        cost = _cost(trace_file, options.rounds, sink, _seconds(rounds["without"]))
+        cost = _cost(trace_file, options.rounds, sink, min(one.seconds for one in rounds["without"]))
     _show(console, rounds, small, cost)
     report = {
         "machine": describe_machine(),
@@ -154,10 +154,6 @@ def _steps(number: int) -> Iterator[int]:
             trace.get_tracer_provider().force_flush()  # type: ignore[attr-defined]
 
 
-def _seconds(measured: Sequence[Measurement]) -> float:
-    return statistics.median(one.seconds for one in measured)
-
-
 def _show(
     console: Console, rounds: Mapping[str, Sequence[Measurement]], small: Mapping[str, float], cost: Cost
 ) -> None:
@@ -169,7 +165,12 @@ def _show(
             f" a small tick {small[name]:.0f} ms (p50)"
         )
     best = {name: max(one.rows_per_second for one in measured) for name, measured in rounds.items()}
-    console.print(f"ratio of the best, with to without: {best['with'] / best['without']:.3f}")
+    pairs = zip(rounds["with"], rounds["without"], strict=True)
+    middle = statistics.median(one.rows_per_second / other.rows_per_second for one, other in pairs)
+    console.print(
+        f"throughput with to without: {best['with'] / best['without']:.3f} of the best, {middle:.3f} in the middle of the"
+        " rounds; it says little where others use the machine"
+    )
     console.print(
         f"counted: {cost.spans} spans of a batch at {cost.microseconds:.0f} µs of CPU each:"
         f" {cost.share:.2%} of its time"
