@@ -47,7 +47,7 @@ _STATEMENT = b"SELECT stream, watermark FROM offload_watermarks WHERE stream = %
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Spans of one large batch, CPU microseconds of a span, and both together as a share of the fastest batch's time."""
+    """Spans of a batch, CPU microseconds of a span, and both together as a share of the time of the fastest batch."""
 
     spans: int
     microseconds: float
@@ -168,8 +168,8 @@ def _show(
     pairs = zip(rounds["with"], rounds["without"], strict=True)
     middle = statistics.median(one.rows_per_second / other.rows_per_second for one, other in pairs)
     console.print(
-        f"throughput with to without: {best['with'] / best['without']:.3f} of the best, {middle:.3f} in the middle of the"
-        " rounds; it says little where others use the machine"
+        f"throughput with to without: {best['with'] / best['without']:.3f} of the best,"
+        f" {middle:.3f} in the middle of the rounds; it says little where others use the machine"
     )
     console.print(
         f"counted: {cost.spans} spans of a batch at {cost.microseconds:.0f} µs of CPU each:"

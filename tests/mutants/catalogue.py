@@ -19,6 +19,7 @@ from tests.mutants import (
     rewind_bugs,
     security_bugs,
     tier_bugs,
+    trace_bugs,
     two_step_bugs,
 )
 from tests.mutants.bug import Bug
@@ -37,6 +38,7 @@ BUGS: tuple[Bug, ...] = (
     *history_bugs.BUGS,
     *arrival_bugs.BUGS,
     *hostile_bugs.BUGS,
+    *trace_bugs.BUGS,
     *fault_bugs.BUGS,
     *offset_bugs.BUGS,
     *security_bugs.BUGS,
