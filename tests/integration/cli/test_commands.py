@@ -37,6 +37,7 @@ def test_version(icehaul: Run) -> None:
         "status",
         "plan",
         "verify",
+        "trace",
         "cut",
         "view",
         "resume",
