@@ -31,11 +31,14 @@ CHOSEN = (
     "publish.before-commit=stop(6)",
     "watermark.after-rewind=kill",
     "stream.after-repair=kill",
+    "letter.after-redrive=kill",
 )
 LANES = 4
 COMMANDS = {Component.REWINDER, Component.STATE}
-OTHERS = {Component.EMITTER, *COMMANDS, *ELSEWHERE}
+OTHERS = {Component.EMITTER, Component.LETTERS, *COMMANDS, *ELSEWHERE}
 """What a consumer does not do."""
+APART = {Component.LETTERS, *ELSEWHERE}
+"""What the long run does not reach: a redrive wants an event of a stream that is not configured yet."""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,7 @@ def test_every_point_of_the_catalogue_is_reached_by_real_processes(house: House)
         wait_for(stage.settled, 60, "everything to settle")
         stage.end()
         verdict = judge(stage)
-    reached = {name for name, point in POINTS.items() if point.effect.component not in ELSEWHERE}
+    reached = {name for name, point in POINTS.items() if point.effect.component not in APART}
     assert set(re.findall(r"failpoint ([a-z]+\.[a-z-]+)=", said)) == reached
     assert verdict.problems == ("1 dead letters",)
     assert verdict.found == verdict.expected > 0

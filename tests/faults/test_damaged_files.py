@@ -116,6 +116,7 @@ class Vandal(Failpoints):
         self._days = count(1)
         self._damage: Damage | None = None
         self._known: set[str] = set()
+        self._whole: str = ""
         self.stream = f"{platform.name}_{table}"
         self.rows = 0
         self.damaged = ""
@@ -137,10 +138,12 @@ class Vandal(Failpoints):
         (written,) = self._files() - self._known
         if self._damage is not None:
             damage, self._damage = self._damage, None
-            changed = damage.do(self._read(written), self._read(min(self._known)))
+            changed = damage.do(self._read(written), self._read(self._whole))
             with self._store.open_output_stream(written) as out:
                 out.write(changed)
             self.damaged = written
+        else:
+            self._whole = written
         self._known.add(written)
 
     def _files(self) -> set[str]:
