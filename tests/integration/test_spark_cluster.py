@@ -119,7 +119,7 @@ def platform(
 @pytest.mark.parametrize(
     "failpoint",
     [
-        pytest.param("task.before-answer=delay(20)", id="speculative attempt"),
+        pytest.param("task.before-answer=delay(60)", id="speculative attempt"),
         pytest.param("task.before-answer=kill", id="repeated attempt"),
     ],
 )
