@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import ssl
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from tests.support.receivers import running
 
 Value = str | int | float | bool | None
 KINDS = {getattr(Span, f"SPAN_KIND_{name}"): name for name in ("INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")}
@@ -111,14 +112,8 @@ class _Receiver(BaseHTTPRequestHandler):
 @contextmanager
 def receiving(context: ssl.SSLContext | None = None) -> Iterator[Collector]:
     """Run a collector for the length of a block."""
-    with Collector(context) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(Collector(context)) as server:
+        yield server
 
 
 def _span(span: Span, resource: Mapping[str, Value]) -> ReceivedSpan:
