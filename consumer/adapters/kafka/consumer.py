@@ -220,7 +220,12 @@ class KafkaEventSource:
             client.incremental_assign(starting)
         else:
             client.assign(starting)
+        self._unpause(starting)
         self._assigned(places)
+
+    def _unpause(self, assigned: list[TopicPartition]) -> None:
+        """Let assigned partitions be fetched: the client remembers that one was paused, even if it was revoked since."""
+        self._client.resume(assigned)
 
     def _on_revoke(self, _client: Consumer, partitions: list[TopicPartition]) -> None:
         self._tell(lambda listener, found: listener.revoked(found), partitions)
@@ -268,6 +273,7 @@ class KafkaEventSource:
         if self._incremental:
             self._client.incremental_unassign([place])
             self._client.incremental_assign([place])
+            self._unpause([place])
             return
         others = [
             found
@@ -278,6 +284,7 @@ class KafkaEventSource:
             if found.offset < 0:  # nothing was consumed since it was assigned
                 found.offset = self._starts.get(partition_at(found), found.offset)
         self._client.assign([*others, place])
+        self._unpause([place])
         still_paused = [found for found in others if partition_at(found) in self._paused]
         if still_paused:
             self._client.pause(still_paused)

@@ -106,6 +106,29 @@ def test_a_topic_that_is_made_anew_under_a_running_member_is_read_from_its_begin
     assert set(incidents(member)) == {"topic_recreated"}
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_topic_that_is_made_anew_while_its_partition_is_paused_is_read_from_its_beginning(
+    topic: Topic, protocol: dict[str, str]
+) -> None:
+    gate = threading.Event()
+
+    def act(event: Event, _abandon: Signal) -> None:
+        if event.stream == "slow":
+            gate.wait(PATIENCE_S)
+
+    handled = Handled(act)
+    topic.send("slow 1")
+    consumer = ConsumerSettings(events_per_partition=1, revoke_deadline_seconds=1)
+    member = Member(with_settings(topic, protocol), handled, consumer)
+    with running(member):
+        wait_until(lambda: handled.started, seconds=PATIENCE_S)
+        topic.recreate()
+        topic.send("n 1")
+        wait_until(lambda: topic.committed() == 1, seconds=PATIENCE_S, what="the new topic's event to be done")
+        gate.set()
+    assert "n" in {event.stream for event in handled.done}
+
+
 def test_an_offset_that_was_committed_for_a_topic_that_is_gone_is_told_by_the_topics_id(topic: Topic) -> None:
     topic.send("a 1", "a 2")
     consume(topic, 2)

@@ -222,6 +222,30 @@ def test_hundreds_of_events_over_a_small_limit_all_arrive_while_partitions_pause
     assert member.metrics.counts[f"polled {topic.settings.topic}"] == 200
 
 
+@pytest.mark.parametrize("protocol", ALL)
+def test_a_partition_that_was_paused_when_it_was_given_away_is_read_once_it_comes_back(
+    make_topic: Callable[[int], Topic], protocol: dict[str, str]
+) -> None:
+    topic = make_topic(2)
+    kafka = with_settings(topic, protocol, options=session(protocol))
+    gate = threading.Event()
+    handled = Handled(lambda event, _abandon: (event.stream.startswith("slow") and gate.wait(60), None)[1])
+    for partition in range(2):
+        topic.send(f"slow{partition} 1", partition=partition)
+    one = Member(kafka, handled, ConsumerSettings(events_per_partition=1, revoke_deadline_seconds=1, workers=4))
+    two = Member(kafka, Handled())
+    with running(one):
+        wait_until(lambda: len(handled.started) == 2, seconds=30, what="work on both partitions, which pauses them")
+        with running(two):
+            wait_until(lambda: len(two.loop.partitions) == 1, seconds=60, what="one partition to be given away")
+            gate.set()
+            two.stop()
+        one.owns(2, seconds=60)
+        for partition in range(2):
+            topic.send("next 1", partition=partition)
+        wait_until(lambda: [topic.committed(partition) for partition in range(2)] == [2, 2], seconds=60)
+
+
 def test_settings_that_would_break_a_guarantee_are_refused(topic: Topic) -> None:
     for options in ({"enable.auto.commit": "true"}, {"max.poll.interval.ms": "soon"}, {"no.such.option": "1"}):
         kafka = with_settings(topic, {}, options=options)
