@@ -224,7 +224,7 @@ class KafkaEventSource:
         self._assigned(places)
 
     def _unpause(self, assigned: list[TopicPartition]) -> None:
-        """Let assigned partitions be fetched: the client remembers that one was paused, even if it was revoked since."""
+        """Let assigned partitions be fetched: the client keeps a pause, even of one that was revoked since."""
         self._client.resume(assigned)
 
     def _on_revoke(self, _client: Consumer, partitions: list[TopicPartition]) -> None:
