@@ -66,7 +66,7 @@ demo-stop: $(VENV)/.runtime ## End a demo that was kept
 .PHONY: test
 test: $(VENV)/.dev ## Run all tests on the embedded stack
 	@echo "==> running the tests; logs of the servers are in var/test"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: thorough
 thorough: $(VENV)/.dev ## Run the tests that show with other servers, protocols or places what others have shown

@@ -334,7 +334,7 @@ class TestNothingIsLeftRunning:
             assert again.endpoints == stack.endpoints
             assert {status.state for status in again.probe().values()} == {State.READY}
 
-    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+    @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)])
     def test_after_the_end_of_the_process_that_owns_it(self, tmp_path: Path, number: signal.Signals) -> None:
         components = [ComponentName.POSTGRES, ComponentName.STORE]
         with running_owner(tmp_path, components) as owner:

@@ -40,7 +40,7 @@ COMPLETE = {
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(params=COMPLETE)
+@pytest.fixture(params=["bash", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("zsh", "fish"))])
 def shell(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     if shutil.which(name) is None:

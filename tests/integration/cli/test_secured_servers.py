@@ -338,6 +338,7 @@ def test_servers_that_are_not_the_right_ones_are_refused_with_the_field_named(
         check_shown(ENCRYPTION, job.in_examples(ended.data))
 
 
+@pytest.mark.thorough
 def test_kafkas_own_tool_gives_the_rights_of_the_script(
     secured: SecuredStack, unique_name: str, tmp_path: Path
 ) -> None:

@@ -25,8 +25,10 @@ from tests.support.waiting import wait_until
 PROTOCOLS = [
     pytest.param({"group_protocol": "consumer"}, id="consumer"),
     pytest.param({"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}, id="cooperative-sticky"),
-    pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range"),
+    pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range", marks=pytest.mark.thorough),
 ]
+AWAY = [PROTOCOLS[0], pytest.param(*PROTOCOLS[1].values, id=PROTOCOLS[1].id, marks=pytest.mark.thorough)]
+"""For tests that wait for a broker to come back, or for time-outs."""
 
 
 def test_an_unreachable_broker_is_an_error_with_a_remedy_within_bounded_time() -> None:
@@ -119,7 +121,7 @@ def test_a_broker_that_dies_and_comes_back_is_waited_for(
     assert handled.offsets[-1] == 1
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS[:2])
+@pytest.mark.parametrize("protocol", AWAY)
 def test_while_the_broker_is_away_the_loop_turns_and_what_is_done_is_acknowledged_afterwards(
     broker: EmbeddedStack, topic: Topic, protocol: dict[str, str]
 ) -> None:
@@ -139,7 +141,7 @@ def test_while_the_broker_is_away_the_loop_turns_and_what_is_done_is_acknowledge
         assert member.error is None
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS[:2])
+@pytest.mark.parametrize("protocol", AWAY)
 def test_a_consumer_can_end_while_the_broker_is_away(
     broker: EmbeddedStack, topic: Topic, protocol: dict[str, str]
 ) -> None:

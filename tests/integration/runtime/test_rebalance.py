@@ -20,7 +20,10 @@ COOPERATIVE = [
     pytest.param({"group_protocol": "consumer"}, id="consumer"),
     pytest.param({"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}, id="cooperative-sticky"),
 ]
-ALL = [*COOPERATIVE, pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range")]
+ALL = [
+    *COOPERATIVE,
+    pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range", marks=pytest.mark.thorough),
+]
 STRANGER = """
 import sys
 from confluent_kafka import Consumer
