@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from uuid import uuid4
+from dataclasses import dataclass
+from uuid import UUID, uuid4
 
 import pyarrow as pa
 from pyspark import TaskContext
@@ -13,16 +14,25 @@ from pyspark import TaskContext
 from consumer.domain.batch import WrittenFile
 from consumer.domain.errors import CheckFailedError, EngineFailedError, IcehaulError
 from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.writer import Writer
 from consumer.failpoints.acting import Failpoints
 from consumer.failpoints.effects import EFFECTS
 from spark.causes import remedy_for
 from spark.columns import ColumnCast, digest_sum
 from spark.object_store import connect
+from spark.unit_export import export_unit, refused
 from spark.unit_reader import open_unit
 from spark.unit_task import JobContext, UnitOutcome, UnitTask
 from spark.unit_writer import UnitWriter
 
 _TEXT_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    file: WrittenFile | None = None
+    writer: Writer
+    refusal: str | None = None
 
 
 def armed_failpoints(context: JobContext) -> Failpoints:
@@ -38,10 +48,10 @@ def offload_unit(context: JobContext, task: UnitTask, failpoints: Failpoints | N
     An error is returned rather than raised, because it would lose its class on the way through the JVM.
     """
     started_ns = time.time_ns()
-    file: WrittenFile | None = None
     error: IcehaulError | None = None
+    written = _Written(writer=Writer.STREAM if task.export is None else Writer.EXPORT)
     try:
-        file = _write(context, task, failpoints or Failpoints())
+        written = _write(context, task, failpoints or Failpoints())
     except IcehaulError as known:
         error = known
     except Exception as unknown:  # noqa: BLE001 - the one place where a task's defects become an error of ours
@@ -55,18 +65,34 @@ def offload_unit(context: JobContext, task: UnitTask, failpoints: Failpoints | N
         pa.default_memory_pool().release_unused()
     return UnitOutcome(
         unit=task.index,
-        file=file,
+        file=written.file,
         error=error,
         started_ns=started_ns,
         ended_ns=time.time_ns(),
+        writer=written.writer,
+        refusal=written.refusal,
         traceparent=task.traceparent,
         host=socket.gethostname(),
         pid=os.getpid(),
     )
 
 
-def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> WrittenFile | None:
-    attempt = uuid4()
+def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> _Written:
+    """Let ClickHouse write the unit where that is asked for; otherwise, or where it refuses, read the rows here."""
+    refusal: str | None = None
+    if task.export is not None:
+        try:
+            exported = export_unit(context, task, task.export, uuid4(), failpoints)
+        except IcehaulError as error:
+            if not (task.export.may_stream and refused(error)):
+                raise
+            refusal = error.message
+        else:
+            return _Written(file=exported, writer=Writer.EXPORT)
+    return _Written(file=_stream(context, task, uuid4(), failpoints), writer=Writer.STREAM, refusal=refusal)
+
+
+def _stream(context: JobContext, task: UnitTask, attempt: UUID, failpoints: Failpoints) -> WrittenFile | None:
     cast = ColumnCast.to_iceberg(context.layout.schema_json)
     uri = f"{task.prefix}/{task.index:05d}-{attempt}.parquet"
     query_id = f"icehaul-{task.batch_id}-{task.index}-{attempt}"

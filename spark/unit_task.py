@@ -7,9 +7,23 @@ from dataclasses import dataclass, field
 from consumer.domain.batch import WrittenFile
 from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.errors import IcehaulError
+from consumer.domain.writer import Writer
 
 STORE_KEY = "$icehaul-store-secret-key$"
 """What a task's query has in the place of the store's secret key, which travels with the job instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOrder:
+    """What the task asks ClickHouse to write by itself.
+
+    Attributes:
+        statement: the statement, with placeholders for the attempt's id and the store's key.
+        may_stream: whether the task reads the rows itself where ClickHouse refuses.
+    """
+
+    statement: str
+    may_stream: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +37,7 @@ class UnitTask:
             in the place of the store's key: PySpark writes a job's data to a file on its way to the JVM.
         prefix: URI under which the task makes its own path.
         traceparent: W3C trace context in which the task works.
+        export: how ClickHouse is to write the unit by itself; ``None``: the task reads the rows.
     """
 
     index: int
@@ -30,6 +45,7 @@ class UnitTask:
     query: str
     prefix: str
     traceparent: str | None = None
+    export: ExportOrder | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +116,8 @@ class JobContext:
 class UnitOutcome:
     """How a task ended: a file, no file because the unit held no row, or an error.
 
-    Times in nanoseconds since the Unix epoch. ``traceparent`` is the trace context in which the task worked, ``host``
+    Times in nanoseconds since the Unix epoch. ``refusal`` is why ClickHouse did not export a unit which the task then
+    read itself. ``traceparent`` is the trace context in which the task worked, ``host``
     and ``pid`` tell where: the driver makes the task's span of them.
     """
 
@@ -109,6 +126,8 @@ class UnitOutcome:
     error: IcehaulError | None
     started_ns: int
     ended_ns: int
+    writer: Writer = Writer.STREAM
+    refusal: str | None = None
     traceparent: str | None = None
     host: str = ""
     pid: int = 0

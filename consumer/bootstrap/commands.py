@@ -83,7 +83,13 @@ class Commands(Servers):
     @cached_property
     def previewer(self) -> Previewer:
         """Plans without doing."""
-        return Previewer(source=self.source, ledger=self.ledger, backfills=self.backfills, catalog=self.catalog)
+        return Previewer(
+            source=self.source,
+            ledger=self.ledger,
+            backfills=self.backfills,
+            catalog=self.catalog,
+            writer=self.configuration.spark.writer,
+        )
 
     @cached_property
     def verifier(self) -> Verifier:

@@ -75,12 +75,16 @@ def unit_query(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
     Rows come as the server reads them: block by block in the order of its primary key. Sorting whole rows would
     cost the server, or the task, more than reading them.
     """
+    query = with_digest(mapping, unit_rows(stream, mapping, unit))
+    return query if unit.late is None else _only_late(query, unit.late)
+
+
+def unit_rows(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
+    """Return the query of all columns' wire values of all rows in a unit's window and range."""
     where = window_condition(stream, mapping, unit.window)
     if unit.sequence is not None:
         where += _sequence_condition(stream, mapping, unit.sequence)
-    rows = wire_rows(mapping, f"{read_table(stream.source)} WHERE {where} AND {unchanged(stream, mapping)}")
-    query = with_digest(mapping, rows)
-    return query if unit.late is None else _only_late(query, unit.late)
+    return wire_rows(mapping, f"{read_table(stream.source)} WHERE {where} AND {unchanged(stream, mapping)}")
 
 
 def with_digest(mapping: TableMapping, rows: str) -> str:

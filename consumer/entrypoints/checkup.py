@@ -18,6 +18,7 @@ from consumer.adapters.kafka.codec import MAX_BYTES
 from consumer.adapters.kafka.inspection import BrokerInspection
 from consumer.adapters.postgres import inspection
 from consumer.adapters.postgres.migrations import pending
+from consumer.adapters.spark.export_probe import try_export
 from consumer.bootstrap import Application
 from consumer.domain.errors import IcehaulError
 from consumer.domain.stream import Stream
@@ -47,6 +48,7 @@ from consumer.service.doctor.servers import ClickHouseCheck, ClockCheck, Postgre
 from consumer.service.doctor.sources import SourceCheck
 from consumer.service.doctor.storage import StoreCheck
 from consumer.service.doctor.targets import TargetCheck
+from consumer.service.doctor.writers import WriterCheck
 from consumer.settings.connections import SparkSettings
 from consumer.settings.load import find_file
 from consumer.settings.yaml_file import read_yaml
@@ -183,6 +185,18 @@ def _dependents(
             what=_CATALOG,
             needs=frozenset({_POSTGRES} if not settings.catalog.two_step else set()),
             checks=[CatalogCheck(subject=settings.catalog.uri or settings.catalog.name, probe=catalog.probe())],
+        ),
+        Dependent(
+            what="writer",
+            needs=frozenset({_CLICKHOUSE, _STORE}),
+            checks=[
+                WriterCheck(
+                    subject=settings.spark.writer,
+                    policy=settings.spark.writer,
+                    cluster=settings.clickhouse.cluster is not None,
+                    export=lambda: try_export(settings.clickhouse, settings.store, settings.spark),
+                )
+            ],
         ),
         Dependent(
             what="kafka group",

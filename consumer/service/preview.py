@@ -14,6 +14,7 @@ from consumer.domain.errors import StreamError
 from consumer.domain.planning import Cutoff
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import unit_query
+from consumer.domain.writer import WriterChoice, WriterPolicy, choose_writer
 from consumer.ports import BatchRecord, Catalog, Ledger, Source, StreamRecord, StreamState
 from consumer.service.backfill.ports import Backfills
 from consumer.service.prepare import Preparation
@@ -29,10 +30,10 @@ _LATEST = 20
 class Preview:
     """What a tick sent now would do.
 
-    ``queries`` are the reading queries, one for each unit of the first non-empty batch; ``obstacle`` is why a
-    run would halt, or ``None``; ``rate`` is how many rows per second the stream's latest batches wrote, ``None``
-    where none was published yet. ``start`` is where the stream's windows start, whatever is configured now;
-    ``backfills`` are the open requests for history below it.
+    ``queries`` are the reading queries and ``writers`` the choices of a writer, one for each unit of the first
+    non-empty batch; ``obstacle`` is why a run would halt, or ``None``; ``rate`` is how many rows per second the
+    stream's latest batches wrote, ``None`` where none was published yet. ``start`` is where the stream's windows start,
+    whatever is configured now; ``backfills`` are the open requests for history below it.
     """
 
     stream: Stream
@@ -40,6 +41,7 @@ class Preview:
     cutoff: Cutoff
     batches: Sequence[Batch]
     queries: Sequence[str]
+    writers: Sequence[WriterChoice]
     creates_target: bool
     obstacle: StreamError | None
     halted: bool
@@ -55,7 +57,16 @@ class Preview:
 class Previewer:
     """Plans without a claim."""
 
-    def __init__(self, *, source: Source, ledger: Ledger, backfills: Backfills, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        *,
+        source: Source,
+        ledger: Ledger,
+        backfills: Backfills,
+        catalog: Catalog,
+        writer: WriterPolicy = WriterPolicy.AUTO,
+    ) -> None:
+        self._writer = writer
         self._backfills = backfills
         self._source = source
         self._ledger = ledger
@@ -92,6 +103,7 @@ class Previewer:
             cutoff=cutoff,
             batches=batches,
             queries=[unit_query(stream, mapping, unit) for unit in units],
+            writers=[choose_writer(self._writer, unit, cluster=stream.source.cluster is not None) for unit in units],
             creates_target=target is None,
             obstacle=obstacle or cutoff.obstacle,
             halted=record.state is StreamState.HALTED,

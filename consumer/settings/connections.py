@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from consumer.domain.stream import CLUSTER, IDENTIFIER
+from consumer.domain.writer import WriterPolicy
 from consumer.settings.scalars import (
     Bucket,
     Duration,
@@ -198,6 +199,8 @@ class SparkSettings(Section):
     """Paths or URLs of further jars (spark.jars), where JVM engines read Iceberg in this session; not with remote."""
     conf: dict[str, str] = Field(default_factory=dict)
     """Further Spark properties; they win over icehaul's own; not with remote."""
+    writer: WriterPolicy = WriterPolicy.AUTO
+    """Who makes the Parquet files: export (ClickHouse), stream (Spark's tasks), or auto."""
     block_rows: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
     """Rows that a task holds in memory at once."""
     row_group_rows: Annotated[int, Field(ge=1024)] = 1_048_576

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from consumer.domain.writer import Writer
 from consumer.embedded.cache import cache_directory
 from consumer.embedded.jars import CLICKHOUSE_JDBC, fetch
 from consumer.embedded.stack import EmbeddedStack
@@ -42,12 +43,14 @@ _NOTES = {
     report.JDBC: "warm session; without tags and attributes, which JDBC can't read",
     report.MAP_IN_ARROW: "warm session; JVM Iceberg writer",
     report.CLICKHOUSE_ICEBERG: "no catalog, no exactly-once",
+    report.EXPORT: "the same, ClickHouse writes the files",
     report.STREAM: "tick to committed offset: plan, write, check by digest, publish",
 }
 _CHOICES = (
     report.PARQUET_CEILING,
     report.ARROW_CEILING,
     report.STREAM,
+    report.EXPORT,
     report.CLICKHOUSE_ICEBERG,
     report.MAP_IN_ARROW,
     report.JDBC,
@@ -86,14 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, scratch: Path, console: Console) -> Report:
     with ExitStack() as resources:
         stack = resources.enter_context(EmbeddedStack.start(scratch / "stack"))
-        platform = Platform(stack.endpoints, "bench", scratch)
-        os.environ.update(platform.environment())
-        platform.client.command(
-            f"CREATE TABLE bench.{TABLE} ({COLUMNS}) ENGINE = MergeTree PARTITION BY toDate(ts)"
-            " ORDER BY (symbol, ts, seq)"
-        )
-        found = Report(rows=options.rows, source_bytes=fill(platform, options.rows), notes=_NOTES)
-        bench = Bench(stack=stack, platform=platform, rows=options.rows, cores=os.cpu_count() or 1, own_pid=os.getpid())
+        bench, size = _filled(stack, "bench", options.rows, scratch)
+        found = Report(rows=options.rows, source_bytes=size, notes=_NOTES)
         contenders = [parquet_ceiling(bench), arrow_ceiling(bench), clickhouse_iceberg(bench)]
         if {report.JDBC, report.MAP_IN_ARROW} & set(options.paths):
             try:
@@ -108,7 +105,15 @@ def _run(options: argparse.Namespace, scratch: Path, console: Console) -> Report
             except Exception as error:  # noqa: BLE001 - whatever keeps Spark from running is what is reported
                 found.absent |= dict.fromkeys((report.JDBC, report.MAP_IN_ARROW), str(error))
         haul = resources.enter_context(running_icehaul(bench, options.rounds, options.out / "icehaul.log"))
-        contenders.append(haul.contender())
+        contenders.append(haul.contender(report.STREAM))
+        if report.EXPORT in options.paths:
+            # A consumer has one writer: the other one has tables of the same rows, a ledger's streams and a group.
+            exporting, _ = _filled(stack, "bench_export", options.rows, scratch)
+            log = options.out / "icehaul-export.log"
+            exporter = resources.enter_context(
+                running_icehaul(exporting, options.rounds, log, "export_", Writer.EXPORT)
+            )
+            contenders.append(exporter.contender(report.EXPORT))
         ordered = [one for name in options.paths for one in contenders if one.name == name]
         for number in range(options.rounds + 1):
             # The first round warms up: classes loaded, connections made, pages cached.
@@ -135,6 +140,17 @@ def _measure(contender: Contender, number: int, found: Report, console: Console)
     best = found.paths.get(contender.name)
     if number and (best is None or one.seconds < best.seconds):
         found.paths[contender.name] = one
+
+
+def _filled(stack: EmbeddedStack, name: str, rows: int, scratch: Path) -> tuple[Bench, int]:
+    """Make a database with the table of trades; return it, and the table's uncompressed bytes."""
+    platform = Platform(stack.endpoints, name, scratch)
+    os.environ.update(platform.environment())
+    platform.client.command(
+        f"CREATE TABLE {name}.{TABLE} ({COLUMNS}) ENGINE = MergeTree PARTITION BY toDate(ts) ORDER BY (symbol, ts, seq)"
+    )
+    size = fill(platform, rows)
+    return Bench(stack=stack, platform=platform, rows=rows, cores=os.cpu_count() or 1, own_pid=os.getpid()), size
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -15,8 +15,8 @@ from consumer.bootstrap import Application
 from consumer.domain.batch import BatchStatus
 from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
+from consumer.domain.writer import Writer
 from consumer.embedded.component import ComponentName
-from tests.bench import report
 from tests.bench.paths import Bench, Contender
 from tests.bench.report import Latencies
 from tests.bench.trades import COLUMNS, DAY, TABLE
@@ -47,10 +47,10 @@ class Icehaul:
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
         self._sent = 0
 
-    def contender(self) -> Contender:
-        """Return the stream path: from the tick to its committed offset, planning, check and publish included."""
+    def contender(self, name: str) -> Contender:
+        """Return the path from the tick to its committed offset, planning, check and publish included."""
         groups = self._bench.groups(*ComponentName, icehaul=self._consumer.pid)
-        return Contender(name=report.STREAM, groups=groups, run=self._run)
+        return Contender(name=name, groups=groups, run=self._run)
 
     def _run(self, number: int) -> int:
         stream = self._streams[number]
@@ -101,7 +101,9 @@ class Icehaul:
 
 
 @contextmanager
-def running_icehaul(bench: Bench, rounds: int, log: Path, prefix: str = "") -> Iterator[Icehaul]:
+def running_icehaul(
+    bench: Bench, rounds: int, log: Path, prefix: str = "", writer: Writer = Writer.STREAM
+) -> Iterator[Icehaul]:
     """Start a consumer that has done its first batch, and end it with the block.
 
     ``prefix`` stands before its streams' names, where another consumer on the same ledger has streams, too.
@@ -110,7 +112,7 @@ def running_icehaul(bench: Bench, rounds: int, log: Path, prefix: str = "") -> I
     bench.platform.sections |= {
         "kafka": {"partitions": 1},
         "store": {"prefix": "bench/icehaul"},
-        "spark": {"master": f"local[{bench.cores}]"},
+        "spark": {"master": f"local[{bench.cores}]", "writer": writer.value},
         "consumer": {"http_port": 0},
     }
     streams = []

@@ -19,8 +19,13 @@ JDBC = "spark_jdbc"
 MAP_IN_ARROW = "spark_map_in_arrow"
 CLICKHOUSE_ICEBERG = "clickhouse_iceberg"
 STREAM = "icehaul_stream"
+EXPORT = "icehaul_export"
 
 _RATIOS = {
+    "export_vs_parquet_ceiling": (EXPORT, PARQUET_CEILING),
+    "export_vs_jdbc": (EXPORT, JDBC),
+    "export_vs_clickhouse_iceberg": (EXPORT, CLICKHOUSE_ICEBERG),
+    "export_vs_stream": (EXPORT, STREAM),
     "stream_vs_arrow_ceiling": (STREAM, ARROW_CEILING),
     "stream_vs_jdbc": (STREAM, JDBC),
     "stream_vs_parquet_ceiling": (STREAM, PARQUET_CEILING),

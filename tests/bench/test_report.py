@@ -62,6 +62,7 @@ WITHOUT_SPARK_PROGRAMS = {
     report.ARROW_CEILING,
     report.CLICKHOUSE_ICEBERG,
     report.STREAM,
+    report.EXPORT,
 }
 
 

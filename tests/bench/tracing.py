@@ -112,7 +112,7 @@ def _take_turns(consumers: Mapping[str, Icehaul], rows: int, rounds: int) -> Map
     found: dict[str, list[Measurement]] = {name: [] for name in consumers}
     for number in range(rounds + 1):
         for name in sorted(consumers, reverse=number % 2 == 0):
-            contender = consumers[name].contender()
+            contender = consumers[name].contender(name)
             one = measure(rows, contender.groups, lambda run=contender.run, round_=number: run(round_))  # type: ignore[misc]
             if number:
                 found[name].append(one)

@@ -17,6 +17,7 @@ from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.reconcile import FindingKind
 from consumer.domain.window import BEGINNING, Window
+from consumer.domain.writer import Writer
 from consumer.ports import BatchRecord, StreamRecord, StreamState
 from spark.unit_task import UnitTask
 from tests.support.interruptions import Interrupt
@@ -54,9 +55,10 @@ MOVES = {
 }
 
 
-@pytest.fixture
-def platform(local: LocalPlatform) -> LocalPlatform:
-    """A closed day in several parts, which a batch of two units reads."""
+@pytest.fixture(params=Writer)
+def platform(local: LocalPlatform, request: pytest.FixtureRequest) -> LocalPlatform:
+    """A closed day in several parts, which a batch of two units reads; a task does, or ClickHouse itself."""
+    local.sections["spark"] = {"writer": str(request.param)}
     local.add_stream(batch={"unit_rows": UNIT_ROWS})
     for first in range(0, ROWS, 10):
         local.client.command(
@@ -139,6 +141,14 @@ def test_between_the_reads_of_two_units(platform: LocalPlatform, stream: str, mo
         read_once(consumer, stream, expected=sum(seen, EMPTY))
 
 
+def slowed(task: UnitTask) -> UnitTask:
+    """The same task, whose every reading of the table takes 30 ms for each row."""
+    condition, slow = " AND throwIf(", " AND sleepEachRow(0.03) = 0 AND throwIf("
+    assert condition in task.query
+    export = task.export and replace(task.export, statement=task.export.statement.replace(condition, slow))
+    return replace(task, query=task.query.replace(condition, slow), export=export)
+
+
 @pytest.mark.parametrize("move", MOVES)
 def test_while_a_unit_is_read(platform: LocalPlatform, stream: str, move: str) -> None:
     moved: list[Future[None]] = []
@@ -149,7 +159,7 @@ def test_while_a_unit_is_read(platform: LocalPlatform, stream: str, move: str) -
             if not moved:
                 moved.append(pool.submit(move_during, platform, MOVES[move]))
                 # A second for the first unit's rows: time enough to change them all meanwhile.
-                return replace(task, query=task.query.replace("throwIf(", "sleepEachRow(0.03) = 0 AND throwIf(", 1))
+                return slowed(task)
             moved[0].result(PATIENCE_S)
             return task
 
@@ -317,6 +327,7 @@ class BreakingProxy(TcpProxy):
         link.reset()
 
 
+@pytest.mark.parametrize("platform", [Writer.STREAM], indirect=True)
 @pytest.mark.parametrize("after_bytes", [0, 300, 1500, 4000])
 def test_a_result_that_breaks_off_is_read_again_in_whole(
     platform: LocalPlatform, stream: str, after_bytes: int

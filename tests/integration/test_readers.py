@@ -24,8 +24,11 @@ from consumer.adapters.spark.engine import SparkEngine
 from consumer.bootstrap import Application
 from consumer.domain.audit import CheckName, StreamAudit
 from consumer.domain.event_factory import tick
+from consumer.domain.writer import WriterPolicy
 from consumer.embedded.stack import EmbeddedStack
 from consumer.entrypoints.audit.by_hand import queries
+from consumer.settings.connections import SparkSettings
+from tests.support.local_engine import LocalEngine
 from tests.support.platform import Platform, day
 
 pytestmark = [
@@ -55,17 +58,20 @@ def snippet(title: str, language: str, **shown: str) -> str:
 def platform(
     stack: EmbeddedStack, spark_engine: SparkEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
-    """A stream whose rows have been offloaded, in two batches."""
+    """A stream whose rows have been offloaded in two batches, of which ClickHouse has written the second by itself."""
     made = Platform(stack.endpoints, f"t_readers_{os.getpid()}", tmp_path_factory.mktemp("readers"))
     with pytest.MonkeyPatch.context() as patched:
         for name, value in made.environment().items():
             patched.setenv(name, value)
         stream = made.add_stream()
         with Application(made.configuration(), environment={}) as application:
-            application.engine = spark_engine
             application.migrate()
-            for first, at in ((0, "2024-01-01"), (ROWS, "2024-01-02")):
+            exporting = application.configuration.model_copy(
+                update={"spark": SparkSettings(writer=WriterPolicy.EXPORT)}
+            )
+            for first, at, engine in ((0, "2024-01-01", spark_engine), (ROWS, "2024-01-02", LocalEngine(exporting))):
                 made.insert(ROWS, first=first, day=at)
+                application.engine = engine
                 boundary = day("2024-01-02" if first == 0 else "2024-01-03")
                 application.offload.handle(tick(stream=stream, boundary=boundary), threading.Event())
     yield made

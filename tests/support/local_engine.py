@@ -62,7 +62,8 @@ class LocalEngine(SparkEngine):
     """The real engine on a session that needs no Spark."""
 
     def __init__(self, configuration: Configuration, failpoints: Failpoints | None = None) -> None:
-        super().__init__(SparkSettings(), configuration.clickhouse, configuration.store, failpoints)
+        spark = SparkSettings(writer=configuration.spark.writer)
+        super().__init__(spark, configuration.clickhouse, configuration.store, failpoints)
         self.session = LocalSession()
 
     def _living_session(self) -> BatchSession:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import uuid4
@@ -16,8 +16,10 @@ from clickhouse_connect.driver.client import Client
 from pyarrow.fs import FileSystem
 from pyiceberg.schema import assign_fresh_schema_ids
 
-from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access
+from consumer.adapters.clickhouse.files import FileReader
+from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access, without_keys
 from consumer.adapters.spark.engine import SparkEngine
+from consumer.adapters.spark.exports import Exports
 from consumer.domain.batch import Batch, BatchKind, Unit
 from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.fingerprint import Fingerprint
@@ -26,6 +28,7 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import file_rows, file_structure, fingerprint_query, unit_query, wire_rows
 from consumer.domain.window import Window
+from consumer.domain.writer import EXPORT_BYTES_MIN, WriterPolicy
 from consumer.embedded.endpoints import Endpoints
 from consumer.embedded.stack import EmbeddedStack
 from consumer.ports import TargetTable, UnitReport
@@ -77,9 +80,9 @@ def connect_engine(stack: EmbeddedStack, connect_server: SparkConnectServer) -> 
     engine.stop()
 
 
-def remote_engine(endpoints: Endpoints, url: str) -> SparkEngine:
+def remote_engine(endpoints: Endpoints, url: str, writer: WriterPolicy = WriterPolicy.AUTO) -> SparkEngine:
     """An engine on a Spark Connect server; any number of them fits into a process."""
-    settings = SparkSettings.model_validate({"remote": url})
+    settings = SparkSettings.model_validate({"remote": url, "writer": writer})
     return SparkEngine(settings, clickhouse_settings(endpoints), store_settings(endpoints))
 
 
@@ -203,13 +206,26 @@ class HotTable:
             source=source_access(clickhouse or clickhouse_settings(self.endpoints), spark),
             store=store_access(store or store_settings(self.endpoints)),
             layout=file_layout(self.target.schema, spark),
+            file_secret=self.endpoints.store.secret_key,
         )
 
-    def task(self, batch: Batch) -> UnitTask:
-        """What the batch's first unit is as a task."""
-        unit = batch.units[0]
-        query = unit_query(self.stream, self.mapping, unit)
-        return UnitTask(index=unit.index, batch_id=str(batch.id), query=query, prefix=self.prefix(batch))
+    def task(
+        self,
+        batch: Batch,
+        policy: WriterPolicy = WriterPolicy.STREAM,
+        clickhouse: ClickHouseSettings | None = None,
+    ) -> UnitTask:
+        """What the batch's first unit is as a task; ``auto`` takes it for a large one."""
+        unit = replace(batch.units[0], bytes=EXPORT_BYTES_MIN)
+        clickhouse = clickhouse or clickhouse_settings(self.endpoints)
+        files = FileReader(*without_keys(clickhouse, store_settings(self.endpoints)))
+        return UnitTask(
+            index=unit.index,
+            batch_id=str(batch.id),
+            query=unit_query(self.stream, self.mapping, unit),
+            prefix=self.prefix(batch),
+            export=Exports(policy, files).order(self.stream, self.mapping, unit, self.prefix(batch)),
+        )
 
     @property
     def store(self) -> FileSystem:

@@ -13,6 +13,7 @@ from opentelemetry import trace
 
 from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access, without_keys
+from consumer.adapters.spark.exports import Exports
 from consumer.adapters.spark.unit_spans import record_units
 from consumer.domain.batch import Batch, Unit
 from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
@@ -59,6 +60,7 @@ class SparkEngine:
         self._source = source_access(clickhouse, spark)
         self._files = FileReader(*without_keys(clickhouse, store))
         self._file_secret = next(iter(FileReader(clickhouse, store).secrets), None)
+        self._exports = Exports(spark.writer, self._files)
         self._store = store_access(store)
         self._session: BatchSession | None = None
         self._session_lock = threading.Lock()
@@ -128,10 +130,12 @@ class SparkEngine:
                 query=self._query(stream, mapping, unit),
                 prefix=prefix,
                 traceparent=traceparent,
+                export=self._exports.order(stream, mapping, unit, prefix),
             )
             for unit in batch.units
         ]
         outcomes = self._run(batch, context, tasks)
+        self._exports.learn(stream, outcomes)
         record_units(batch, outcomes, trace.get_tracer(TRACER))
         return reports_of(batch, outcomes)
 

@@ -44,6 +44,7 @@ def _attributes(batch: Batch, outcome: UnitOutcome) -> dict[str, AttributeValue]
         "offload.stream": batch.stream,
         "offload.batch.id": str(batch.id),
         "offload.unit": outcome.unit,
+        "offload.writer": outcome.writer.value,
         "offload.rows": 0 if file is None else file.fingerprint.rows,
         "offload.bytes": 0 if file is None else file.bytes,
         HOST_NAME: outcome.host,

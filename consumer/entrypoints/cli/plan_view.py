@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from consumer.domain.phrasing import counted
 from consumer.domain.window import BEGINNING
+from consumer.domain.writer import WriterChoice
 from consumer.entrypoints.cli.history_view import other_start, request_data, request_line
 from consumer.entrypoints.cli.output import human, instant, size, span
 from consumer.entrypoints.cli.records import Column, Records
@@ -40,6 +42,8 @@ def plan_text(preview: Preview) -> RenderableType:
         parts.append(Text(_speed(preview)))
     else:
         parts.append(Text("nothing to do: the watermark has reached the cutoff"))
+    if preview.writers:
+        parts.append(Text(_writers(preview.writers)))
     if preview.queries:
         parts.append(Text(f"\nfirst of {len(preview.queries)} reading queries of the first batch with rows:"))
         # Unbroken: a line's end inside a literal would make another query of what somebody copies from here.
@@ -74,6 +78,14 @@ def _speed(preview: Preview) -> str:
         return "how long it takes is not known yet: the stream has published no batch"
     total = _about(_total_seconds(preview))
     return f"together about {total}, at the {preview.rate:,.0f} rows/s of the stream's latest batches"
+
+
+def _writers(choices: Sequence[WriterChoice]) -> str:
+    """Return how the units of the first batch with rows are written: one line, as long as they are written alike."""
+    first = choices[0]
+    others = sum(choice.writer is not first.writer for choice in choices)
+    rest = f"; {others} of its {len(choices)} units otherwise" if others else ""
+    return f"writer of the first batch with rows: {first.writer} ({first.reason}){rest}"
 
 
 def _about(seconds: float | None) -> str:
@@ -125,4 +137,5 @@ def plan_data(preview: Preview) -> dict[str, Any]:
         "estimated_seconds": _total_seconds(preview),
         "rows_per_second": preview.rate,
         "queries": list(preview.queries),
+        "writers": [{"writer": one.writer, "reason": one.reason} for one in preview.writers],
     }

@@ -3,7 +3,8 @@
 --   CREATE USER icehaul IDENTIFIED WITH sha256_password BY '…' DEFAULT ROLE icehaul_reader;
 -- What it is: system.tables, columns, databases and settings may be read by everybody, and show what one has rights on.
 
--- Settings are sent along with queries, and nothing may be written: 2 forbids INSERT and DDL whatever else is granted.
+-- Settings are sent along with queries, and no table may be written: 2 forbids INSERT into tables and DDL whatever else is
+-- granted. A table function is no table: what may be written to the store is up to READ ON S3 below, and to the keys' policy.
 CREATE ROLE IF NOT EXISTS icehaul_reader SETTINGS readonly = 2;
 
 -- The rows, and the tables' definitions and columns with them: the whole row is read, so a list of columns would not do.

@@ -18,13 +18,16 @@ from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.topics import Topics
 from consumer.adapters.spark.engine import SparkEngine
+from consumer.adapters.spark.export_probe import try_export
 from consumer.bootstrap import Application
 from consumer.domain.batch import BatchKind
+from consumer.domain.errors import AccessDeniedError, IcehaulError
 from consumer.domain.event_factory import tick
 from consumer.domain.stream import TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.window import BEGINNING
 from consumer.ports import StreamState
+from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from consumer.settings.load import load
 from tests.integration.cli.conftest import Ended, Run
 from tests.support.certificates import needs_openssl
@@ -51,6 +54,7 @@ from tests.support.secured_store import BUCKET
 
 PAGES = OPS.parents[1] / "docs" / "how-to"
 RIGHTS, ENCRYPTION = "least-privilege.md", "encrypt-and-authenticate.md"
+WRITERS = "choose-a-writer.md"
 _DENIED = "HTTP response code: 403|Access Denied"
 
 pytestmark = [needs_openssl, pytest.mark.timeout(300)]
@@ -216,6 +220,40 @@ def test_exports_go_where_the_writers_keys_allow_and_newer_servers_tell_reading_
         reader.query(f"SELECT count() FROM {job.stack.s3('clickhouse-reader', f'exports/{job.name}.parquet')}")
     for client in (exporter, reader):
         client.close()
+
+
+def settings_for_export(stack: SecuredStack, user: str, keys: str) -> tuple[ClickHouseSettings, StoreSettings]:
+    """The settings of a consumer whose ClickHouse has these rights, with these keys for the store."""
+    document = stack.document(clickhouse=user, kafka=CONSUMER.kafka)
+    clickhouse = document["clickhouse"] | {
+        "password": stack.clickhouse.passwords[user],
+        "store_access_key": keys.upper(),
+        "store_secret_key": stack.store.secret_keys[keys],
+    }
+    store = document["store"] | {"secret_key": stack.store.secret_keys["consumer"]}
+    return ClickHouseSettings.model_validate(clickhouse), StoreSettings.model_validate(store)
+
+
+def test_clickhouse_exports_with_the_rights_of_its_files_and_with_fewer_it_is_told_which(secured: SecuredStack) -> None:
+    page = (PAGES / WRITERS).read_text("utf-8")
+    assert {"exporter.sql", "clickhouse-exporter.json"} <= {
+        Path(name).name for name in re.findall(r"`(ops/[^`]+)`", page)
+    }
+    try_export(*settings_for_export(secured, EXPORTER, "clickhouse-exporter"), SparkSettings())
+    for user in (EXPORTER, READER):  # readonly = 2 does not keep a table function from being written: the keys do
+        with pytest.raises(IcehaulError, match=_DENIED):
+            try_export(*settings_for_export(secured, user, "clickhouse-reader"), SparkSettings())
+    with pytest.raises(AccessDeniedError) as refused:
+        try_export(*settings_for_export(secured, READS_FILES, "clickhouse-exporter"), SparkSettings())
+    assert "GRANT WRITE ON S3" in refused.value.remedy
+
+
+def test_with_the_keys_for_exports_clickhouse_writes_no_data_file(secured: SecuredStack, unique_name: str) -> None:
+    client = secured.client_of(EXPORTER)
+    target = secured.s3("clickhouse-exporter", f"warehouse/{unique_name}.parquet")
+    with pytest.raises(DatabaseError, match=_DENIED):
+        client.command(f"INSERT INTO FUNCTION {target} SELECT 1 AS one")
+    client.close()
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,9 @@ class Client:
     def incremental_assign(self, places: list[TopicPartition]) -> None:
         self.sent += [(place.partition, place.offset) for place in places]
 
+    def resume(self, _places: list[TopicPartition]) -> None:
+        """Nothing is paused."""
+
 
 class Positions:
     """Sends every partition back to its beginning."""

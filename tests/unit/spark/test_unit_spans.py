@@ -50,6 +50,7 @@ def test_the_span_of_a_task_is_made_of_what_the_task_reported() -> None:
         "offload.stream": "trades",
         "offload.batch.id": str(BATCH.id),
         "offload.unit": 3,
+        "offload.writer": "stream",
         "offload.rows": 5,
         "offload.bytes": 99,
         "host.name": "worker-1",
