@@ -147,11 +147,16 @@ class Application(Commands):
             "kafka": self.topics.check_present,
             "postgres": lambda: self.ledger.read(()),
             "spark": self._check_engine,
+            "store": self._check_store,
         }
 
     def _check_engine(self) -> None:
         if not self.engine.ready:
             raise EngineFailedError("no Spark session is running", remedy="nothing to do: the next batch starts one")
+
+    def _check_store(self) -> None:
+        # The client reads the certificate authority when it is made: what is wrong with that is an answer, too.
+        self.store_reach.check()
 
     def _directories(self, role: Role) -> Mapping[str, Path]:
         """Return where the process writes on this machine, by purpose."""

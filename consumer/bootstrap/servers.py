@@ -17,6 +17,7 @@ from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.iceberg.register import IcebergRegister
+from consumer.adapters.iceberg.store import StoreReach
 from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
 from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.topics import Topics
@@ -114,6 +115,11 @@ class Servers:
         )
         self._closing.callback(catalog.close)
         return catalog
+
+    @cached_property
+    def store_reach(self) -> StoreReach:
+        """What asks whether the object store is there."""
+        return StoreReach(self.configuration.store)
 
     @cached_property
     def engine(self) -> SparkEngine:

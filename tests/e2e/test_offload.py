@@ -81,7 +81,7 @@ def test_five_rows_then_three_more_make_eight_without_duplicates(
                 body = answer.read().decode()
                 if path == "readyz":
                     assert json.loads(body)["checks"] == dict.fromkeys(
-                        ("clickhouse", "kafka", "postgres", "spark", "poll_loop"), "ok"
+                        ("clickhouse", "kafka", "postgres", "spark", "store", "poll_loop"), "ok"
                     )
         assert f'icehaul_rows_total{{kind="window",outcome="published",stream="{stream}"}} 8.0' in body
         assert consumer.terminate() == 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
-from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+from pyarrow.fs import AwsStandardS3RetryStrategy, FileSelector, S3FileSystem
 from pyiceberg.io import S3_ENDPOINT, S3_FORCE_VIRTUAL_ADDRESSING, S3_REGION, FileIO, InputFile, OutputFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
@@ -22,6 +22,9 @@ _log = structlog.get_logger(__name__)
 _CONNECT_S = 5.0
 _REQUEST_S = 30.0
 _ATTEMPTS = 4
+_PROBE_S = 2.0
+"""Below what all probes of a process have together, so that it is the store's own error that is told."""
+_NOWHERE = "_icehaul_reach"
 
 
 class StoreFileIO(PyArrowFileIO):
@@ -32,21 +35,48 @@ class StoreFileIO(PyArrowFileIO):
         super().__init__(_properties(settings))
 
     def _initialize_s3_fs(self, netloc: str | None) -> S3FileSystem:  # noqa: ARG002 - one store holds all buckets
+        return _client(self._settings, attempts=_ATTEMPTS, connect_s=_CONNECT_S, request_s=_REQUEST_S)
+
+
+class StoreReach:
+    """Asks the object store for what no folder holds: one request, by a client that neither waits nor tries again.
+
+    It takes the right to list the warehouse, which every consumer has.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._files = _client(settings, attempts=1, connect_s=_PROBE_S, request_s=_PROBE_S)
+
+    def check(self) -> None:
+        """Return if the store answers, the keys are good and the bucket is there, whatever it holds.
+
+        Raises:
+            AccessDeniedError, UntrustedServerError, StoreUnavailableError: as :func:`store_errors` does.
+        """
         settings = self._settings
-        secret = settings.secret_key
-        return S3FileSystem(
-            endpoint_override=settings.endpoint,
-            access_key=settings.access_key,
-            secret_key=None if secret is None else secret.get_secret_value(),
-            region=settings.region,
-            force_virtual_addressing=not settings.path_style,
-            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
-            connect_timeout=_CONNECT_S,
-            request_timeout=_REQUEST_S,
-            # A metadata file is small: one request instead of the three of a multipart upload.
-            allow_delayed_open=True,
-            tls_ca_file_path=settings.ca_file,
-        )
+        # Where nothing may be missing, a bucket that does not exist is told from a folder that does not.
+        folders = filter(None, (settings.bucket, settings.prefix, _NOWHERE))
+        nowhere = FileSelector("/".join(folders), allow_not_found=False)
+        with suppress(FileNotFoundError), store_errors(settings, "asking whether it is there"):
+            self._files.get_file_info(nowhere)
+
+
+def _client(settings: StoreSettings, *, attempts: int, connect_s: float, request_s: float) -> S3FileSystem:
+    secret = settings.secret_key
+    return S3FileSystem(
+        endpoint_override=settings.endpoint,
+        access_key=settings.access_key,
+        secret_key=None if secret is None else secret.get_secret_value(),
+        region=settings.region,
+        force_virtual_addressing=not settings.path_style,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=attempts),
+        connect_timeout=connect_s,
+        request_timeout=request_s,
+        # A metadata file is small: one request instead of the three of a multipart upload.
+        allow_delayed_open=True,
+        tls_ca_file_path=settings.ca_file,
+    )
 
 
 def _properties(settings: StoreSettings) -> dict[str, str]:
