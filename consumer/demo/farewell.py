@@ -50,7 +50,7 @@ def print_farewell(console: Console, paths: Paths, endpoints: Endpoints) -> None
         "# Iceberg, by PyIceberg",
         ".venv/bin/python -m consumer.demo.query market.gold_ohlcv_1m",
         "# Kafka",
-        f"kcat -b {endpoints.kafka.bootstrap_servers} -t icehaul.events -e",
+        f"kcat -C -b {endpoints.kafka.bootstrap_servers} -t icehaul.events -e",
     ]
     for line in lines:
         console.print("  " + line, markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -103,7 +103,7 @@ def _configuration(endpoints: Endpoints) -> dict[str, Any]:
         "spark": {"master": "local[1]"},
         "consumer": {"http_port": 0, "lease_seconds": 5, "workers": 4},
         # The demo plays days of the past, so it sends the tick itself, once, at its end.
-        "emitter": {"poll": "500ms", "grace": format_duration(SETTLE_LAG), "tick": "0"},
+        "emitter": {"http_port": 0, "poll": "500ms", "grace": format_duration(SETTLE_LAG), "tick": "0"},
         "streams": [stream_settings(table, settle_lag=SETTLE_LAG) for table in TABLES],
     }
 
@@ -131,13 +131,12 @@ class Troupe:
         self.processes[name] = process
         return process
 
-    def console(self) -> str | None:
-        """Return the console's address at one of the consumers, ``None`` until one listens."""
-        for name, process in self.processes.items():
-            listening = _LISTENING.search((self.paths.logs / f"{name}.log").read_text("utf-8", "replace"))
-            if listening is not None and process.exit_code() is None:
-                return f"http://{listening['host']}:{listening['port']}/"
-        return None
+    def consoles(self) -> Sequence[str]:
+        """Return the console's address at each consumer that listens."""
+        living = [name for name, process in self.processes.items() if process.exit_code() is None]
+        logs = [self.paths.logs / f"{name}.log" for name in living if name.startswith("consumer")]
+        found = [_LISTENING.search(log.read_text("utf-8", "replace")) for log in logs]
+        return [f"http://{at['host']}:{at['port']}/" for at in found if at is not None]
 
     def by_pid(self, pid: int) -> str:
         """Return the name of a process."""

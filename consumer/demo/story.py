@@ -213,7 +213,7 @@ class Story:
 
     def _show_console(self) -> None:
         """Say where to look, whenever the consumer that served it has been replaced by another one."""
-        address = self._troupe.console()
-        if address is not None and address != self._console:
-            self._console = address
-            self._voice.fact(f"look at it, while it runs: {address}")
+        addresses = self._troupe.consoles()
+        if addresses and self._console not in addresses:
+            self._console = addresses[0]
+            self._voice.fact(f"look at it, while it runs: {self._console}")

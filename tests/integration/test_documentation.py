@@ -8,12 +8,11 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
-from consumer.entrypoints.cli.main import app
 from consumer.settings.load import load
 from consumer.settings.model import Configuration
+from tests.support.command_words import understand
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -92,14 +91,7 @@ CONFIGURATIONS = [
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_that_a_page_shows_is_understood(words: list[str]) -> None:
-    command = typer.main.get_command(app)
-    context = command.make_context("icehaul", words[1:], resilient_parsing=False)
-    with context:
-        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
-        while hasattr(found, "resolve_command"):
-            inner = found.make_context(name, rest)
-            name, found, rest = found.resolve_command(inner, [*inner._protected_args, *inner.args])
-        found.make_context(name, rest)
+    understand(words)
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS)

@@ -1,9 +1,11 @@
-"""A real Prometheus scrapes a real consumer and evaluates the shipped rules; a halted stream reaches its receiver."""
+"""A real Prometheus scrapes a consumer and evaluates the shipped rules: a halted stream reaches its receiver.
+
+What Prometheus makes of all rules and of every process is seen at the demo (tests/e2e/test_demo.py).
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 import uuid
 from collections.abc import Iterator
@@ -17,12 +19,12 @@ from consumer.bootstrap import Application
 from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.alert_desk import AlertDesk, alert_desk
-from tests.support.alerting import RULE_FILES, Server, prometheus
+from tests.support.alerting import RULE_FILES, prometheus
 from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
 from tests.support.monitoring import needs_program
 from tests.support.platform import day
 from tests.support.processes import Running, icehaul
-from tests.support.waiting import wait_for, wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [needs_program("prometheus"), needs_program("prometheus-alertmanager")]
 
@@ -40,21 +42,11 @@ class Monitored:
     working: str
     broken: str
     desk: AlertDesk
-    prometheus: Server
-
-    def value(self, query: str) -> float:
-        """The value of a query that yields one; not a number where it yields none."""
-        found = self.prometheus.get("/api/v1/query", query=query)["data"]["result"]
-        return float(found[0]["value"][1]) if found else math.nan
 
     def lines(self, event: str) -> list[dict[str, Any]]:
         """What the consumer has logged under the name of one event; whatever it writes is JSON."""
         lines = [json.loads(line) for line in self.consumer.text().splitlines(keepends=True) if line.endswith("\n")]
         return [line for line in lines if line["message"] == event]
-
-    def rules(self) -> list[dict[str, Any]]:
-        groups = self.prometheus.get("/api/v1/rules")["data"]["groups"]
-        return [rule for group in groups for rule in group["rules"]]
 
     def told(self, status: str) -> list[dict[str, Any]]:
         """The pages about the stream, by what they say of it."""
@@ -103,33 +95,17 @@ def monitored(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) ->
                 *run,
                 log=directory / "log",
                 environment=platform.environment(),
-                program="tests.support.sparkless_command",
+                program=WITHOUT_SPARK,
             ) as consumer,
             alert_desk(directory) as desk,
-            prometheus(watching(f"127.0.0.1:{consumer.http_port()}", desk, directory), directory) as server,
+            prometheus(watching(f"127.0.0.1:{consumer.http_port()}", desk, directory), directory),
         ):
-            yield Monitored(platform, consumer, working, broken, desk, server)
+            yield Monitored(platform, consumer, working, broken, desk)
 
 
 def notify(platform: LocalPlatform, *streams: str) -> None:
     with Application(platform.configuration(), environment={}) as application:
         application.event_sink.send([tick(stream=stream, boundary=day("2024-01-02")) for stream in streams])
-
-
-def test_the_consumer_is_a_healthy_target_of_prometheus(monitored: Monitored) -> None:
-    def target() -> dict[str, Any] | None:
-        targets = monitored.prometheus.get("/api/v1/targets")["data"]["activeTargets"]
-        return next((found for found in targets if found["health"] != "unknown"), None)
-
-    found = wait_for(target, 30, "the first scrape")
-    assert (found["health"], found["lastError"], found["scrapePool"]) == ("up", "", "icehaul")
-
-
-def test_what_the_consumer_has_done_can_be_asked_of_prometheus(monitored: Monitored) -> None:
-    rows = f'icehaul_rows_total{{stream="{monitored.working}", kind="window", outcome="published"}}'
-    wait_until(lambda: monitored.value(rows) == ROWS, seconds=60, what=f"{ROWS} rows in {monitored.consumer.log}")
-    halted = f'icehaul_stream_halted{{stream="{monitored.working}"}}'
-    assert monitored.value(halted) == 0
 
 
 def test_its_log_has_one_line_of_json_for_the_batch_with_the_trace_that_led_to_it(monitored: Monitored) -> None:
@@ -145,17 +121,6 @@ def test_its_log_has_one_line_of_json_for_the_batch_with_the_trace_that_led_to_i
     )
     (halted,) = monitored.lines("stream.halted")
     assert (halted["stream"], halted["level"]) == (monitored.broken, "error")
-
-
-def test_every_rule_is_evaluated_without_an_error(monitored: Monitored) -> None:
-    wait_until(lambda: all(rule["health"] != "unknown" for rule in monitored.rules()), seconds=30, what="evaluations")
-    rules = monitored.rules()
-    assert {rule["name"]: (rule["health"], rule.get("lastError")) for rule in rules} == {
-        rule["name"]: ("ok", None) for rule in rules
-    }
-    assert len(rules) == sum(
-        len(re.findall(r"^ +- (?:alert|record):", p.read_text(), re.MULTILINE)) for p in RULE_FILES
-    )
 
 
 def test_a_stream_that_halts_is_told_to_whoever_is_on_call_until_it_is_resumed(monitored: Monitored) -> None:
