@@ -97,15 +97,15 @@ def played_demo(directory: Path) -> Iterator[PlayedDemo]:
 def _play(directory: Path, targets: Path) -> tuple[str, Mapping[str, str]]:
     """Play the demo, and tell Prometheus of each of its processes as soon as that listens."""
     found: dict[str, str] = {}
-    said = directory / "demo.out"
-    with said.open("wb") as output:
+    said, complained = directory / "demo.out", directory / "demo.err"
+    with said.open("wb") as output, complained.open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "consumer.demo", "run", "--keep"],
             cwd=directory,
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
         )
 
     def ended() -> bool:
@@ -121,7 +121,7 @@ def _play(directory: Path, targets: Path) -> tuple[str, Mapping[str, str]]:
         process.kill()
         process.wait(10)
     text = said.read_text("utf-8")
-    assert process.returncode == 0, text
+    assert process.returncode == 0, text + complained.read_text("utf-8", "replace")
     return text, found
 
 
