@@ -26,6 +26,7 @@ from consumer.domain.event_factory import tick
 from consumer.domain.stream import TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.window import BEGINNING
+from consumer.entrypoints.readiness import Readiness
 from consumer.ports import StreamState
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from consumer.settings.load import load
@@ -121,6 +122,7 @@ def test_the_whole_job_runs_with_exactly_these_rights(ready: SecuredJob, icehaul
         good(icehaul("emit", "--tick", "2024-01-04T00:00:01"))
         job.wait_for_batches(application, [BatchKind.WINDOW, BatchKind.SUPPLEMENT])
         assert application.relay.run_once() == 0
+        assert set(Readiness(application.probes()).probe().values()) == {"ok"}
     job.mutate("UPDATE price = price + 1 WHERE seq < 1010")
     job.become(CONSUMER)
     replaced = good(icehaul("replace", job.name, "--from", "2024-01-01", "--to", "2024-01-04", "--yes"))
