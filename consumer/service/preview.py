@@ -64,7 +64,7 @@ class Previewer:
         ledger: Ledger,
         backfills: Backfills,
         catalog: Catalog,
-        writer: WriterPolicy = WriterPolicy.AUTO,
+        writer: WriterPolicy = WriterPolicy.STREAM,
     ) -> None:
         self._writer = writer
         self._backfills = backfills

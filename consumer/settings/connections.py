@@ -199,8 +199,8 @@ class SparkSettings(Section):
     """Paths or URLs of further jars (spark.jars), where JVM engines read Iceberg in this session; not with remote."""
     conf: dict[str, str] = Field(default_factory=dict)
     """Further Spark properties; they win over icehaul's own; not with remote."""
-    writer: WriterPolicy = WriterPolicy.AUTO
-    """Who makes the Parquet files: export (ClickHouse), stream (Spark's tasks), or auto."""
+    writer: WriterPolicy = WriterPolicy.STREAM
+    """Who makes the Parquet files: stream (the tasks), export (ClickHouse), or auto (large ones by export)."""
     block_rows: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
     """Rows that a task holds in memory at once."""
     row_group_rows: Annotated[int, Field(ge=1024)] = 1_048_576

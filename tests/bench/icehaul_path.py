@@ -118,6 +118,9 @@ def running_icehaul(
     streams = []
     for number in range(rounds + 1):
         stream = _stream(platform.name, TABLE, f"{TABLE}_{number}", prefix)
+        if writer is Writer.EXPORT:
+            # A statement uses all of the server's cores: more of them would read the same blocks again.
+            stream["batch"] = {"unit_rows": bench.rows, "rows": bench.rows}
         platform.streams.append(stream)
         streams.append(str(stream["name"]))
     platform.client.command(

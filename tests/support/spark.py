@@ -80,7 +80,7 @@ def connect_engine(stack: EmbeddedStack, connect_server: SparkConnectServer) -> 
     engine.stop()
 
 
-def remote_engine(endpoints: Endpoints, url: str, writer: WriterPolicy = WriterPolicy.AUTO) -> SparkEngine:
+def remote_engine(endpoints: Endpoints, url: str, writer: WriterPolicy = WriterPolicy.STREAM) -> SparkEngine:
     """An engine on a Spark Connect server; any number of them fits into a process."""
     settings = SparkSettings.model_validate({"remote": url, "writer": writer})
     return SparkEngine(settings, clickhouse_settings(endpoints), store_settings(endpoints))
