@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 from consumer.adapters.kafka.consumer import KafkaMessage
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import KafkaSettings
+from tests.support.waiting import wait_for
 
 
 def kafka_settings(stack: EmbeddedStack, name: str, **changes: Any) -> KafkaSettings:
@@ -25,6 +26,12 @@ def kafka_settings(stack: EmbeddedStack, name: str, **changes: Any) -> KafkaSett
     return KafkaSettings.model_validate(given | changes)
 
 
+def _led(consumer: Consumer, topic: str) -> list[int]:
+    """Return the topic's partitions once each has a leader: a broker that was away takes a moment."""
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    return list(partitions) if all(one.leader >= 0 for one in partitions.values()) else []
+
+
 def read_topic(settings: KafkaSettings, topic: str) -> Sequence[KafkaMessage]:
     """Return all messages of a topic, by partition and offset."""
     consumer = Consumer(
@@ -36,7 +43,7 @@ def read_topic(settings: KafkaSettings, topic: str) -> Sequence[KafkaMessage]:
         }
     )
     try:
-        partitions = list(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        partitions = wait_for(lambda: _led(consumer, topic), 30, f"leaders of {topic}")
         places = [TopicPartition(topic, number) for number in partitions]
         expected = 0
         for place in places:
