@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     arrival_bugs,
     event_bugs,
+    export_bugs,
     fault_bugs,
     history_bugs,
     hostile_bugs,
@@ -28,6 +29,7 @@ BUGS: tuple[Bug, ...] = (
     *publish_bugs.BUGS,
     *ledger_bugs.BUGS,
     *read_bugs.BUGS,
+    *export_bugs.BUGS,
     *event_bugs.BUGS,
     *late_bugs.BUGS,
     *replace_bugs.BUGS,

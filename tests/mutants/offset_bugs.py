@@ -17,6 +17,18 @@ _BROKER_TESTS = "tests/integration/runtime/test_offset_incidents.py"
 
 BUGS = (
     Bug(
+        name="pause_that_outlives_its_assignment",
+        breaks="A partition that was paused when it was given away, or begun anew, is never read again.",
+        edits=(
+            Edit(
+                file="consumer/adapters/kafka/consumer.py",
+                before="        self._client.resume(assigned)\n",
+                after="        del assigned\n",
+            ),
+        ),
+        tests=("tests/unit/kafka/test_jumps.py",),
+    ),
+    Bug(
         name="jump_to_the_end_after_an_offset_out_of_range",
         breaks="A committed offset that is out of range makes the group skip all events that are left.",
         edits=(

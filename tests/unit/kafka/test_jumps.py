@@ -47,6 +47,7 @@ class Client:
     def __init__(self, *fetched: Fetched) -> None:
         self.fetched = deque(fetched)
         self.sent: list[tuple[int, int]] = []
+        self.resumed: list[int] = []
 
     def poll(self, _timeout: float) -> Fetched | None:
         return self.fetched.popleft() if self.fetched else None
@@ -57,8 +58,8 @@ class Client:
     def incremental_assign(self, places: list[TopicPartition]) -> None:
         self.sent += [(place.partition, place.offset) for place in places]
 
-    def resume(self, _places: list[TopicPartition]) -> None:
-        """Nothing is paused."""
+    def resume(self, places: list[TopicPartition]) -> None:
+        self.resumed += [place.partition for place in places]
 
 
 class Positions:
@@ -81,3 +82,4 @@ def test_messages_from_before_a_jump_are_not_taken_for_ones_after_it() -> None:
     received = source.poll(0, 10)
     assert [(message.partition(), message.offset()) for message in received] == [(1, 9), (0, 0)]
     assert client.sent == [(0, 0)]
+    assert client.resumed == [0], "the client would keep a pause"
