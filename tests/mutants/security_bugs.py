@@ -13,7 +13,7 @@ BUGS = (
         breaks="A task sends its password to whoever answers at ClickHouse's address, and offloads what comes back.",
         edits=(
             Edit(
-                file="spark/unit_reader.py",
+                file="spark/source_query.py",
                 before='        cert_reqs="CERT_REQUIRED" if access.verify else "CERT_NONE",\n',
                 after='        cert_reqs="CERT_NONE",\n',
             ),
@@ -25,7 +25,7 @@ BUGS = (
         breaks="A server that is not the right one is asked again and again, and the remedy names host and port only.",
         edits=(
             Edit(
-                file="spark/unit_reader.py",
+                file="spark/source_query.py",
                 before="        raise distrust or SourceUnavailableError(\n",
                 after="        raise SourceUnavailableError(\n",
             ),
