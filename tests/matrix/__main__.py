@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from consumer.domain.writer import Writer
 from consumer.embedded.stack import EmbeddedStack
 from tests.matrix.cases import Case, LeftOut, matrix
 from tests.matrix.play import Outcome, play_all
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = [one for one in chosen if isinstance(one, Case)]
     console = Console(highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
-    with _house(options.out) as house:
+    with _house(options.out, options.writer) as house:
         outcomes: list[Outcome] = []
         for outcome in play_all(house, cases, lanes=options.lanes):
             outcomes.append(outcome)
@@ -44,16 +45,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report(
         outcomes=outcomes,
         left_out=[one for one in chosen if isinstance(one, LeftOut)],
-        command=f"python -m tests.matrix --only {options.only!r}" if options.only else "make crash-matrix",
+        command=_command(options),
         machine=describe_machine(),
         seconds=time.monotonic() - started,
     )
     report.write(options.out / "report.json")
-    if not options.only:
+    if _whole(options):
         report.write_page(PAGE)
     found = report.data()
     console.print(", ".join(f"{name}: {found[name]}" for name in ("cases", "lost", "doubled", "failed", "recovery")))
     return 0 if report.sound else 1
+
+
+def _whole(options: argparse.Namespace) -> bool:
+    return not options.only and options.writer is Writer.STREAM
+
+
+def _command(options: argparse.Namespace) -> str:
+    if _whole(options):
+        return "make crash-matrix"
+    return f"python -m tests.matrix --only {options.only!r} --writer {options.writer}"
 
 
 def _line(outcome: Outcome) -> str:
@@ -63,7 +74,7 @@ def _line(outcome: Outcome) -> str:
 
 
 @contextmanager
-def _house(out: Path) -> Iterator[House]:
+def _house(out: Path, writer: Writer) -> Iterator[House]:
     with (
         tempfile.TemporaryDirectory(prefix="icehaul-matrix-") as scratch,
         EmbeddedStack.start(Path(scratch) / "stack") as stack,
@@ -73,7 +84,7 @@ def _house(out: Path) -> Iterator[House]:
             endpoints=stack.endpoints,
             nursery=nursery,
             directory=out / "cases",
-            spark={"remote": spark.url},
+            spark={"remote": spark.url, "writer": writer.value},
             spark_log=spark.log,
         ) as house,
     ):
@@ -86,6 +97,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--only",
         default="",
         help="cases POINT=MODE that match this; the documentation is left as it is",
+    )
+    parser.add_argument(
+        "--writer",
+        type=Writer,
+        choices=list(Writer),
+        default=Writer.STREAM,
+        help="who writes the files; with export the documentation is left as it is",
     )
     parser.add_argument("--lanes", type=int, default=3, help="cases that are played at the same time")
     parser.add_argument("--out", type=Path, default=Path("var/crash-matrix"), help="where report and logs go")
