@@ -62,7 +62,6 @@ WITHOUT_SPARK_PROGRAMS = {
     report.ARROW_CEILING,
     report.CLICKHOUSE_ICEBERG,
     report.STREAM,
-    report.EXPORT,
 }
 
 
@@ -72,7 +71,11 @@ WITHOUT_SPARK_PROGRAMS = {
     "asked",
     [
         pytest.param(WITHOUT_SPARK_PROGRAMS, id="without Spark's own programs"),
-        pytest.param({*WITHOUT_SPARK_PROGRAMS, report.JDBC, report.MAP_IN_ARROW}, id="all", marks=pytest.mark.thorough),
+        pytest.param(
+            {*WITHOUT_SPARK_PROGRAMS, report.EXPORT, report.JDBC, report.MAP_IN_ARROW},
+            id="all",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_small_run_reports_every_path_that_can_run(tmp_path: Path, asked: set[str]) -> None:
