@@ -22,8 +22,8 @@ BUGS = (
         edits=(
             Edit(
                 file="consumer/adapters/kafka/consumer.py",
-                before="        self._client.resume(assigned)\n",
-                after="        del assigned\n",
+                before="self._client.resume([TopicPartition(*partition) for partition in paused])",
+                after="pass",
             ),
         ),
         tests=("tests/unit/kafka/test_jumps.py",),

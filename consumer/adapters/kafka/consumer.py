@@ -220,12 +220,17 @@ class KafkaEventSource:
             client.incremental_assign(starting)
         else:
             client.assign(starting)
-        self._unpause(starting)
         self._assigned(places)
 
-    def _unpause(self, assigned: list[TopicPartition]) -> None:
-        """Let assigned partitions be fetched: the client keeps a pause, even of one that was revoked since."""
-        self._client.resume(assigned)
+    def _unpause(self, ending: Sequence[Partition]) -> None:
+        """Take back the pause of partitions whose assignment ends: the client would keep it for the next one.
+
+        Before that end, never after the next beginning: the client would drop the answer that tells it where to begin.
+        """
+        paused = self._paused.intersection(ending)
+        if paused:
+            self._client.resume([TopicPartition(*partition) for partition in paused])
+        self._paused -= paused
 
     def _on_revoke(self, _client: Consumer, partitions: list[TopicPartition]) -> None:
         self._tell(lambda listener, found: listener.revoked(found), partitions)
@@ -237,11 +242,11 @@ class KafkaEventSource:
         self, call: Callable[[GroupListener, Sequence[Partition]], None], partitions: list[TopicPartition]
     ) -> None:
         told = [partition_at(found) for found in partitions]
-        self._paused.difference_update(told)
         for partition in told:
             self._starts.pop(partition, None)
         if self._listener is not None:
             call(self._listener, told)
+        self._unpause(told)
 
     def _assigned(self, places: Sequence[Place]) -> None:
         told = [partition_at(place) for place, _ in places]
@@ -270,10 +275,10 @@ class KafkaEventSource:
     def _jump(self, place: TopicPartition) -> None:
         """Fetch a partition from another position; a seek has no effect once its fetching has failed."""
         self._starts[partition_at(place)] = place.offset
+        self._unpause([partition_at(place)])
         if self._incremental:
             self._client.incremental_unassign([place])
             self._client.incremental_assign([place])
-            self._unpause([place])
             return
         others = [
             found
@@ -284,7 +289,6 @@ class KafkaEventSource:
             if found.offset < 0:  # nothing was consumed since it was assigned
                 found.offset = self._starts.get(partition_at(found), found.offset)
         self._client.assign([*others, place])
-        self._unpause([place])
         still_paused = [found for found in others if partition_at(found) in self._paused]
         if still_paused:
             self._client.pause(still_paused)

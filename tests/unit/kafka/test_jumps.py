@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from consumer.adapters.kafka.consumer import KafkaEventSource
 from consumer.domain.offset_incident import Bounds, IncidentKind, OffsetIncident, Standing
+from consumer.service.runtime.ports import Partition
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
 from consumer.testing.telemetry import MemoryMetrics
 
@@ -47,6 +48,7 @@ class Client:
     def __init__(self, *fetched: Fetched) -> None:
         self.fetched = deque(fetched)
         self.sent: list[tuple[int, int]] = []
+        self.paused: list[int] = []
         self.resumed: list[int] = []
 
     def poll(self, _timeout: float) -> Fetched | None:
@@ -57,6 +59,9 @@ class Client:
 
     def incremental_assign(self, places: list[TopicPartition]) -> None:
         self.sent += [(place.partition, place.offset) for place in places]
+
+    def pause(self, places: list[TopicPartition]) -> None:
+        self.paused += [place.partition for place in places]
 
     def resume(self, places: list[TopicPartition]) -> None:
         self.resumed += [place.partition for place in places]
@@ -82,4 +87,17 @@ def test_messages_from_before_a_jump_are_not_taken_for_ones_after_it() -> None:
     received = source.poll(0, 10)
     assert [(message.partition(), message.offset()) for message in received] == [(1, 9), (0, 0)]
     assert client.sent == [(0, 0)]
-    assert client.resumed == [0], "the client would keep a pause"
+
+
+def test_a_partition_that_is_paused_is_resumed_before_it_begins_anew_and_one_that_is_not_is_left_alone() -> None:
+    source = KafkaEventSource(KafkaSettings(bootstrap_servers="127.0.0.1:9"), ConsumerSettings(), MemoryMetrics())
+    source.close()
+    truncated = KafkaError(KafkaError._LOG_TRUNCATION)
+    client = Client(Fetched(0, 5, truncated), Fetched(1, 5, truncated))
+    source._client = cast("Any", client)
+    source._positions = cast("Any", Positions())
+    source.pause([Partition("events", 1), Partition("events", 2)])
+    source.poll(0, 10)
+    assert client.sent == [(0, 0), (1, 0)]
+    # The client would keep the pause; and resumed for nothing, it drops the answer that tells it where to begin.
+    assert client.resumed == [1]
