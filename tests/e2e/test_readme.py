@@ -12,6 +12,7 @@ import clickhouse_connect
 import pytest
 
 from consumer.embedded.stack import EmbeddedStack
+from tests.support.local_platform import ledger_database
 from tests.support.processes import icehaul, output_of
 from tests.support.waiting import wait_until
 
@@ -29,7 +30,7 @@ COMMANDS = [
 
 
 @pytest.fixture
-def workplace(stack: EmbeddedStack, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+def workplace(stack: EmbeddedStack, unique_name: str, tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder with the README's configuration file, the stack's addresses in the environment, and a source table."""
     text = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)[0]
     (tmp_path / "icehaul.yaml").write_text(text, encoding="utf-8")
@@ -51,7 +52,9 @@ def workplace(stack: EmbeddedStack, tmp_path: Path) -> Iterator[tuple[Path, dict
         "COLUMNS": "160",
         "ICEHAUL_TELEMETRY__LOG_FORMAT": "json",
     }
-    yield tmp_path, environment
+    # A ledger of its own: another page's stream of the same name has sent its ticks already.
+    with ledger_database(stack.endpoints, unique_name) as dsn:
+        yield tmp_path, environment | {"ICEHAUL_POSTGRES__DSN": dsn}
     client.command("DROP DATABASE quickstart")
     client.close()
 
