@@ -25,7 +25,7 @@ from spark.iceberg_footer import complete
 from spark.parquet_footer import TRAILER_BYTES, FooterError, ParquetFooter, footer_length, with_trailer
 from spark.source_query import answered, counted
 from spark.tail_rewrite import read_tail, remove, write_with_tail
-from spark.unit_task import ExportOrder, JobContext, SourceAccess, UnitTask
+from spark.unit_task import ExportOrder, JobContext, SourceAccess, UnitTask, attempt_path
 
 _TAIL_BYTES = 64 * 1024
 """More than nearly every footer has, so that one request reads it."""
@@ -60,7 +60,7 @@ def export_unit(
         CheckFailedError: if the counts of server, footer and proof differ.
         EngineFailedError: if the file is not laid out as the target asks.
     """
-    name = f"{task.prefix}/{task.index:05d}-{attempt}"
+    name = attempt_path(task.prefix, task.index, attempt)
     raw, uri = f"{name}.export", f"{name}.parquet"
     before_read, after_read = EFFECTS["task.read"].points
     failpoints.hit(before_read)

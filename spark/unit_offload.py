@@ -22,7 +22,7 @@ from spark.columns import ColumnCast, digest_sum
 from spark.object_store import connect
 from spark.unit_export import export_unit, refused
 from spark.unit_reader import open_unit
-from spark.unit_task import JobContext, UnitOutcome, UnitTask
+from spark.unit_task import JobContext, UnitOutcome, UnitTask, attempt_path
 from spark.unit_writer import UnitWriter
 
 _TEXT_LIMIT = 300
@@ -94,7 +94,7 @@ def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> _Writ
 
 def _stream(context: JobContext, task: UnitTask, attempt: UUID, failpoints: Failpoints) -> WrittenFile | None:
     cast = ColumnCast.to_iceberg(context.layout.schema_json)
-    uri = f"{task.prefix}/{task.index:05d}-{attempt}.parquet"
+    uri = f"{attempt_path(task.prefix, task.index, attempt)}.parquet"
     query_id = f"icehaul-{task.batch_id}-{task.index}-{attempt}"
     read = Fingerprint(rows=0, digest=0)
     before_read, after_read = EFFECTS["task.read"].points

@@ -13,6 +13,11 @@ STORE_KEY = "$icehaul-store-secret-key$"
 """What a task's query has in the place of the store's secret key, which travels with the job instead."""
 
 
+def attempt_path(prefix: str, index: int, attempt: object) -> str:
+    """Return the path of one attempt at a unit, without what tells the kind of file."""
+    return f"{prefix}/{index:05d}-{attempt}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOrder:
     """What the task asks ClickHouse to write by itself.

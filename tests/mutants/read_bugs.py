@@ -159,9 +159,9 @@ BUGS = (
         breaks="A task that was thought dead overwrites the file of the attempt that was published.",
         edits=(
             Edit(
-                file=_TASK,
-                before='    uri = f"{task.prefix}/{task.index:05d}-{attempt}.parquet"\n',
-                after='    uri = f"{task.prefix}/{task.index:05d}.parquet"\n',
+                file="spark/unit_task.py",
+                before='    return f"{prefix}/{index:05d}-{attempt}"\n',
+                after='    return f"{prefix}/{index:05d}"\n',
             ),
         ),
         tests=(f"{_STREAMS}::test_two_attempts_at_a_unit_write_two_files",),

@@ -8,14 +8,15 @@ from pyiceberg.schema import assign_fresh_schema_ids
 
 from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.spark.access import file_layout, source_access, store_access, without_keys
-from consumer.domain.export_query import ATTEMPT, export_statement, file_columns
+from consumer.adapters.spark.exports import export_order
+from consumer.domain.export_query import ATTEMPT
 from consumer.domain.mapping import SourceColumn
 from consumer.domain.type_mapping import map_table
 from consumer.failpoints.acting import Failpoints
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.tail_rewrite import remove
 from spark.unit_export import export_unit
-from spark.unit_task import ExportOrder, JobContext, UnitTask
+from spark.unit_task import JobContext, UnitTask, attempt_path
 
 FOLDER = "_icehaul_doctor"
 _ROWS = "SELECT toDateTime64('2024-01-01 00:00:00', 6, 'UTC') AS ts, toInt64(number) AS probe FROM numbers(6)"
@@ -30,10 +31,8 @@ def try_export(clickhouse: ClickHouseSettings, store: StoreSettings, spark: Spar
     """
     mapping = map_table(_COLUMNS, timestamp_column="ts")
     prefix = f"{store.warehouse}/{FOLDER}"
-    target = FileReader(*without_keys(clickhouse, store)).source(
-        f"{prefix}/00000-{ATTEMPT}.export", file_columns(mapping)
-    )
-    order = ExportOrder(statement=export_statement(mapping, _ROWS, target), may_stream=False)
+    files = FileReader(*without_keys(clickhouse, store))
+    order = export_order(files, mapping, _ROWS, attempt_path(prefix, 0, ATTEMPT), may_stream=False)
     context = JobContext(
         source=source_access(clickhouse, spark),
         store=store_access(store),

@@ -14,12 +14,18 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import unit_rows
 from consumer.domain.writer import Writer, WriterPolicy, choose_writer
-from spark.unit_task import ExportOrder, UnitOutcome
+from spark.unit_task import ExportOrder, UnitOutcome, attempt_path
 
 _REMEMBERED_SECONDS = 600.0
 """How long after a refusal ``auto`` does not ask again: somebody may have given the rights meanwhile."""
 
 _log = structlog.get_logger(__name__)
+
+
+def export_order(files: FileReader, mapping: TableMapping, rows: str, path: str, *, may_stream: bool) -> ExportOrder:
+    """Return the order to write ``rows``, a query of wire values, under the path of an attempt."""
+    target = files.source(f"{path}.export", file_columns(mapping))
+    return ExportOrder(statement=export_statement(mapping, rows, target), may_stream=may_stream)
 
 
 class Exports:
@@ -42,11 +48,9 @@ class Exports:
         choice = choose_writer(self._policy, unit, cluster=cluster, refusal=self._refusal(stream.name))
         if choice.writer is not Writer.EXPORT:
             return None
-        target = self._files.source(f"{prefix}/{unit.index:05d}-{ATTEMPT}.export", file_columns(mapping))
-        return ExportOrder(
-            statement=export_statement(mapping, unit_rows(stream, mapping, unit), target),
-            may_stream=self._policy is WriterPolicy.AUTO,
-        )
+        path = attempt_path(prefix, unit.index, ATTEMPT)
+        may_stream = self._policy is WriterPolicy.AUTO
+        return export_order(self._files, mapping, unit_rows(stream, mapping, unit), path, may_stream=may_stream)
 
     def learn(self, stream: Stream, outcomes: Sequence[UnitOutcome]) -> None:
         """Remember, and say once, that units of a stream had to be read because ClickHouse did not export them."""
