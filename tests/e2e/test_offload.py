@@ -77,7 +77,7 @@ def test_five_rows_then_three_more_make_eight_without_duplicates(
         wait_until(lambda: acknowledged(view, platform) == 4, seconds=30, what="all offsets to be committed")
 
         for path in ("livez", "readyz", "startupz", "metrics"):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
                 body = answer.read().decode()
                 if path == "readyz":
                     assert json.loads(body)["checks"] == dict.fromkeys(

@@ -40,7 +40,7 @@ from tests.support.postgres_server import PostgresServer, running_postgres
 
 SNAPSHOT = 4_711
 LEASE = timedelta(seconds=2)
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 PASSWORD = "hunter2-and-more"
 
 

@@ -188,7 +188,7 @@ def test_a_topic_that_was_deleted_and_made_anew_loses_no_row(local: LocalPlatfor
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     for future in admin.delete_topics([kafka.topic]).values():
         future.result(20)
-    wait_until(lambda: kafka.topic not in admin.list_topics(timeout=10).topics, seconds=PATIENCE_S)
+    wait_until(lambda: kafka.topic not in admin.list_topics(timeout=60).topics, seconds=PATIENCE_S)
     # What an event asked for that is gone with the old topic.
     local.insert(ROWS, first=EVENTS * ROWS, day="2024-01-04")
     application.topics.ensure()

@@ -19,7 +19,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from consumer.bootstrap import Application
-from consumer.domain.errors import FencedError, LeaseHeldError
+from consumer.domain.errors import FencedError, LeaseHeldError, LedgerUnavailableError
 from consumer.domain.event_factory import tick
 from consumer.failpoints.acting import Failpoints
 from tests.support.consuming import committed_offsets, consuming
@@ -82,7 +82,8 @@ def test_two_owners_that_take_one_stream_from_each_other_publish_every_window_on
                 consumer.offload.handle(event, threading.Event())
             except FencedError:
                 fenced.append(consumer.owner)
-            except LeaseHeldError:
+            except (LeaseHeldError, LedgerUnavailableError):
+                # On a slow machine a transaction may exceed what a lease of two seconds leaves it: it is begun anew.
                 pass
             return consumer.ledger.read([stream])[stream].watermark == event.cutoff
 

@@ -174,7 +174,7 @@ def published(view: Application) -> int:
 def readiness(consumer: Running) -> dict[str, Any]:
     """What /readyz says about each dependency."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{consumer.http_port()}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{consumer.http_port()}/readyz", timeout=60) as answer:
             text = answer.read()
     except urllib.error.HTTPError as refusal:
         text = refusal.read()

@@ -52,7 +52,7 @@ class GroupWatch:
         while not self._end.wait(_LOOK_SECONDS):
             try:
                 (future,) = self._admin.describe_consumer_groups([self._group]).values()
-                members = future.result(10)
+                members = future.result(60)
             except (KafkaException, TimeoutError):
                 continue  # the broker is busy, or has not heard of the group yet
             owned: dict[int, int] = {}

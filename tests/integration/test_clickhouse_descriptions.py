@@ -53,7 +53,7 @@ def table(hot: HotTier, unique_name: str, descriptions: Descriptions, connection
     """A table that was described, and stood still for long enough that its description is kept."""
     name = TableName(database=hot.database, table=unique_name)
     hot.run(f"CREATE TABLE {name} (ts DateTime, n UInt8) ENGINE = MergeTree ORDER BY ts")
-    wait_until(lambda: asked(connection, descriptions, name) == 1, seconds=20, what="a description that is kept")
+    wait_until(lambda: asked(connection, descriptions, name) == 1, seconds=60, what="a description that is kept")
     return name
 
 
@@ -163,5 +163,5 @@ def test_the_servers_time_is_asked_again_after_a_second(
     descriptions.describe(table)
     before = len(connection.queries)
 
-    wait_until(lambda: descriptions.now() and len(connection.queries) > before, seconds=10, what="a new question")
+    wait_until(lambda: descriptions.now() and len(connection.queries) > before, seconds=60, what="a new question")
     assert connection.queries[-1] == "SELECT toUnixTimestamp64Micro(now64(6))"

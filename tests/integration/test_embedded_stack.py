@@ -148,8 +148,8 @@ class TestARunningStack:
 
     def test_kafka_creates_no_topic_by_itself(self, stack: EmbeddedStack, unique_name: str) -> None:
         admin = AdminClient({"bootstrap.servers": stack.endpoints.kafka.bootstrap_servers})
-        assert admin.list_topics(unique_name, timeout=10).topics[unique_name].error is not None
-        assert unique_name not in admin.list_topics(timeout=10).topics
+        assert admin.list_topics(unique_name, timeout=60).topics[unique_name].error is not None
+        assert unique_name not in admin.list_topics(timeout=60).topics
 
     def test_the_cold_tiers_bucket_exists(self, stack: EmbeddedStack) -> None:
         bucket = stack.endpoints.store.bucket
@@ -342,14 +342,14 @@ class TestNothingIsLeftRunning:
             assert owner.stdout.readline() == "ready\n"
             assert len(processes_of(tmp_path)) > len(components)
             owner.send_signal(number)
-            owner.wait(10)
+            owner.wait(60)
             wait_for(gone(tmp_path), 20, "the end of the supervisor and all components")
 
     def test_after_a_kill_of_the_owner_in_the_middle_of_the_start(self, tmp_path: Path) -> None:
         with running_owner(tmp_path, list(ComponentName)) as owner:
             wait_for(lambda: len(processes_of(tmp_path)) > 3, 30, "the first components")
             owner.kill()
-            owner.wait(10)
+            owner.wait(60)
             wait_for(gone(tmp_path), 30, "the end of everything that had been started")
 
     def test_except_a_detached_stack_until_it_is_ended(self, tmp_path: Path) -> None:

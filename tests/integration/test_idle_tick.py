@@ -66,7 +66,7 @@ def settled(application: Application, stream: str, asked: Counter[str]) -> None:
         offload(application, stream, CUTOFF)
         return asked["queries"] == 1
 
-    wait_until(kept, seconds=20, what="a description that is kept")
+    wait_until(kept, seconds=60, what="a description that is kept")
 
 
 def test_an_idle_tick_asks_clickhouse_once_and_the_store_for_nothing(local: LocalPlatform, asked: Counter[str]) -> None:

@@ -45,7 +45,7 @@ class Server:
     def ready(self) -> bool:
         """Whether it has read its data and answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as answer:  # noqa: S310 - our own server
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=60) as answer:  # noqa: S310 - our own server
                 return bool(answer.status == HTTPStatus.OK)
         except urllib.error.HTTPError as refused:
             refused.close()
@@ -54,7 +54,7 @@ class Server:
     def get(self, path: str, **parameters: str) -> Any:
         """Return what a path answers, from JSON."""
         query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-        with urllib.request.urlopen(f"{self.url}{path}{query}", timeout=10) as answer:  # noqa: S310 - our own server
+        with urllib.request.urlopen(f"{self.url}{path}{query}", timeout=60) as answer:  # noqa: S310 - our own server
             return json.load(answer)
 
     def post(self, path: str, document: object) -> None:
@@ -62,7 +62,7 @@ class Server:
         request = urllib.request.Request(  # noqa: S310 - our own server
             f"{self.url}{path}", json.dumps(document).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=60):  # noqa: S310 - our own server
             pass
 
 
@@ -84,7 +84,7 @@ def _serving(command: Sequence[str | Path], folder: Path, log: Path) -> Iterator
         yield server
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @contextmanager

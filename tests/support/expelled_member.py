@@ -31,7 +31,7 @@ def _leave(bootstrap_servers: str, group: str, member: str) -> None:
     rest = _NULL + _NULL + struct.pack(">i", -1) + _NULL + _NULL + _NULL + _NULL
     request = head + _compact(group) + _compact(member) + struct.pack(">i", _LEAVES) + rest
     host, _, port = bootstrap_servers.partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         answer = connection.makefile("rb")
         (length,) = struct.unpack(">i", answer.read(4))

@@ -133,7 +133,7 @@ class Topic:
 
     def _partitions(self) -> int:
         # Asked by the producer, who learns of them that way.
-        topic = self._producer.list_topics(self.settings.topic, timeout=10).topics[self.settings.topic]
+        topic = self._producer.list_topics(self.settings.topic, timeout=60).topics[self.settings.topic]
         return sum(partition.leader >= 0 for partition in topic.partitions.values())
 
     def delete_before(self, offset: int, partition: int = 0) -> None:
@@ -152,7 +152,7 @@ class Topic:
         wait_until(lambda: set(self._leaders()) >= {self.settings.topic, self.settings.dead_letter_topic})
 
     def _leaders(self) -> list[str]:
-        found = self.admin.list_topics(timeout=10).topics
+        found = self.admin.list_topics(timeout=60).topics
         return [
             name
             for name, topic in found.items()

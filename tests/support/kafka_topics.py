@@ -28,7 +28,7 @@ def kafka_settings(stack: EmbeddedStack, name: str, **changes: Any) -> KafkaSett
 
 def _led(consumer: Consumer, topic: str) -> list[int]:
     """Return the topic's partitions once each has a leader: a broker that was away takes a moment."""
-    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
     return list(partitions) if all(one.leader >= 0 for one in partitions.values()) else []
 
 
@@ -47,7 +47,7 @@ def read_topic(settings: KafkaSettings, topic: str) -> Sequence[KafkaMessage]:
         places = [TopicPartition(topic, number) for number in partitions]
         expected = 0
         for place in places:
-            low, high = consumer.get_watermark_offsets(place, timeout=10)
+            low, high = consumer.get_watermark_offsets(place, timeout=60)
             expected += high - low
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         messages: list[KafkaMessage] = []

@@ -62,7 +62,7 @@ def running_pgbouncer(server: PostgresServer, *, pool_size: int, port: int | Non
         yield listen
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -61,7 +61,7 @@ class Running:
         """Kill the process and all that it started, as a crash of the machine would."""
         with_group = os.getpgid(self.popen.pid)
         os.killpg(with_group, signal.SIGKILL)
-        self.popen.wait(10)
+        self.popen.wait(60)
 
 
 _COMMAND = "consumer.entrypoints.cli.main"

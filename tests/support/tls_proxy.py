@@ -66,13 +66,13 @@ def tls_proxy(upstream_port: int, context: ssl.SSLContext, *, postgres: bool = F
     thread = threading.Thread(target=loop.run_forever, name="tls-proxy", daemon=True)
     thread.start()
     proxy = _Proxy(upstream_port, context, postgres=postgres)
-    server = asyncio.run_coroutine_threadsafe(proxy.listen(), loop).result(10)
+    server = asyncio.run_coroutine_threadsafe(proxy.listen(), loop).result(60)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
-        asyncio.run_coroutine_threadsafe(proxy.end(server), loop).result(10)
+        asyncio.run_coroutine_threadsafe(proxy.end(server), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()
 
 

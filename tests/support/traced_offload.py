@@ -107,7 +107,7 @@ def traced_offload(stack: EmbeddedStack, name: str, directory: Path) -> Iterator
 
 def scraped(port: int) -> str:
     """What /metrics says to a scraper that asks for OpenMetrics."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/metrics", headers={"Accept": OPEN_METRICS})
         return connection.getresponse().read().decode()

@@ -29,6 +29,6 @@ def wait_for(condition: Callable[[], T | None], deadline_s: float, what: str) ->
         _PAUSE.wait(_POLL_S)
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 10.0, what: str = "") -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 60.0, what: str = "") -> None:
     """Return as soon as the condition holds; fail once the time is over."""
     wait_for(condition, seconds, what or repr(condition))

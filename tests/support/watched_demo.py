@@ -57,7 +57,7 @@ class PlayedDemo:
     def own_counter(self, name: str) -> list[float]:
         """Return the values of a counter that Prometheus keeps of itself."""
         assert self.prometheus is not None
-        with urllib.request.urlopen(f"{self.prometheus.url}/metrics", timeout=10) as answer:  # noqa: S310 - our own server
+        with urllib.request.urlopen(f"{self.prometheus.url}/metrics", timeout=60) as answer:  # noqa: S310 - our own server
             families = text_string_to_metric_families(answer.read().decode())
             return [sample.value for family in families for sample in family.samples if sample.name == name]
 
@@ -119,7 +119,7 @@ def _play(directory: Path, targets: Path) -> tuple[str, Mapping[str, str]]:
         wait_until(ended, seconds=_PLAY_S, what=f"the end of the demo, see {said}")
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
     text = said.read_text("utf-8")
     assert process.returncode == 0, text + complained.read_text("utf-8", "replace")
     return text, found

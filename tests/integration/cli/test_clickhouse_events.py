@@ -91,7 +91,7 @@ class Emitting:
                 yield
             finally:
                 process.kill()
-                process.wait(10)
+                process.wait(60)
 
 
 @pytest.fixture
@@ -190,9 +190,9 @@ def test_a_close_that_the_broker_never_took_is_sent_again(emitting: Emitting, cl
         "SELECT count() FROM system.view_refreshes WHERE exception = '' AND last_success_time IS NOT NULL"
         f" AND database = '{emitting.database}' AND view IN ('ticks', 'send_closes')"
     )
-    wait_until(lambda: platform.client.query(done).result_rows == [(2,)], seconds=20, what="refreshes that count")
+    wait_until(lambda: platform.client.query(done).result_rows == [(2,)], seconds=60, what="refreshes that count")
     found = f"SELECT count() FROM {emitting.database}.closes"
-    wait_until(lambda: platform.client.query(found).result_rows == [(1,)], seconds=20, what="the close")
+    wait_until(lambda: platform.client.query(found).result_rows == [(1,)], seconds=60, what="the close")
     apply(platform.client, [one for one in emitting.statements() if one.startswith("DROP")])
     emitting.disconnect()
     assert emitting.events() == []

@@ -23,7 +23,7 @@ from tests.support.waiting import wait_for
 def test_kill_query_finds_queries_by_the_clients_id(server: Server) -> None:
     with ThreadPoolExecutor(1) as pool:
         endless = pool.submit(server.ask, ENDLESS, query_id="kill me")
-        wait_for(lambda: is_running(server, ENDLESS), deadline_s=10, what="the query runs")
+        wait_for(lambda: is_running(server, ENDLESS), deadline_s=60, what="the query runs")
         same = server.ask("SELECT 1", query_id="kill me")
         assert same.headers["x-clickhouse-exception-code"] == "216"
         assert server.ask("KILL QUERY WHERE query_id = 'someone else'").body == b""
@@ -39,8 +39,8 @@ def test_a_read_ends_when_its_client_hangs_up(server: Server, wait: str) -> None
     }  # fmt: skip
     with socket.create_connection(("127.0.0.1", server.port)) as peer:
         peer.sendall(f"GET /?{urllib.parse.urlencode(fields)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        wait_for(lambda: is_running(server, ENDLESS), deadline_s=10, what="the query runs")
-    wait_for(lambda: not is_running(server, ENDLESS), deadline_s=10, what="the query is cancelled")
+        wait_for(lambda: is_running(server, ENDLESS), deadline_s=60, what="the query runs")
+    wait_for(lambda: not is_running(server, ENDLESS), deadline_s=60, what="the query is cancelled")
 
 
 def test_an_unread_stream_holds_no_rows_in_memory_and_ends_with_its_client(server: Server) -> None:
@@ -59,4 +59,4 @@ def test_an_unread_stream_holds_no_rows_in_memory_and_ends_with_its_client(serve
             received += len(peer.recv(1 << 20))
         assert resident_bytes() - before < 300_000_000
         assert is_running(server, "SELECT number, repeat")
-    wait_for(lambda: not is_running(server, "SELECT number, repeat"), deadline_s=10, what="the query has ended")
+    wait_for(lambda: not is_running(server, "SELECT number, repeat"), deadline_s=60, what="the query has ended")

@@ -90,7 +90,7 @@ def test_eight_threads_insert_read_and_digest_without_losing_a_row(server: Serve
 def test_one_client_refuses_concurrent_queries_in_its_session(server: Server) -> None:
     with server.client() as client, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(client.command, "SELECT sleep(1)")
-        wait_for(lambda: is_running(server, "SELECT sleep(1)"), deadline_s=10, what="the query runs")
+        wait_for(lambda: is_running(server, "SELECT sleep(1)"), deadline_s=60, what="the query runs")
         with pytest.raises(ProgrammingError, match="concurrent"):
             client.command("SELECT 1")
         slow.result()

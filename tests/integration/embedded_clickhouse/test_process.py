@@ -48,7 +48,7 @@ def test_two_servers_side_by_side_and_a_stop_with_a_query_running(server: Server
     assert server.ask("EXISTS TABLE only_here").body == b"0\n"
     with ThreadPoolExecutor(1) as pool:
         endless = pool.submit(second.ask, ENDLESS)
-        wait_for(lambda: is_running(second, ENDLESS), deadline_s=10, what="the query runs")
+        wait_for(lambda: is_running(second, ENDLESS), deadline_s=60, what="the query runs")
         assert second.stop() == 0
         assert endless.result().headers["x-clickhouse-exception-code"] == "394"
     assert server.ask("SELECT 1").body == b"1\n"
@@ -93,6 +93,6 @@ def test_requests_leave_no_descriptor_thread_or_file_behind(server: Server) -> N
     files_before, threads_before = held()
     for _ in range(20):
         requests()
-    wait_for(lambda: held()[0] <= files_before + 10, deadline_s=10, what=f"no more than {files_before} descriptors")
+    wait_for(lambda: held()[0] <= files_before + 10, deadline_s=60, what=f"no more than {files_before} descriptors")
     assert held()[1] <= threads_before + 20
     assert list((server.home / "data" / "http_spool").iterdir()) == []

@@ -90,7 +90,7 @@ def test_a_busy_session_is_locked(server: Server) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(long_query)
-        wait_for(lambda: is_running(server, "SELECT sleep(2)"), deadline_s=10, what="the query runs")
+        wait_for(lambda: is_running(server, "SELECT sleep(2)"), deadline_s=60, what="the query runs")
         second = server.ask("SELECT 1", session_id="busy")
         assert second.headers["x-clickhouse-exception-code"] == "373"
         assert b"SESSION_IS_LOCKED" in second.body

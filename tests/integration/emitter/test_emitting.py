@@ -63,7 +63,7 @@ class Scene:
                 yield process
             finally:
                 process.kill()
-                process.wait(10)
+                process.wait(60)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_second_emitter_stands_by_and_takes_over_when_the_first_is_killed(scen
             scene.platform.insert(1, first=100, day="2024-01-01")
             wait_until(lambda: closes() == 2, seconds=30, what="the close by the second emitter")
             second.send_signal(signal.SIGTERM)
-            assert second.wait(10) == 0
+            assert second.wait(60) == 0
     assert b"emitter.stopped" in (tmp_path / "two.log").read_bytes()
     # A stopped emitter gives its lease back at once; a killed one leaves it to expire.
     assert scene.icehaul("emit", "--once").returncode == 0

@@ -38,7 +38,7 @@ def test_an_unreachable_broker_is_an_error_with_a_remedy_within_bounded_time() -
         member = Member(KafkaSettings(bootstrap_servers=address), Handled(), start_seconds=2)
         started = time.monotonic()
         with running(member):
-            wait_until(lambda: member.error, seconds=15)
+            wait_until(lambda: member.error, seconds=60)
         assert time.monotonic() - started < 12
     assert isinstance(member.error, BrokerUnavailableError)
     assert address in str(member.error)
@@ -48,7 +48,7 @@ def test_an_unreachable_broker_is_an_error_with_a_remedy_within_bounded_time() -
 def test_a_host_name_that_does_not_resolve_is_the_same_error() -> None:
     member = Member(KafkaSettings(bootstrap_servers="no-such-host.invalid:9092"), Handled(), start_seconds=2)
     with running(member):
-        wait_until(lambda: member.error, seconds=15)
+        wait_until(lambda: member.error, seconds=60)
     assert isinstance(member.error, BrokerUnavailableError)
 
 
@@ -56,7 +56,7 @@ def test_a_host_name_that_does_not_resolve_is_the_same_error() -> None:
 def test_a_missing_topic_is_an_error_that_names_the_command_that_creates_it(topic: Topic, missing: str) -> None:
     member = Member(with_settings(topic, {missing: "nobody-made-this"}), Handled())
     with running(member):
-        wait_until(lambda: member.error, seconds=15)
+        wait_until(lambda: member.error, seconds=60)
     assert isinstance(member.error, ConfigurationError)
     assert "'nobody-made-this' does not exist" in str(member.error)
     assert "icehaul topics" in member.error.remedy

@@ -145,9 +145,9 @@ def test_the_process_serves_its_metrics_while_it_works(topic: Topic, process: Pr
     topic.send("work 1")
     process.started("work")
     base = f"http://127.0.0.1:{(process.directory / 'port').read_text()}"
-    with urllib.request.urlopen(f"{base}/livez", timeout=10) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(f"{base}/livez", timeout=60) as answer:  # noqa: S310 - our own server
         assert answer.status == 200
-    with urllib.request.urlopen(f"{base}/metrics", timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{base}/metrics", timeout=60) as answer:  # noqa: S310
         metrics = answer.read().decode()
     assert "icehaul_partitions_assigned 1.0" in metrics
     assert "icehaul_events_in_flight 1.0" in metrics

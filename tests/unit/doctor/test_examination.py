@@ -48,7 +48,7 @@ def test_none_stops_another_and_the_order_is_kept() -> None:
 
 
 def test_checks_run_side_by_side() -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     def meet() -> Iterable[Statement]:
         together.wait()

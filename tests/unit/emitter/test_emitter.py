@@ -186,7 +186,7 @@ def _running(*emitters: Emitter) -> Iterator[None]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
     assert errors == []
 

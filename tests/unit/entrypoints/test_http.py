@@ -43,7 +43,7 @@ def serving(
 
 
 def ask(port: int, path: str, method: str = "GET") -> tuple[int, bytes, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path)
         response = connection.getresponse()
@@ -184,7 +184,7 @@ def test_a_probe_or_renderer_that_raises_unexpectedly_is_an_error_and_not_the_en
 
 def test_a_client_that_never_finishes_its_request_does_not_hold_up_the_others_or_the_end() -> None:
     with serving() as port:
-        hanging = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        hanging = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         hanging.connect()
         assert ask(port, "/livez")[0] == 200
         started = time.monotonic()

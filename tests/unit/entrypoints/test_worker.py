@@ -17,7 +17,7 @@ class _Audits:
 
     def run(self, stop: threading.Event) -> None:
         self.begun.set()
-        self.stopped = stop.wait(10)
+        self.stopped = stop.wait(60)
 
 
 class _Loop:
@@ -27,7 +27,7 @@ class _Loop:
         self._audits = audits
 
     def run(self) -> None:
-        assert self._audits.begun.wait(10)
+        assert self._audits.begun.wait(60)
 
     def stop(self) -> None:
         raise AssertionError

@@ -14,7 +14,7 @@ import pytest
 from consumer.adapters.postgres.watchdog import Watchdog
 
 LONG, SHORT = timedelta(minutes=5), timedelta(milliseconds=20)
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

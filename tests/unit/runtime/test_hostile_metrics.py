@@ -62,10 +62,10 @@ def play(metrics: PrometheusMetrics, names: list[str]) -> None:
         source.send(HOME, number, name)
     try:
         wait_until(lambda: len(letters.letters) == len(names), seconds=60)
-        wait_until(lambda: source.committed == {Partition(*HOME): len(names)}, seconds=10)
+        wait_until(lambda: source.committed == {Partition(*HOME): len(names)}, seconds=60)
     finally:
         loop.stop_now()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

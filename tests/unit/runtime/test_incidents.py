@@ -65,7 +65,7 @@ def running(member: Member) -> Iterator[None]:
         yield
     finally:
         member.loop.stop_now()
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
 
 

@@ -61,7 +61,7 @@ class Bench:
 
     def end(self) -> None:
         self.loop.stop_now()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 
@@ -135,7 +135,7 @@ def test_a_broker_that_does_not_answer_a_commit_stops_neither_the_loop_nor_its_e
 
 def test_what_is_done_when_partitions_are_revoked_is_committed_before_they_are_given_back(start: Start) -> None:
     gate = threading.Event()
-    bench = start(lambda _event, _abandon: (gate.wait(10), None)[1])
+    bench = start(lambda _event, _abandon: (gate.wait(60), None)[1])
     bench.source.send(P0, 0, "a")
     wait_until(lambda: bench.metrics.values.get("in_flight") == 1)
     bench.source.rebalance("revoked", P0)
@@ -216,14 +216,14 @@ def test_lost_partitions_are_abandoned_without_a_commit(start: Start) -> None:
     abandoned = threading.Event()
 
     def hang(_event: Event, abandon: Signal) -> None:
-        assert abandon.wait(10)
+        assert abandon.wait(60)
         abandoned.set()
 
     bench = start(hang)
     bench.source.send(P0, 0, "a")
     wait_until(lambda: bench.metrics.values.get("in_flight") == 1)
     bench.source.rebalance("lost", P0)
-    assert abandoned.wait(10)
+    assert abandoned.wait(60)
     wait_until(lambda: bench.metrics.values["in_flight"] == 0)
     assert not bench.source.committed
     assert not bench.loop.partitions
@@ -274,7 +274,7 @@ def test_an_orderly_stop_finishes_what_runs_and_forgets_what_waits(start: Start)
     bench.loop.stop()
     wait_until(lambda: bench.source.paused)
     gate.set()
-    bench.thread.join(10)
+    bench.thread.join(60)
     assert bench.source.closed
     assert bench.source.committed == {P0: 1}
     assert len(started) == 1
@@ -309,7 +309,7 @@ def test_a_stop_that_takes_longer_than_its_deadline_abandons_the_work(start: Sta
     bench.source.send(P0, 0, "a")
     wait_until(lambda: bench.metrics.values.get("in_flight") == 1)
     bench.loop.stop()
-    bench.thread.join(10)
+    bench.thread.join(60)
     assert seen.is_set()
     assert not bench.source.committed
 

@@ -155,9 +155,9 @@ def test_a_defect_of_an_audit_does_not_end_the_audits(beside: Beside, monkeypatc
     stop = threading.Event()
     thread = threading.Thread(target=beside.subject.run, args=(stop,), daemon=True)
     thread.start()
-    wait_until(lambda: len(calls) > 2, seconds=10)
+    wait_until(lambda: len(calls) > 2, seconds=60)
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
