@@ -86,11 +86,14 @@ def _compact(type_: pa.DataType) -> pa.DataType:
 
 
 def _same_layout(one: pa.DataType, other: pa.DataType) -> bool:
-    """Tell whether two types differ in nothing but the names and ids of nested fields; then no value has to move."""
+    """Tell whether two types differ in nothing but the names and ids of nested fields; then no value has to move.
+
+    Text may become bytes so: ClickHouse sends both as text.
+    """
+    if not one.num_fields:
+        return bool(one == other) or (pa.types.is_string(one) and pa.types.is_binary(other))
     if one.id != other.id or one.num_fields != other.num_fields:
         return False
-    if not one.num_fields:
-        return bool(one == other)
     return all(
         mine.nullable == theirs.nullable and _same_layout(mine.type, theirs.type)
         for mine, theirs in zip(_children(one), _children(other), strict=True)
@@ -106,9 +109,10 @@ def _children(type_: pa.DataType) -> list[pa.Field]:
 
 def _exact(array: pa.Array, field: pa.Field) -> pa.Array:
     try:
+        seen = array.view(field.type) if _same_layout(array.type, field.type) else array
         # ClickHouse strings may hold any bytes; the full validation finds those that are not UTF-8.
-        array.validate(full=True)
-        cast = array.view(field.type) if _same_layout(array.type, field.type) else array.cast(field.type, safe=True)
+        seen.validate(full=True)
+        cast = seen if seen.type == field.type else seen.cast(field.type, safe=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise UnsupportedTypeError(
             f"column {field.name}: a value of {array.type} is no exact {field.type}: {error}",

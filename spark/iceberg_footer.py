@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pyiceberg.schema import Schema
 from pyiceberg.types import (
+    BinaryType,
     DecimalType,
     DoubleType,
     FloatType,
@@ -24,7 +25,7 @@ from spark.parquet_footer import GREATEST, LEAST, NULLS, STATISTICS, FooterError
 from spark.thrift_struct import Struct
 
 # SchemaElement
-_TYPE, _FIELD_ID, _LOGICAL_TYPE = 1, 9, 10
+_TYPE, _CONVERTED_TYPE, _FIELD_ID, _LOGICAL_TYPE = 1, 6, 9, 10
 # LogicalType
 _UUID = 14
 # Type
@@ -37,6 +38,7 @@ def complete(footer: ParquetFooter, schema: Schema) -> None:
     """Write the schema's field ids to all columns, and what else its types ask for.
 
     * UUIDs are marked as such: ClickHouse has no such type for 16 fixed bytes.
+    * Bytes are no longer marked as text, which they are to ClickHouse.
     * A column that can't be NULL gets its null count, zero, where the writer left that out.
     * A bound that is a zero gets the sign with which it holds both zeros (Parquet format, ``ColumnOrder``).
 
@@ -103,6 +105,9 @@ def _mark(node: Node, field_id: int, kind: IcebergType, column: str, types: dict
             _mark_fields(node, kind.fields, column, types)
         case UUIDType():
             node.element[_LOGICAL_TYPE] = (TType.STRUCT, {_UUID: (TType.STRUCT, {})})
+        case BinaryType():
+            node.element.pop(_CONVERTED_TYPE, None)
+            node.element.pop(_LOGICAL_TYPE, None)
         case _ if node.children:
             raise FooterError(f"column {node.name} is no {kind}")
 

@@ -115,10 +115,13 @@ _MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
         # UNKNOWN_SETTING, SETTING_CONSTRAINT_VIOLATION
         ((115, 452), ConfigurationError, _CHECK_SETTINGS),
         (
-            # DECIMAL_OVERFLOW
-            (407,),
+            # ARGUMENT_OUT_OF_BOUND, DECIMAL_OVERFLOW
+            (69, 407),
             UnsupportedTypeError,
-            "find the value outside its type's range (a time past the years 1900 to 2299) and repair it",
+            (
+                "find the value outside its type's range (a time past the years 1900 to 2299, or past 2262 as nanos; a"
+                " number of more than 38 digits as decimal), and repair it or choose another form by columns"
+            ),
         ),
     )
     for code in codes

@@ -40,12 +40,20 @@ class Element:
     type: ClickHouseType
 
 
-@dataclass(frozen=True, slots=True)
-class ClickHouseType:
-    """A type: its name, and what stands in its parentheses (types, elements, enum values, literals)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of ``JSON`` or ``Dynamic`` that has a name: a bound, or a path that is skipped."""
 
     name: str
-    arguments: tuple[ClickHouseType | Element | EnumValue | int | float | str, ...] = ()
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouseType:
+    """A type: its name, and what stands in its parentheses (types, elements, enum values, parameters, literals)."""
+
+    name: str
+    arguments: tuple[ClickHouseType | Element | EnumValue | Parameter | int | float | str, ...] = ()
 
     def types(self) -> tuple[ClickHouseType, ...]:
         """Return the arguments if all are unnamed types.
@@ -130,13 +138,34 @@ class _Parser:
             return ClickHouseType(name)
         if self._accept(")"):
             return ClickHouseType(name)
-        arguments = [self._argument()]
+        argument = self._json_argument if name == "JSON" else self._argument
+        arguments = [argument()]
         while self._accept(","):
-            arguments.append(self._argument())
+            arguments.append(argument())
         self._expect("sign", ")")
         return ClickHouseType(name, tuple(arguments))
 
-    def _argument(self) -> ClickHouseType | Element | EnumValue | int | float | str:
+    def _json_argument(self) -> Element | Parameter:
+        path = self._path()
+        if self._accept("="):
+            return Parameter(name=path, value=self._expect("number").text)
+        if path != "SKIP":
+            return Element(name=path, type=self._type())
+        skipped = self._path()
+        if skipped == "REGEXP":
+            return Parameter(name="SKIP REGEXP", value=_unescape(self._expect("string").text))
+        return Parameter(name=path, value=skipped)
+
+    def _path(self) -> str:
+        steps = [self._step()]
+        while self._accept("."):
+            steps.append(self._step())
+        return ".".join(steps)
+
+    def _step(self) -> str:
+        return _unescape(self._next().text) if self._token.kind == "quoted" else self._expect("word").text
+
+    def _argument(self) -> ClickHouseType | Element | EnumValue | Parameter | int | float | str:
         token = self._token
         match token.kind:
             case "number":
@@ -152,10 +181,15 @@ class _Parser:
                 self._next()
                 return Element(name=_unescape(token.text), type=self._type())
             case _:
-                word = self._expect("word").text
-                if self._token.kind == "word":
-                    return Element(name=word, type=self._type())
-                return self._type_named(word)
+                return self._worded()
+
+    def _worded(self) -> ClickHouseType | Element | Parameter:
+        word = self._expect("word").text
+        if self._token.kind == "word":
+            return Element(name=word, type=self._type())
+        if self._accept("="):
+            return Parameter(name=word, value=self._expect("number").text)
+        return self._type_named(word)
 
 
 def parse_type(text: str) -> ClickHouseType:

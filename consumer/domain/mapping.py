@@ -30,6 +30,7 @@ class ColumnMapping:
         wire_type: ClickHouse type of the wire value; also the column's type when ClickHouse reads the files.
         file_sql: ClickHouse expression over the column as read from a Parquet file that yields the wire value.
         file_type: ClickHouse type with which ClickHouse reads the column from a Parquet file.
+        restore_sql: ClickHouse expression over the Iceberg column, as ClickHouse reads it; the source's value.
         digest_sql: ClickHouse expressions over the wire value, comma separated, that enter the row hash.
     """
 
@@ -41,6 +42,7 @@ class ColumnMapping:
     wire_type: str
     file_sql: str
     file_type: str
+    restore_sql: str
     digest_sql: str
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from consumer.domain.retention import RetentionPolicy
+from consumer.domain.type_choices import As
 from consumer.domain.window import BEGINNING, PartitionBy
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
@@ -131,6 +132,7 @@ class Stream:
             adds all.
         upstreams: names of streams whose watermark this one never passes, but in danger of loss.
         on_divergence: what happens where ledger and target table tell different stories.
+        columns: what columns become whose type leaves a choice, by name.
         start: where live windows start; ``None`` is the beginning of time. History below it is offloaded on request.
         retention: how near the source's TTL may come to rows that were not offloaded, and what happens then.
     """
@@ -154,6 +156,7 @@ class Stream:
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     start: datetime | None = None
     on_divergence: OnDivergence = OnDivergence.HALT
+    columns: tuple[tuple[str, As], ...] = ()
 
     def __post_init__(self) -> None:
         check_identifier("stream name", self.name)

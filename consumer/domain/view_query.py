@@ -111,7 +111,7 @@ def _cast(column: ColumnMapping, types: Mapping[str, str]) -> str:
     # A column that needs no cast is left alone: a filter on it prunes files.
     if _SPACE.sub("", types[column.name]) == _SPACE.sub("", column.source_type):
         return name
-    return f"CAST({name} AS {column.source_type}) AS {name}"
+    return f"{column.restore_sql} AS {name}"
 
 
 def _time_column(stream: Stream, mapping: TableMapping) -> ColumnMapping:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from pyiceberg.types import IcebergType
+from pyiceberg.types import IcebergType, StringType
 
 from consumer.domain.clickhouse_sql import quote_text
 
@@ -44,6 +44,10 @@ class WireForm(ABC):
             return value if source_type == self.wire_type else f"CAST({value} AS {self.wire_type})"
         return self.convert(value, depth=0)
 
+    def restore(self, value: str, source_type: str) -> str:
+        """Return the expression that turns an Iceberg value, as ClickHouse reads it, into the source's value."""
+        return f"CAST({self.back(value, depth=0) if self.needs_way_back else value} AS {source_type})"
+
     @property
     @abstractmethod
     def needs_function(self) -> bool:
@@ -52,6 +56,15 @@ class WireForm(ABC):
     @abstractmethod
     def convert(self, value: str, depth: int) -> str:
         """Return the conversion to the wire value, element by element; ``depth`` counts lambdas around it."""
+
+    @property
+    @abstractmethod
+    def needs_way_back(self) -> bool:
+        """Whether a part of the Iceberg value can't be converted back by ``CAST`` alone."""
+
+    @abstractmethod
+    def back(self, value: str, depth: int) -> str:
+        """Return the expression over an Iceberg value from which ``CAST`` leads back to the source's type."""
 
     @abstractmethod
     def digest(self, value: str, depth: int) -> list[str]:
@@ -89,9 +102,17 @@ def _variable(depth: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalarForm(WireForm):
-    """A single value. ``function`` is a ClickHouse expression with ``{}`` for the value, where CAST won't do."""
+    """A single value.
+
+    Attributes:
+        function: ClickHouse expression with ``{}`` for the value, where CAST won't do.
+        back_function: the same for the way back.
+        back_through: ClickHouse type by way of which CAST leads back, without ``Nullable``.
+    """
 
     function: str | None = None
+    back_function: str | None = None
+    back_through: str | None = None
 
     @property
     def needs_function(self) -> bool:
@@ -101,8 +122,23 @@ class ScalarForm(WireForm):
     def convert(self, value: str, depth: int) -> str:  # noqa: ARG002 - a scalar opens no lambda
         """Convert; see the base."""
         if self.function is not None:
-            return self.function.format(value)
+            # What a function returns may be a LowCardinality still.
+            return f"CAST({self.function.format(value)} AS {self.wire_type})"
         return f"CAST({value} AS {self.wire_type})"
+
+    @property
+    def needs_way_back(self) -> bool:
+        """Whether CAST won't do."""
+        return self.back_function is not None or self.back_through is not None
+
+    def back(self, value: str, depth: int) -> str:  # noqa: ARG002 - a scalar opens no lambda
+        """Lead back; see the base."""
+        if self.back_function is not None:
+            return self.back_function.format(value)
+        if self.back_through is None:
+            return value
+        through = f"Nullable({self.back_through})" if self.nullable else self.back_through
+        return f"CAST({value} AS {through})"
 
     def digest(self, value: str, depth: int) -> list[str]:  # noqa: ARG002 - a scalar opens no lambda
         """Return what enters the hash; see the base."""
@@ -112,7 +148,7 @@ class ScalarForm(WireForm):
 
     def valid_text(self, value: str, depth: int) -> str | None:  # noqa: ARG002 - a scalar opens no lambda
         """Return the check of the text; see the base."""
-        if self.bare_type != "String":
+        if not isinstance(self.iceberg_type, StringType):
             return None
         return f"isValidUTF8(ifNull({value}, ''))" if self.nullable else f"isValidUTF8({value})"
 
@@ -134,6 +170,18 @@ class ArrayForm(WireForm):
             return f"CAST({value} AS {self.wire_type})"
         variable = _variable(depth)
         return f"arrayMap({variable} -> {self.element.convert(variable, depth + 1)}, {value})"
+
+    @property
+    def needs_way_back(self) -> bool:
+        """Whether CAST won't do."""
+        return self.element.needs_way_back
+
+    def back(self, value: str, depth: int) -> str:
+        """Lead back; see the base."""
+        if not self.needs_way_back:
+            return value
+        variable = _variable(depth)
+        return f"arrayMap({variable} -> {self.element.back(variable, depth + 1)}, {value})"
 
     def digest(self, value: str, depth: int) -> list[str]:
         """Return what enters the hash; see the base."""
@@ -168,6 +216,16 @@ class MapForm(WireForm):
         values = self.values.convert(f"mapValues({value})", depth)
         return f"CAST(({keys}, {values}) AS {self.wire_type})"
 
+    @property
+    def needs_way_back(self) -> bool:
+        """Whether CAST won't do."""
+        return self.keys.needs_way_back or self.values.needs_way_back
+
+    def back(self, value: str, depth: int) -> str:
+        """Lead back; see the base."""
+        keys, values = self.keys.back(f"mapKeys({value})", depth), self.values.back(f"mapValues({value})", depth)
+        return f"mapFromArrays({keys}, {values})"
+
     def digest(self, value: str, depth: int) -> list[str]:
         """Return what enters the hash; see the base."""
         return self.keys.digest(f"mapKeys({value})", depth) + self.values.digest(f"mapValues({value})", depth)
@@ -199,6 +257,15 @@ class TupleForm(WireForm):
         """Convert; see the base."""
         parts = ", ".join(form.convert(part, depth) for form, part in self._parts(value))
         return f"CAST(tuple({parts}) AS {self.wire_type})"
+
+    @property
+    def needs_way_back(self) -> bool:
+        """Whether CAST won't do."""
+        return any(element.needs_way_back for element in self.elements)
+
+    def back(self, value: str, depth: int) -> str:
+        """Lead back; see the base."""
+        return f"tuple({', '.join(form.back(part, depth) for form, part in self._parts(value))})"
 
     def digest(self, value: str, depth: int) -> list[str]:
         """Return what enters the hash; see the base."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
 from consumer.domain.duration import format_duration
-from consumer.entrypoints import error_reference, metrics_reference
+from consumer.entrypoints import error_reference, metrics_reference, type_reference
 from consumer.entrypoints.cli.main import EXIT_CODES, app
 from consumer.entrypoints.cli.output import EXIT_CODE_MEANINGS
 from consumer.settings.model import Configuration, StreamSettings
@@ -30,6 +30,7 @@ def render() -> dict[str, str]:
         "cli.md": _commands(),
         "errors.md": _errors(),
         "metrics.md": _metrics(),
+        "types.md": _types(),
     }
 
 
@@ -39,6 +40,10 @@ def _errors() -> str:
 
 def _metrics() -> str:
     return f"# Metrics\n\n{_GENERATED}\n{metrics_reference.render()}"
+
+
+def _types() -> str:
+    return f"# Types\n\n{_GENERATED}\n{type_reference.render()}"
 
 
 def differing(root: Path = ROOT) -> list[str]:

@@ -105,6 +105,7 @@ class Preparation:
             described.columns,
             timestamp_column=stream.timestamp_column,
             sequence_columns=stream.sequence_columns,
+            chosen=dict(stream.columns),
             source_uuid=described.uuid,
         )
         return described, mapping

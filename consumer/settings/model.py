@@ -19,6 +19,7 @@ from consumer.domain.stream import (
     TableName,
     check_identifier,
 )
+from consumer.domain.type_choices import As
 from consumer.domain.window import PartitionBy
 from consumer.settings.connections import (
     CatalogSettings,
@@ -100,6 +101,9 @@ class StreamSettings(Section):
     """Time column (Date, Date32, DateTime or DateTime64 up to microseconds, not Nullable)."""
     sequence_columns: tuple[Identifier, ...] = ()
     """Columns that order rows of one instant; an oversized instant is split by them."""
+    columns: dict[Identifier, As] = Field(default_factory=dict)
+    """What columns become whose type leaves a choice, by name, such as {amount: string}; docs/reference/types.md lists
+    the choices of each type and what they lose. Fixed once the target exists."""
     layer: Layer = Layer.BRONZE
     """Layer of the lake: bronze, silver or gold."""
     start: Instant | None = None
@@ -146,6 +150,7 @@ class StreamSettings(Section):
             target=TableName.parse(self.target),
             timestamp_column=self.timestamp_column,
             sequence_columns=self.sequence_columns,
+            columns=tuple(sorted(self.columns.items())),
             layer=self.layer,
             settle_lag=self.settle_lag,
             row_span=self.row_span,

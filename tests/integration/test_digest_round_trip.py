@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,14 +14,18 @@ from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
+from consumer.domain.type_choices import As
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import unit_query
 from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.hot_tier import HotTier, hot_tier
-from tests.support.typed_values import SCALARS, TypedValues, types
+from tests.support.typed_values import CHOSEN, MADE_OF_OTHERS, RECENT, SCALARS, TypedValues, types
 
 ALWAYS = Window(lower=BEGINNING, upper=END_OF_TIME)
+TOGETHER = 13
+"""Columns of one table in the test of every type."""
+
 INSTANT = "toDateTime64('2024-01-01 00:00:00', 6, 'UTC')"
 
 
@@ -34,8 +38,11 @@ def hot(stack: EmbeddedStack) -> Iterator[HotTier]:
 class Table:
     """A table of the given column types (and a time column), and the stream that offloads it."""
 
-    def __init__(self, hot: HotTier, column_types: Sequence[str], name: str = "source") -> None:
+    def __init__(
+        self, hot: HotTier, column_types: Sequence[str], name: str = "source", chosen: Mapping[str, As] | None = None
+    ) -> None:
         self.hot = hot
+        self.chosen = chosen or {}
         self.name = TableName(database=hot.database, table=name)
         columns = ", ".join(f"c{number} {type_}" for number, type_ in enumerate(column_types))
         hot.run(f"DROP TABLE IF EXISTS {self.name} SYNC")
@@ -53,7 +60,7 @@ class Table:
         return self
 
     def mapping(self) -> TableMapping:
-        return map_table(self.hot.source.describe(self.name).columns, timestamp_column="ts")
+        return map_table(self.hot.source.describe(self.name).columns, timestamp_column="ts", chosen=self.chosen)
 
     def fingerprint(self) -> Fingerprint:
         return self.hot.source.fingerprint(self.stream, self.mapping(), ALWAYS)
@@ -76,7 +83,13 @@ def test_any_table_has_the_digest_of_its_file_and_equal_hashes_mean_equal_rows(
     hot: HotTier, case: tuple[list[TypedValues], list[tuple[str, ...]]]
 ) -> None:
     columns, rows = case
-    table = Table(hot, [column.type for column in columns]).insert(*rows)
+    judge(hot, columns, rows)
+
+
+def judge(hot: HotTier, columns: Sequence[TypedValues], rows: Sequence[Sequence[str]]) -> None:
+    """Write rows of these columns to a file as the stream writer does, and compare it with the table."""
+    chosen = {f"c{number}": column.choice for number, column in enumerate(columns) if column.choice is not None}
+    table = Table(hot, [column.type for column in columns], chosen=chosen).insert(*rows)
     mapping = table.mapping()
 
     arrow, hashes = hot.read(table.query(), mapping)
@@ -87,6 +100,21 @@ def test_any_table_has_the_digest_of_its_file_and_equal_hashes_mean_equal_rows(
     assert table.fingerprint() == read
     assert hot.source.fingerprint_files(mapping, [path]) == read
     assert len(set(hashes)) == len({repr(row) for row in arrow.to_pylist()})
+
+
+EVERY = [*MADE_OF_OTHERS, *RECENT, *CHOSEN]
+
+
+@pytest.mark.parametrize("first", range(0, len(EVERY), TOGETHER), ids=lambda first: f"{EVERY[first]} and more")
+def test_every_type_and_choice_has_the_digest_of_its_file(hot: HotTier, first: int) -> None:
+    columns = EVERY[first : first + TOGETHER]
+
+    @given(rows=st.lists(st.tuples(*(column.values for column in columns)), min_size=1, max_size=8))
+    @settings(max_examples=3, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    def check(rows: list[tuple[str, ...]]) -> None:
+        judge(hot, columns, rows)
+
+    check()
 
 
 @pytest.mark.parametrize("scalar", SCALARS, ids=lambda scalar: scalar.type)

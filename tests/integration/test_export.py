@@ -17,6 +17,7 @@ from consumer.domain.batch import WrittenFile
 from consumer.domain.errors import AccessDeniedError, IcehaulError, SourceUnavailableError, UnsupportedTypeError
 from consumer.domain.export_query import PROOF_COLUMN
 from consumer.domain.fingerprint import EMPTY
+from consumer.domain.type_choices import As
 from consumer.domain.writer import Writer, WriterPolicy
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import SparkSettings
@@ -32,8 +33,16 @@ EVERY_TYPE = """
     side Enum8('buy' = 1, 'sell' = 2), symbol LowCardinality(String), maybe Nullable(Int64),
     note LowCardinality(Nullable(String)), tags Array(String), prices Array(Nullable(Decimal(18, 8))),
     attributes Map(String, UInt64), pair Tuple(left Int32, right String), deep Array(Array(Int64)),
-    ids Map(UUID, Tuple(Nullable(Float64), Array(UUID)))
+    ids Map(UUID, Tuple(Nullable(Float64), Array(UUID))), fixed FixedString(3), four IPv4, six IPv6, brain BFloat16,
+    place Point, area Polygon, pause IntervalSecond, wide Int256, wider UInt256, long Decimal(76, 10),
+    nano DateTime64(9, 'Asia/Tokyo'), tick DateTime64(9), bytes String, blobs Map(String, Array(Nullable(String))),
+    address IPv6, clock Time64(3), state AggregateFunction(uniq, String), json JSON, any Variant(String, UInt8)
 """
+CHOSEN = {
+    "wide": As.STRING, "wider": As.DECIMAL, "long": As.DECIMAL, "nano": As.NANOS, "tick": As.MICROS,
+    "bytes": As.BINARY, "blobs": As.BINARY, "address": As.BINARY, "clock": As.DECIMAL, "state": As.BINARY,
+    "json": As.STRING, "any": As.STRING,
+}  # fmt: skip
 VALUES = """
     toDateTime64('2024-01-01 00:00:00', 6, 'UTC') + number / 1000000,
     -128, -32768, -2147483648, -9223372036854775808, 255, 65535, 4294967295, 18446744073709551615 - number,
@@ -43,14 +52,20 @@ VALUES = """
     if(number % 3 = 0, '', '🧊 ice\\0haul'), number % 2 = 0, '2149-06-06', '1900-01-01', '2106-02-07 06:28:15',
     '2299-12-31 23:59:59.999', generateUUIDv4(), 'sell', 'BTC', if(number % 2 = 0, NULL, number),
     if(number % 2 = 0, NULL, 'x'), ['a', ''], [NULL, toDecimal64(1.5, 8)], map('k', 18446744073709551615),
-    (-1, 'r'), [[1, 2], []], map(generateUUIDv4(), (NULL, [generateUUIDv4()]))
+    (-1, 'r'), [[1, 2], []], map(generateUUIDv4(), (NULL, [generateUUIDv4()])), unhex('00FF00'), '255.255.255.255',
+    'fe80::1', -0.5, (1.5, -0.0), [[(0, 0), (1, 0), (1, 1)]], CAST(number AS IntervalSecond), -toInt256(number),
+    toUInt256('99999999999999999999999999999999999999'), toDecimal256('-1234567890123456789012345678.0123456789', 10),
+    fromUnixTimestamp64Nano(toInt64(-2208988800000000000 + number), 'Asia/Tokyo'), '1960-01-01 00:00:00.123456789',
+    unhex('FF00FE'), map(unhex('C0'), [NULL, unhex('FF'), '']), '::ffff:1.2.3.4', toDecimal64('-3599999.999', 3),
+    initializeAggregation('uniqState', toString(number)), '{"b": [1, "x"], "a": {"c": null}}',
+    multiIf(number % 3 = 0, NULL, number % 3 = 1, 't'::Variant(String, UInt8), 7::UInt8::Variant(String, UInt8))
 """
 
 
 @pytest.fixture(scope="module")
 def every_type(stack: EmbeddedStack) -> HotTable:
     """200 rows of every type, in the first second."""
-    table = HotTable.create(stack.endpoints, EVERY_TYPE)
+    table = HotTable.create(stack.endpoints, EVERY_TYPE, chosen=CHOSEN)
     table.client.command(f"INSERT INTO {table.stream.source.table} SELECT {VALUES} FROM numbers(200)")
     return table
 

@@ -75,6 +75,41 @@ def test_rows_of_both_tiers_have_the_sources_types_and_values(platform: LocalPla
         assert described[0] == described[1]
 
 
+CHOSEN = {
+    "wide": "string", "wider": "decimal", "long": "decimal", "longest": "string", "nano": "nanos", "fine": "string",
+    "deep": "nanos", "bytes": "binary", "blobs": "binary", "four": "long", "address": "binary", "pause": "long",
+    "clock": "decimal",
+}  # fmt: skip
+CHOICES = """
+    ts DateTime64(3, 'UTC'), seq UInt64, wide Nullable(Int256), wider UInt256, long Decimal(76, 10),
+    longest Decimal(76, 76), nano Nullable(DateTime64(9, 'Asia/Tokyo')), fine Nullable(DateTime64(8, 'Asia/Tokyo')),
+    deep Map(String, Tuple(at DateTime64(9, 'America/New_York'), ats Array(Nullable(DateTime64(7))))), bytes String,
+    blobs Map(String, Array(Nullable(String))), four IPv4, address Nullable(IPv6), pause Time, clock Time64(3),
+    fixed FixedString(4), six IPv6, brain BFloat16, place Point, gap IntervalDay
+"""
+A_CHOSEN_ROW = """
+    number, if(number % 2, -toInt256(number), NULL), toUInt256('99999999999999999999999999999999999999'),
+    toDecimal256('-1234567890123456789012345678.0123456789', 10), toDecimal256('-0.5', 76),
+    if(number % 2, fromUnixTimestamp64Nano(toInt64(number * 1234567891), 'Asia/Tokyo'), NULL),
+    if(number % 2, toDateTime64('2024-07-01 02:03:04.12345678', 8, 'Asia/Tokyo'), NULL),
+    map('k', tuple(fromUnixTimestamp64Nano(toInt64(-number), 'America/New_York'), [NULL, '2024-01-01 00:00:00.12345'])),
+    unhex('FF00FE'), map(unhex('C0'), [NULL, unhex('FF'), '']), '255.0.0.1', if(number % 2, '::ffff:1.2.3.4', NULL),
+    -3599999, toDecimal64('-3599999.999', 3), unhex('00FF00'), 'fe80::1', -0.5, (1.5, -2.5), number
+"""
+
+
+def test_what_was_chosen_leads_back_to_the_sources_types_and_values(platform: LocalPlatform) -> None:
+    with case(platform, columns=CHOICES, chosen=CHOSEN) as one:
+        platform.client.command(
+            f"INSERT INTO {platform.name}.trades"
+            f" SELECT toDateTime64('2024-01-01 00:00:00.123', 3, 'UTC') + number, {A_CHOSEN_ROW} FROM numbers(10)"
+        )
+        offload(one.application, one.stream, day("2024-01-02"))
+        one.make()
+        assert one.numbers() == list(range(10))
+        assert one.differing() == 0
+
+
 @pytest.mark.parametrize("kind", ["Date", "DateTime('Europe/Berlin')", "DateTime64(0)"])
 def test_a_boundary_between_two_values_of_a_coarse_column_parts_no_row_from_its_tier(
     platform: LocalPlatform, kind: str

@@ -70,6 +70,7 @@ def column(name: str, kind: IcebergType, *, required: bool = False) -> ColumnMap
         wire_type="Test",
         file_sql=name,
         file_type="Test",
+        restore_sql=name,
         digest_sql=name,
     )
 

@@ -43,8 +43,18 @@ class Platform:
         self.client.command(f"DROP DATABASE {self.name}")
         self.client.close()
 
-    def add_stream(self, table: str = "trades", *, columns: str = TRADES, **settings: object) -> str:
-        """Create a source table with a stream of its own, and return the stream's name."""
+    def add_stream(
+        self,
+        table: str = "trades",
+        *,
+        columns: str = TRADES,
+        chosen: object = None,
+        **settings: object,
+    ) -> str:
+        """Create a source table with a stream of its own, and return the stream's name.
+
+        ``columns`` are those of the table, ``chosen`` is what some of them become.
+        """
         self.client.command(
             f"CREATE TABLE {self.name}.{table} ({columns}) ENGINE = MergeTree PARTITION BY toDate(ts) ORDER BY ts"
         )
@@ -57,7 +67,7 @@ class Platform:
             "settle_lag": "0s",
             "on_failure": {"attempts": 3, "initial": "10ms", "maximum": "100ms"},
         }
-        self.streams.append(stream | settings)
+        self.streams.append(stream | settings | ({"columns": chosen} if chosen else {}))
         return str(stream["name"])
 
     def insert(self, rows: int, *, table: str = "trades", first: int = 0, day: str = "2024-01-01") -> None:

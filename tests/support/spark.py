@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -25,6 +25,7 @@ from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.stream import Stream, TableName
+from consumer.domain.type_choices import As
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import file_rows, file_structure, fingerprint_query, unit_query, wire_rows
 from consumer.domain.window import Window
@@ -104,14 +105,16 @@ class HotTable:
     target: TargetTable
 
     @classmethod
-    def create(cls, endpoints: Endpoints, columns: str, order_by: str = "ts") -> HotTable:
+    def create(
+        cls, endpoints: Endpoints, columns: str, order_by: str = "ts", chosen: Mapping[str, As] | None = None
+    ) -> HotTable:
         server = endpoints.clickhouse
         client = clickhouse_connect.get_client(
             host=server.host, port=server.port, username=server.user, password=server.password
         )
         name = f"t_{uuid4().hex}"
         client.command(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY ({order_by})")
-        return cls.of(endpoints, client, name)
+        return cls.of(endpoints, client, name, chosen)
 
     @classmethod
     def numbered(cls, endpoints: Endpoints, rows: int) -> HotTable:
@@ -124,7 +127,7 @@ class HotTable:
         return table
 
     @classmethod
-    def of(cls, endpoints: Endpoints, client: Client, name: str) -> HotTable:
+    def of(cls, endpoints: Endpoints, client: Client, name: str, chosen: Mapping[str, As] | None = None) -> HotTable:
         described = client.query(
             f"SELECT name, type FROM system.columns WHERE database = 'default' AND table = '{name}' ORDER BY position"
         )
@@ -134,8 +137,9 @@ class HotTable:
             source=TableName(database="default", table=name),
             target=TableName(database="cold", table=name),
             timestamp_column="ts",
+            columns=tuple((chosen or {}).items()),
         )
-        mapping = map_table(columns, timestamp_column="ts")
+        mapping = map_table(columns, timestamp_column="ts", chosen=dict(stream.columns))
         target = TargetTable(
             name=stream.target,
             uuid=uuid4(),

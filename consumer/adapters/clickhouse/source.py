@@ -266,6 +266,7 @@ class ClickHouseSource:
             [column for column in described.columns if column.name in names],
             timestamp_column=stream.timestamp_column,
             sequence_columns=stream.sequence_columns,
+            chosen={name: choice for name, choice in stream.columns if name in names},
             source_uuid=described.uuid,
         )
 

@@ -71,6 +71,7 @@ class SourceCheck:
                 described.columns,
                 timestamp_column=self.stream.timestamp_column,
                 sequence_columns=self.stream.sequence_columns,
+                chosen=dict(self.stream.columns),
             )
         except IcehaulError as failure:
             yield error(failure.message, failure.remedy)

@@ -123,6 +123,7 @@ class TargetCheck:
                 described.columns,
                 timestamp_column=self.stream.timestamp_column,
                 sequence_columns=self.stream.sequence_columns,
+                chosen=dict(self.stream.columns),
             )
         except IcehaulError as failure:
             yield info(f"schema and partition spec are not compared, for the source can't be read: {failure.message}")

@@ -177,6 +177,7 @@ class Review:
             described.columns,
             timestamp_column=stream.timestamp_column,
             sequence_columns=stream.sequence_columns,
+            chosen=dict(stream.columns),
             source_uuid=described.uuid,
         )
         target = self._catalog.inspect(stream.target)

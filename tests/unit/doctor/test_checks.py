@@ -238,7 +238,7 @@ def test_a_table_without_partitions_has_no_closes() -> None:
         ([("v", "Int64")], "no column 'ts'"),
         ([("ts", "Nullable(DateTime)")], "Nullable"),
         ([("ts", "String")], "no time"),
-        ([("ts", "DateTime"), ("ip", "IPv4")], "'ip' has the type IPv4"),
+        ([("ts", "DateTime"), ("wide", "Int256")], "'wide' has the type Int256"),
     ],
 )
 def test_columns_that_can_not_be_offloaded(columns: list[tuple[str, str]], words: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumer.domain.clickhouse_type import ClickHouseType, Element, EnumValue, TypeSyntaxError, parse_type
+from consumer.domain.clickhouse_type import ClickHouseType, Element, EnumValue, Parameter, TypeSyntaxError, parse_type
 
 STRING = ClickHouseType("String")
 UINT8 = ClickHouseType("UInt8")
@@ -55,6 +55,19 @@ UINT8 = ClickHouseType("UInt8")
         (
             "AggregateFunction(quantiles(0.5, 0.9), UInt8)",
             ClickHouseType("AggregateFunction", (ClickHouseType("quantiles", (0.5, 0.9)), UINT8)),
+        ),
+        ("Dynamic(max_types=10)", ClickHouseType("Dynamic", (Parameter(name="max_types", value="10"),))),
+        (
+            "JSON(max_dynamic_paths=8, a.`b c` UInt8, SKIP d.e, SKIP REGEXP 'f.*')",
+            ClickHouseType(
+                "JSON",
+                (
+                    Parameter(name="max_dynamic_paths", value="8"),
+                    Element(name="a.b c", type=UINT8),
+                    Parameter(name="SKIP", value="d.e"),
+                    Parameter(name="SKIP REGEXP", value="f.*"),
+                ),
+            ),
         ),
     ],
 )

@@ -3,10 +3,12 @@ from __future__ import annotations
 import pytest
 from pyiceberg.schema import Schema
 from pyiceberg.types import (
+    BinaryType,
     BooleanType,
     DateType,
     DecimalType,
     DoubleType,
+    FixedType,
     FloatType,
     IcebergType,
     IntegerType,
@@ -21,13 +23,15 @@ from pyiceberg.types import (
 
 from consumer.domain.errors import SourceMissingError, TimeColumnError, UnsupportedTypeError
 from consumer.domain.mapping import ColumnMapping, SourceColumn
+from consumer.domain.type_choices import As
 from consumer.domain.type_mapping import RESERVED, map_table
 
 TIME = SourceColumn(name="ts", type="DateTime64(3, 'UTC')")
 
 
-def column(type_: str) -> ColumnMapping:
-    return map_table([TIME, SourceColumn(name="c", type=type_)], timestamp_column="ts").columns[1]
+def column(type_: str, chosen: As | None = None) -> ColumnMapping:
+    choice = {} if chosen is None else {"c": chosen}
+    return map_table([TIME, SourceColumn(name="c", type=type_)], timestamp_column="ts", chosen=choice).columns[1]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,11 @@ def column(type_: str) -> ColumnMapping:
         ("Enum8('a' = 1, 'b' = -1)", StringType(), "String"),
         ("Enum16('a' = 1000)", StringType(), "String"),
         ("LowCardinality(String)", StringType(), "String"),
+        ("FixedString(5)", FixedType(5), "FixedString(5)"),
+        ("IPv4", StringType(), "String"),
+        ("IPv6", StringType(), "String"),
+        ("BFloat16", FloatType(), "Float32"),
+        ("IntervalDay", LongType(), "Int64"),
         ("SimpleAggregateFunction(max, UInt64)", DecimalType(20, 0), "Decimal(20, 0)"),
     ],
 )
@@ -118,26 +127,23 @@ def test_the_schema_has_unique_ids_and_keeps_the_source_type_in_the_doc() -> Non
 @pytest.mark.parametrize(
     ("type_", "choice"),
     [
-        ("FixedString(16)", "String"),
-        ("Int128", r"Decimal\(38, 0\)"),
-        ("UInt256", r"Decimal\(38, 0\)"),
-        ("Decimal(76, 10)", "38 digits"),
-        ("DateTime64(9, 'UTC')", r"DateTime64\(6\)"),
-        ("DateTime64(7)", r"DateTime64\(6\)"),
-        ("IPv4", "IPv4NumToString"),
-        ("IPv6", "IPv6NumToString"),
-        ("AggregateFunction(quantiles(0.5, 0.9), Float64)", "finalizeAggregation"),
-        ("JSON", "toString"),
-        ("JSON(max_dynamic_paths = 8, a.b UInt32)", "String"),
-        ("Variant(String, UInt8)", "String"),
-        ("Dynamic(max_types=10)", "String"),
-        ("Dynamic", "String"),
-        ("Object('json')", "String"),
-        ("Point", "String"),
-        ("Nothing", "String"),
-        ("IntervalDay", "String"),
-        ("Time64(3)", "Int64"),
-        ("BFloat16", "Float32"),
+        ("Int128", "columns.c.*decimal"),
+        ("UInt256", "columns.c.*string"),
+        ("Decimal(76, 10)", "columns.c.*decimal"),
+        ("Decimal(76, 70)", "columns.c.*string"),
+        ("DateTime64(9, 'UTC')", "columns.c.*micros.*nanos"),
+        ("DateTime64(7)", "columns.c.*micros.*nanos"),
+        ("AggregateFunction(quantiles(0.5, 0.9), Float64)", "columns.c.*binary.*finalizeAggregation"),
+        ("JSON", "columns.c.*string"),
+        ("JSON(max_dynamic_paths = 8, a.b UInt32, SKIP c.`d e`, SKIP REGEXP 'f.*')", "columns.c.*string"),
+        ("Variant(String, UInt8)", "columns.c.*string"),
+        ("Dynamic(max_types=10)", "columns.c.*string"),
+        ("Dynamic", "columns.c.*string"),
+        ("Object('json')", "columns.c.*string"),
+        ("Geometry", "columns.c.*string"),
+        ("Time", "columns.c.*long"),
+        ("Time64(3)", "columns.c.*decimal"),
+        ("Nothing", "cast to String"),
         ("Tuple()", "leaving it out"),
         ("Tuple(`a b` UInt8)", "other element names"),
         ("Nullable(Tuple(UInt8))", "Tuple"),
@@ -155,7 +161,87 @@ def test_a_type_without_counterpart_is_refused_with_column_type_and_choices(
         column(source)
 
     assert "column 'c'" in refusal.value.message
+    assert "materialized view" in refusal.value.remedy
     assert source in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("source", "chosen", "iceberg", "required"),
+    [
+        ("Int256", As.STRING, StringType(), True),
+        ("Nullable(UInt128)", As.DECIMAL, DecimalType(38, 0), False),
+        ("Decimal(76, 10)", As.DECIMAL, DecimalType(38, 10), True),
+        ("DateTime64(9)", As.MICROS, TimestamptzType(), True),
+        ("DateTime64(7, 'UTC')", As.NANOS, LongType(), True),
+        ("LowCardinality(Nullable(String))", As.BINARY, BinaryType(), False),
+        ("FixedString(4)", As.STRING, StringType(), True),
+        ("IPv4", As.LONG, LongType(), True),
+        ("IPv6", As.BINARY, FixedType(16), True),
+        ("Time", As.LONG, IntegerType(), True),
+        ("Time64(3)", As.DECIMAL, DecimalType(18, 3), True),
+        ("Variant(String, UInt8)", As.STRING, StringType(), False),
+        ("AggregateFunction(sum, UInt64)", As.BINARY, BinaryType(), True),
+    ],
+)
+def test_a_choice_decides_where_a_type_leaves_one(
+    source: str, chosen: As, iceberg: IcebergType, required: bool
+) -> None:
+    mapped = column(source, chosen)
+    assert (mapped.iceberg_type, mapped.required) == (iceberg, required)
+
+
+def test_a_choice_counts_for_every_part_of_its_column_and_for_no_other() -> None:
+    mapped = column("Map(String, Tuple(UInt8, Array(String)))", As.BINARY).iceberg_type
+
+    assert isinstance(mapped, MapType)
+    assert mapped.key_type == BinaryType()
+    assert isinstance(mapped.value_type, StructType)
+    number, texts = (field.field_type for field in mapped.value_type.fields)
+    assert number == IntegerType()
+    assert isinstance(texts, ListType)
+    assert texts.element_type == BinaryType()
+
+
+def test_bytes_need_not_be_text_and_text_must() -> None:
+    assert "isValidUTF8" in column("String").digest_sql
+    assert "isValidUTF8" not in column("String", As.BINARY).digest_sql
+    assert "isValidUTF8" in column("FixedString(4)", As.STRING).digest_sql
+
+
+@pytest.mark.parametrize(
+    ("source", "chosen"), [("UInt8", As.STRING), ("String", As.MICROS), ("DateTime64(6)", As.NANOS)]
+)
+def test_a_choice_that_a_type_does_not_leave_is_refused_with_what_it_becomes(source: str, chosen: As) -> None:
+    with pytest.raises(UnsupportedTypeError, match=f"columns.c: {chosen} is no choice for the type") as refusal:
+        column(source, chosen)
+
+    assert f"becomes {column(source).iceberg_type}" in refusal.value.remedy
+
+
+def test_a_choice_for_a_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SourceMissingError, match="columns: the source has no column 'amuont'; it has ts"):
+        map_table([TIME], timestamp_column="ts", chosen={"amuont": As.STRING})
+
+
+@pytest.mark.parametrize(
+    ("geometry", "depth"),
+    [
+        ("Point", 0),
+        ("Ring", 1),
+        ("LineString", 1),
+        ("MultiPoint", 1),
+        ("Polygon", 2),
+        ("MultiLineString", 2),
+        ("MultiPolygon", 3),
+    ],
+)
+def test_geometric_types_are_lists_of_points(geometry: str, depth: int) -> None:
+    found = column(geometry).iceberg_type
+    for _ in range(depth):
+        assert isinstance(found, ListType)
+        found = found.element_type
+    assert isinstance(found, StructType)
+    assert [(field.name, field.field_type) for field in found.fields] == [("x", DoubleType()), ("y", DoubleType())]
 
 
 @pytest.mark.parametrize("name", ["a.b", "a b", "1a", "größe", "", *sorted(RESERVED)])

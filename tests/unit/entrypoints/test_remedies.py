@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ SOURCES = sorted(path for folder in ("consumer", "spark") for path in (ROOT / fo
 NAMED = re.compile(r"(?:[`'\"(]|\$\(|: )icehaul ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
 
 
+@cache
 def commands() -> dict[str, set[str]]:
     """Every command with its sub-commands."""
     group = typer.main.get_command(app)
