@@ -63,10 +63,11 @@ demo: $(VENV)/.runtime ## Run the whole product on captured market data (KEEP=1 
 demo-stop: $(VENV)/.runtime ## End a demo that was kept
 	@$(BIN)/python -m consumer.demo stop
 
+# In the order of the folders: files with few and long tests come first, and the many short ones fill what is left.
 .PHONY: test
 test: $(VENV)/.dev ## Run all tests on the embedded stack
 	@echo "==> running the tests; logs of the servers are in var/test"
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: thorough
 thorough: $(VENV)/.dev ## Run the tests that show with other servers, protocols or places what others have shown

@@ -66,7 +66,7 @@ WITHOUT_SPARK_PROGRAMS = {
 
 
 @pytest.mark.spark
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "asked",
     [

@@ -25,7 +25,7 @@ from tests.support.kafka_topics import read_topic
 from tests.support.platform import TRADES, Platform, day
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 CUTOFF = day("2024-01-10")
 ILL, WELL = "ill", "well"

@@ -27,7 +27,7 @@ from tests.support.ops_files import ROOT, RULES, rules
 from tests.support.transcript import kinds_of_spans, outside_of_trees, shapes
 from tests.support.watched_demo import PlayedDemo, demo_command, played_demo
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 STAYS_UP = "the stack is still up; end it with: make demo-stop"
 ICEHAUL = ".venv/bin/icehaul"

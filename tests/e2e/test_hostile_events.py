@@ -35,7 +35,7 @@ from tests.support.recording_proxies import HttpRecorder, StatementRecorder
 from tests.support.waiting import wait_until
 from tests.support.watched_consumer import Act, acts
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 SEED = 20261126
 MESSAGES = 200

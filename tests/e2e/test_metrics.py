@@ -27,7 +27,7 @@ from tests.support.processes import Running, icehaul
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 REFUSED = "icehaul_offset_commit_errors_total"
 FIRST, SECOND, THIRD = (day(f"2024-01-0{number}") for number in (1, 2, 3))

@@ -19,7 +19,7 @@ from tests.support.platform import Platform, day
 from tests.support.processes import PeakMemory, icehaul
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 MEBIBYTES_MAX = 2048
 

@@ -21,7 +21,7 @@ from tests.platform.trading import TRADES, Trading
 from tests.support.local_platform import ledger_database, local_platform
 from tests.support.platform import day
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 ROWS = 2_000
 MIDNIGHT = day("2024-03-06")

@@ -31,7 +31,7 @@ from tests.support.waiting import wait_for, wait_until
 
 pytestmark = [
     pytest.mark.spark,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not installed(), reason="Prefect is not installed: `make prefect` does that"),
 ]
 

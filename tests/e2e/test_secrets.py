@@ -17,7 +17,7 @@ from tests.support.planted_secrets import found_in, planted
 from tests.support.platform import Platform
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "security.md"
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

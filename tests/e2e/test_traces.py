@@ -24,7 +24,7 @@ from tests.support.traced_offload import ROWS, UNITS, Traced, traced_offload
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "follow-a-trace.md"
 STATEMENTS_MAX = 75
 """Statements of one batch that are spans, at most: a window of one file takes about 60."""
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.matrix.play import Outcome, create_target, keep_few_metadata_files, m
 from tests.matrix.stage import House, Stage
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 CHOSEN = (
     "offset.before-commit=kill",

@@ -78,7 +78,7 @@ def run_icehaul(*arguments: str, config: str, failpoints: str = "") -> subproces
         env={**os.environ, VARIABLE: failpoints},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

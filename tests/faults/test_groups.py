@@ -18,7 +18,7 @@ SHORT = Plan(days=1, kills=1, delay=0.02, pause=(0.2, 1.0), rounds=1, long=False
 
 
 @pytest.mark.spark
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_group_that_grows_loses_members_and_shrinks_under_load_loses_and_doubles_nothing(
     house: House, stack: EmbeddedStack
 ) -> None:

@@ -139,7 +139,7 @@ def test_without_a_retry_left_a_landed_commit_counts_as_failed_and_loses_its_man
 
 
 @pytest.mark.spark
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_spark_deletes_the_data_files_of_an_insert_that_has_landed(
     stack: EmbeddedStack, tier: IcebergColdTier, claim: Claim, proxy: PostgresProxy
 ) -> None:
@@ -177,7 +177,7 @@ def insert_with_spark(stack: EmbeddedStack, tier: IcebergColdTier, proxy: Postgr
         },
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -15,7 +15,7 @@ from tests.matrix.stage import House, Stage, assigned
 from tests.support.cold_tier import other_engine
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

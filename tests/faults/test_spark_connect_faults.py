@@ -27,7 +27,7 @@ from tests.support.spark import HotTable, joined, remote_engine
 from tests.support.spark_connect_server import SparkConnectServer, running_connect_server
 from tests.support.waiting import wait_for, wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 TOKEN = "hunter2-connect"
 

@@ -21,7 +21,7 @@ from tests.support.platform import day
 from tests.support.processes import family
 from tests.support.waiting import wait_for, wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 ROWS = 2000
 

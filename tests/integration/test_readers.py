@@ -33,7 +33,7 @@ from tests.support.platform import Platform, day
 
 pytestmark = [
     pytest.mark.spark,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(1200),
     # Polars would rather have a package of its own read the metadata.
     pytest.mark.filterwarnings("ignore:.*polars_iceberg:polars.exceptions.PerformanceWarning"),
 ]
@@ -209,7 +209,7 @@ def test_spark(platform: Platform, reader: str, tmp_path: Path) -> None:
         env={**os.environ, "TZ": "UTC", "JAVA_HOME": str(endpoints.java_home)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -166,7 +166,7 @@ def test_the_unit_of_a_killed_executor_is_written_again(
         executor = executor_of(cluster.workers[1])
         assert executor is not None
         os.kill(executor, signal.SIGKILL)
-        reports = writing.result(timeout=120)
+        reports = writing.result(timeout=600)
 
     assert [report.file.unit for report in reports] == [0, 1]
     assert sum(report.file.fingerprint.rows for report in reports) == 2000
@@ -183,7 +183,7 @@ def test_the_units_of_a_killed_worker_are_written_once_by_the_other(
         writing = threads.submit(slow.write, cluster_engine, batch)
         wait_for(lambda: writing.done() or slow.running_queries() == 2, deadline_s=60, what="both workers write")
         os.killpg(cluster.workers[0].pid, signal.SIGKILL)
-        reports = writing.result(timeout=120)
+        reports = writing.result(timeout=600)
 
     assert [report.file.unit for report in reports] == [0, 1, 2, 3]
     assert sum((report.file.fingerprint for report in reports), EMPTY) == trades.source_fingerprint()

@@ -103,7 +103,7 @@ def output_of(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"

@@ -72,7 +72,7 @@ def spawn(*arguments: str, environment: Mapping[str, str] | None = None) -> Ende
         env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)

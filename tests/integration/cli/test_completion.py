@@ -37,7 +37,7 @@ COMPLETE = {
     "fish": 'complete -C "icehaul @typed@"',
 }
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(params=["bash", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("zsh", "fish"))])
@@ -70,7 +70,7 @@ def run(shell: str, script: str, home: Path) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -111,7 +111,7 @@ def test_without_a_readable_configuration_no_stream_is_named_and_nothing_is_said
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert (done.stdout.strip(), done.stderr) == ("", "")

@@ -47,7 +47,9 @@ def shop(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return platform
 
 
-def test_the_file_loads_as_it_is_and_plan_and_doctor_work_on_it(icehaul: Run, shop: Platform) -> None:
+def test_the_file_loads_as_it_is_and_plan_and_doctor_work_on_it(
+    icehaul: Run, shop: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended = icehaul("init", "--database", shop.name)
     assert (ended.code, ended.out) == (0, "")
     streams = {stream.name.removeprefix(f"{shop.name}_"): stream for stream in load(Path("icehaul.yaml")).streams}
@@ -60,6 +62,8 @@ def test_the_file_loads_as_it_is_and_plan_and_doctor_work_on_it(icehaul: Run, sh
         planned = icehaul("plan", stream.name, "-o", "json")
         assert planned.code == 0, planned.err
     assert "toIntervalMinute(10)" in ended.err
+    monkeypatch.setenv("ICEHAUL_KAFKA__TOPIC", shop.name)
+    monkeypatch.setenv("ICEHAUL_KAFKA__DEAD_LETTER_TOPIC", f"{shop.name}_dead")
     assert icehaul("doctor", ticks.name, "-o", "json").data["counts"]["error"] == 2  # both topics are missing
 
 

@@ -28,7 +28,7 @@ from consumer.bootstrap import Application
 from consumer.embedded.stack import EmbeddedStack
 from tests.integration.cli.conftest import Run
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "move-from-a-spark-submit-script.md"
 DAYS = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3)]

@@ -15,7 +15,7 @@ from tests.support.local_engine import LocalEngine
 from tests.support.local_platform import offload
 from tests.support.platform import Platform, day
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "replace-changed-rows.md"
 CHANGE = "UPDATE price = price + 1 WHERE seq < 10"

@@ -16,7 +16,7 @@ from tests.support.local_engine import LocalEngine
 from tests.support.local_platform import offload
 from tests.support.platform import Platform, day
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "rewind.md"
 CUTOFF = day("2024-01-04")

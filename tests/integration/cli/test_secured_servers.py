@@ -58,7 +58,7 @@ RIGHTS, ENCRYPTION = "least-privilege.md", "encrypt-and-authenticate.md"
 WRITERS = "choose-a-writer.md"
 _DENIED = "HTTP response code: 403|Access Denied"
 
-pytestmark = [needs_openssl, pytest.mark.timeout(300)]
+pytestmark = [needs_openssl, pytest.mark.timeout(900)]
 
 
 def lines(page: str, kind: str) -> list[str]:
