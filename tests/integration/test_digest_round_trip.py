@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from consumer.domain.batch import Unit
 from consumer.domain.clickhouse_sql import quote_text
+from consumer.domain.errors import UnsupportedTypeError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
@@ -115,6 +116,23 @@ def test_every_type_and_choice_has_the_digest_of_its_file(hot: HotTier, first: i
         judge(hot, columns, rows)
 
     check()
+
+
+@pytest.mark.parametrize(
+    ("type_", "choice", "value"),
+    [
+        ("Int256", As.DECIMAL, "-toInt256('100000000000000000000000000000000000000')"),
+        ("UInt128", As.DECIMAL, "toUInt128('340282366920938463463374607431768211455')"),
+        ("Decimal(76, 10)", As.DECIMAL, "toDecimal256('12345678901234567890123456789.5', 10)"),
+        ("DateTime64(7, 'UTC')", As.NANOS, "toDateTime64('2299-12-31 00:00:00', 7, 'UTC')"),
+        ("FixedString(2)", As.STRING, "unhex('FFFE')"),
+    ],
+)
+def test_a_value_that_a_choice_can_not_hold_ends_the_reading(hot: HotTier, type_: str, choice: As, value: str) -> None:
+    table = Table(hot, [type_], chosen={"c0": choice}).insert([value])
+
+    with pytest.raises(UnsupportedTypeError):
+        table.fingerprint()
 
 
 @pytest.mark.parametrize("scalar", SCALARS, ids=lambda scalar: scalar.type)
