@@ -19,6 +19,7 @@ from pyiceberg.table.update import (
     RemoveSnapshotsUpdate,
     SetPropertiesUpdate,
     SetSnapshotRefUpdate,
+    TableUpdate,
     update_table_metadata,
 )
 
@@ -139,7 +140,7 @@ def check_snapshots(table: LocalTable, tagged: dict[str, int]) -> None:
         listed, twice = table.listed(snapshot_id)
         assert not twice
         assert listed == table.held[snapshot_id]
-    assert {entry.snapshot_id for entry in table.metadata.snapshot_log} <= kept
+    assert {entry.snapshot_id for entry in table.metadata.snapshot_log} == kept
 
 
 def check_batches(publishes: Publishes) -> None:
@@ -215,6 +216,7 @@ def test_the_next_metadata_is_what_pyiceberg_makes_of_the_same_changes(
 ) -> None:
     current = metadata.current_snapshot()
     assert current is not None
+    assert len(metadata.snapshot_log) == len(metadata.snapshots)
     new = current.model_copy(
         update={
             "snapshot_id": 7,
@@ -223,7 +225,7 @@ def test_the_next_metadata_is_what_pyiceberg_makes_of_the_same_changes(
         }
     )
     main = {"type": "branch", "ref_name": "main", "snapshot_id": 7}
-    changes = (
+    changes: tuple[TableUpdate, ...] = (
         AddSnapshotUpdate(snapshot=new),
         SetSnapshotRefUpdate(**main),
         SetPropertiesUpdate(updates={"a": "b"}),
