@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.bug import Bug, Edit
 
 _MERGING = "consumer/adapters/iceberg/merging.py"
-_TIERS = "consumer/adapters/iceberg/manifest_tiers.py"
+_LEVELS = "consumer/adapters/iceberg/manifest_levels.py"
 _NEXT = "consumer/adapters/iceberg/next_metadata.py"
 
 _HISTORY = "tests/unit/iceberg/test_table_history.py"
@@ -42,12 +42,12 @@ BUGS = (
         breaks="A commit writes ever more old entries anew: history slows batches down.",
         edits=(
             Edit(
-                file=_TIERS,
+                file=_LEVELS,
                 before="    return _oldest_within(sorted(merged), weights, target_bytes)\n",
                 after="    return list(range(len(weights)))\n",
             ),
         ),
-        tests=("tests/unit/iceberg/test_manifest_tiers.py",),
+        tests=("tests/unit/iceberg/test_manifest_levels.py",),
     ),
     Bug(
         name="snapshot_log_of_the_commit_alone",

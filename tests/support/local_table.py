@@ -51,7 +51,7 @@ class LocalTable:
     ) -> int:
         """Add data files, by the publisher's append or by another engine's, and expire what the stream lets go."""
         commit = StagedCommit(self.base.table(self.io))
-        added = [self._file() for _ in range(files)]
+        added = [self.new_file() for _ in range(files)]
         if merging:
             snapshot_id = commit.append_files(added, summary)
             commit.expire(self.stream.retain_snapshots)
@@ -71,7 +71,7 @@ class LocalTable:
         (removed,) = [
             entry.data_file for entry in _entries(self.manifests(), self.io) if entry.data_file.file_path == path
         ]
-        added = [self._file()]
+        added = [self.new_file()]
         snapshot_id = commit.replace_files(added, [removed], summary)
         commit.expire(self.stream.retain_snapshots)
         commit.set_properties(dict(properties))
@@ -101,7 +101,8 @@ class LocalTable:
             found[path] = (entry.snapshot_id or 0, entry.sequence_number or 0)
         return found, [path for path, number in times.items() if number > 1]
 
-    def _file(self) -> DataFile:
+    def new_file(self) -> DataFile:
+        """A data file that no snapshot lists yet; nobody looks into it."""
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=f"{self.metadata.location}/data/{next(self.numbers)}.parquet",

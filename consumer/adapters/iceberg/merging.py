@@ -1,4 +1,4 @@
-"""An append that merges the manifests of earlier snapshots, tier by tier."""
+"""An append that merges the manifests of earlier snapshots, level by level."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pyiceberg.table import TableProperties
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 from pyiceberg.utils.properties import property_as_bool, property_as_int
 
-from consumer.adapters.iceberg.manifest_tiers import Weight, to_merge
+from consumer.adapters.iceberg.manifest_levels import Weight, to_merge
 
 
-class TieredAppend(_FastAppendFiles):
+class LevelledAppend(_FastAppendFiles):
     """PyIceberg's append, obeying the table's properties of merging in another way.
 
     PyIceberg's own merging append puts what is new into a manifest that grows up to the target size, and so writes

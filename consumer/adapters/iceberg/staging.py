@@ -17,7 +17,7 @@ from pyiceberg.table.update import (
 )
 
 from consumer.adapters.iceberg.expiry import expired_snapshots
-from consumer.adapters.iceberg.merging import TieredAppend
+from consumer.adapters.iceberg.merging import LevelledAppend
 from consumer.adapters.iceberg.next_metadata import next_metadata
 
 
@@ -36,7 +36,7 @@ class StagedCommit(Transaction):
 
     def append_files(self, files: Sequence[DataFile], summary: Mapping[str, str]) -> int:
         """Write the manifest and the manifest list of a new snapshot, and return its id."""
-        producer = TieredAppend(
+        producer = LevelledAppend(
             operation=Operation.APPEND, transaction=self, io=self._table.io, snapshot_properties=dict(summary)
         )
         for file in files:

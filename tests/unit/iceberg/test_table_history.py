@@ -38,7 +38,7 @@ FAN_IN = 3
 
 @contextmanager
 def table_keeping(retain: int, **properties: str) -> Iterator[LocalTable]:
-    """A new table; three manifests of a tier are merged, so that a few publishes fill several tiers."""
+    """A new table; three manifests of a level are merged, so that a few publishes fill several levels."""
     stream = replace(STREAM, retain_snapshots=retain, partition_by=PartitionBy.NONE)
     with tempfile.TemporaryDirectory(prefix="icehaul-table-") as folder:
         yield local_table(Path(folder), stream, **({"commit.manifest.min-count-to-merge": str(FAN_IN)} | properties))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.adapters.iceberg.manifest_tiers import Weight, to_merge
+from consumer.adapters.iceberg.manifest_levels import Weight, to_merge
 
 LARGE = 10**9
 
@@ -33,17 +33,17 @@ def test_fewer_manifests_than_the_fan_in_are_left_alone() -> None:
     assert to_merge([], fan_in=10, target_bytes=LARGE) == []
 
 
-def test_a_full_tier_becomes_one_manifest_and_larger_ones_are_not_written_again() -> None:
+def test_a_full_level_becomes_one_manifest_and_larger_ones_are_not_written_again() -> None:
     weights = [*[one(1)] * 10, one(10), one(500)]
     assert to_merge(weights, fan_in=10, target_bytes=LARGE) == list(range(10))
 
 
-def test_a_tier_that_is_filled_by_the_one_below_is_merged_with_it_at_once() -> None:
+def test_a_level_that_is_filled_by_the_one_below_is_merged_with_it_at_once() -> None:
     weights = [*[one(1)] * 10, *[one(10)] * 9, one(100)]
     assert to_merge(weights, fan_in=10, target_bytes=LARGE) == list(range(19))
 
 
-def test_a_full_tier_above_one_that_is_not_is_merged() -> None:
+def test_a_full_level_above_one_that_is_not_is_merged() -> None:
     weights = [one(1), *[one(10)] * 10]
     assert to_merge(weights, fan_in=10, target_bytes=LARGE) == list(range(1, 11))
 
@@ -70,18 +70,18 @@ def test_after_any_appends_every_file_is_listed_once_in_few_manifests(
         assert all(each.bytes <= max(target_bytes, number, 40) for each in manifests)
     assert sum(each.files for each in manifests) == sum(files)
     # Two that were merged, and what is too large to be merged again, fill a quarter of the target on average.
-    tiers = math.floor(math.log(target_bytes, fan_in)) + 1
-    assert len(manifests) <= (fan_in + 1) * tiers + sum(files) * 4 // target_bytes + 1
+    levels = math.floor(math.log(target_bytes, fan_in)) + 1
+    assert len(manifests) <= (fan_in + 1) * levels + sum(files) * 4 // target_bytes + 1
 
 
 @pytest.mark.parametrize("fan_in", [5, 10, 20])
-def test_five_thousand_appends_write_an_entry_about_once_for_each_tier(fan_in: int) -> None:
+def test_five_thousand_appends_write_an_entry_about_once_for_each_level(fan_in: int) -> None:
     manifests: list[Weight] = []
     written = []
     for _ in range(5_000):
         manifests, anew = appended(manifests, one(1, each=130), fan_in=fan_in, target_bytes=256 * 1024)
         written.append(anew)
-    tiers = math.ceil(math.log(5_000, fan_in))
-    assert sum(written) <= 5_000 * tiers
+    levels = math.ceil(math.log(5_000, fan_in))
+    assert sum(written) <= 5_000 * levels
     assert max(written) * 130 <= 256 * 1024
-    assert len(manifests) <= tiers * fan_in + 5_000 * 130 // (128 * 1024)
+    assert len(manifests) <= levels * fan_in + 5_000 * 130 // (128 * 1024)
