@@ -201,6 +201,11 @@ bench-tracing: $(VENV)/.dev ## Measure what traces cost, beside the same consume
 bench-scrape: $(VENV)/.dev ## Measure what a scrape of the metrics of 1,000 streams costs
 	@$(BIN)/python -m tests.bench.scrape
 
+.PHONY: bench-history
+bench-history: $(VENV)/.dev ## Measure a commit, and a whole batch, after many snapshots beside one after ten (SNAPSHOTS=5000)
+	@$(BIN)/python -m tests.bench.commits --snapshots $(or $(SNAPSHOTS),500)
+	@$(BIN)/python -m tests.bench.history --snapshots $(or $(SNAPSHOTS),200)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies
 	@$(BIN)/ruff check .

@@ -274,6 +274,26 @@ def test_properties_prove_nothing_after_a_rollback_that_expiry_has_hidden(tier: 
         tier.publish(claim)
 
 
+def test_after_merges_and_expiries_each_file_is_listed_once_and_each_batch_is_known(tier: ColdTier) -> None:
+    tier.stream = replace(tier.stream, retain_snapshots=3)
+    claim = tier.begin()
+    publications = [tier.write(claim).publication]
+    tier.catalog.publish(publications[0])
+    # So many that manifests are merged, and the first snapshots have gone.
+    for _ in range(12):
+        publications.append(tier.write(claim).publication)
+        tier.catalog.publish(publications[-1])
+    paths = tier.catalog.data_files(tier.stream.target, tier.stream.partition_by, None)
+    assert sorted(paths) == sorted(file.path for each in publications for file in each.files)
+    target = tier.target()
+    assert target.evidence is not None
+    assert target.evidence.batch_id == publications[-1].batch.id
+    assert target.lineage.batch_ids == {each.batch.id for each in publications[-3:]}
+    assert not target.lineage.whole
+    with pytest.raises(UnknownCommitError):
+        tier.catalog.publish(publications[0])
+
+
 def test_nothing_is_inspected_where_no_table_is(tier: ColdTier) -> None:
     assert tier.catalog.inspect(TableName.parse("bronze.nothing")) is None
 

@@ -203,7 +203,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_EVIDENCE,
-                before="    for snapshot in ancestors_of(metadata.current_snapshot(), metadata):\n",
+                before="    for snapshot in ancestors(metadata, metadata.current_snapshot_id):\n",
                 after="    for snapshot in reversed(metadata.snapshots):\n",
             ),
         ),

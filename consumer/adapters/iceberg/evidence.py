@@ -13,8 +13,9 @@ from datetime import datetime
 from uuid import UUID
 
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.snapshots import Snapshot, ancestors_of
+from pyiceberg.table.snapshots import Snapshot
 
+from consumer.adapters.iceberg.ancestry import ancestors
 from consumer.domain.batch import BatchKind, Evidence
 from consumer.domain.cut import PastSnapshot
 from consumer.domain.errors import DivergenceError
@@ -171,7 +172,7 @@ def read_ancestry(metadata: TableMetadata) -> Ancestry:
     batch_ids: set[str] = set()
     snapshot_ids: set[int] = set()
     oldest = None
-    for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
+    for snapshot in ancestors(metadata, metadata.current_snapshot_id):
         oldest = snapshot
         snapshot_ids.add(snapshot.snapshot_id)
         summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}

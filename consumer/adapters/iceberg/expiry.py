@@ -6,7 +6,8 @@ from itertools import islice
 
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
-from pyiceberg.table.snapshots import ancestors_of
+
+from consumer.adapters.iceberg.ancestry import ancestors
 
 
 def expired_snapshots(base: TableMetadata, retain: int) -> list[int]:
@@ -23,7 +24,7 @@ def expired_snapshots(base: TableMetadata, retain: int) -> list[int]:
             kept.add(ref.snapshot_id)
             continue
         room = max(retain, 1) - (name == MAIN_BRANCH)
-        ancestry = list(islice(ancestors_of(base.snapshot_by_id(ref.snapshot_id), base), room))
+        ancestry = list(islice(ancestors(base, ref.snapshot_id), room))
         kept.update(snapshot.snapshot_id for snapshot in ancestry)
         if name == MAIN_BRANCH and ancestry:
             oldest_main = ancestry[-1].sequence_number or 0

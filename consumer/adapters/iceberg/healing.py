@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import structlog
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.snapshots import ancestors_of
 
+from consumer.adapters.iceberg.ancestry import ancestors
 from consumer.adapters.iceberg.evidence import content_of, seal_of
 from consumer.adapters.iceberg.placement import Placement
 from consumer.adapters.iceberg.publish import replaced
@@ -136,7 +136,7 @@ def landed_in(metadata: TableMetadata, evidence: Evidence | None, intents: Seque
     A compaction may have taken an intent's own snapshot away, and say of its batch what that said; the evidence that
     the table's properties repeat speaks where not even that is left.
     """
-    ancestry = list(ancestors_of(metadata.current_snapshot(), metadata))
+    ancestry = list(ancestors(metadata, metadata.current_snapshot_id))
     there = {snapshot.snapshot_id for snapshot in ancestry}
     if evidence is not None:
         there.add(evidence.snapshot_id)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRefType
-from pyiceberg.table.snapshots import ancestors_of
 
+from consumer.adapters.iceberg.ancestry import ancestors
 from consumer.adapters.iceberg.evidence import read_ancestry, said_by
 from consumer.domain.cut import History
 
@@ -18,7 +18,7 @@ def read_history(metadata: TableMetadata) -> History:
     Raises:
         DivergenceError: if a snapshot carries evidence that can't be read.
     """
-    snapshots = [said_by(snapshot) for snapshot in ancestors_of(metadata.current_snapshot(), metadata)]
+    snapshots = [said_by(snapshot) for snapshot in ancestors(metadata, metadata.current_snapshot_id)]
     return History(snapshots=snapshots, whole=read_ancestry(metadata).whole, tags=tags_of(metadata))
 
 

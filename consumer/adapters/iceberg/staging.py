@@ -8,15 +8,17 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
+from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import (
     RemoveSnapshotRefUpdate,
     RemoveSnapshotsUpdate,
     SetSnapshotRefUpdate,
     TableUpdate,
-    update_table_metadata,
 )
 
 from consumer.adapters.iceberg.expiry import expired_snapshots
+from consumer.adapters.iceberg.merging import LevelledAppend
+from consumer.adapters.iceberg.next_metadata import next_metadata
 
 
 class StagedCommit(Transaction):
@@ -34,7 +36,9 @@ class StagedCommit(Transaction):
 
     def append_files(self, files: Sequence[DataFile], summary: Mapping[str, str]) -> int:
         """Write the manifest and the manifest list of a new snapshot, and return its id."""
-        producer = self.update_snapshot(snapshot_properties=dict(summary)).merge_append()
+        producer = LevelledAppend(
+            operation=Operation.APPEND, transaction=self, io=self._table.io, snapshot_properties=dict(summary)
+        )
         for file in files:
             producer.append_data_file(file)
         producer.commit()
@@ -90,6 +94,4 @@ class StagedCommit(Transaction):
 
     def result(self) -> TableMetadata:
         """Return the new table metadata, with the base in its log."""
-        return update_table_metadata(
-            self._table.metadata, self._updates, metadata_location=self._table.metadata_location
-        )
+        return next_metadata(self._table.metadata, self._updates, location=self._table.metadata_location)

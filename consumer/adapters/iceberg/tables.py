@@ -46,9 +46,9 @@ _DEFAULTS = {
     TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
     TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: "20",
     TableProperties.MANIFEST_MERGE_ENABLED: "true",
-    # Merging rewrites up to one target size of manifest entries in Python: small and often is cheaper than the
-    # defaults' rare 8 MiB, and keeps both the number of manifests and the longest commit bounded.
-    TableProperties.MANIFEST_MIN_MERGE_COUNT: "20",
+    # Small and often: what one merge reads and writes in Python bounds the longest commit, and ten manifests in each
+    # tier are few to list.
+    TableProperties.MANIFEST_MIN_MERGE_COUNT: "10",
     TableProperties.MANIFEST_TARGET_SIZE_BYTES: str(256 * 1024),
     # For other engines only: our own commits never retry by themselves. A table that is published to every few
     # seconds needs more than the default of 4, or a compaction by hand never gets through.
