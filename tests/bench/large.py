@@ -40,6 +40,8 @@ _DISK_BYTES_PER_ROW = 220
 _DISK_KEPT = 8 * 1024**3
 _FIRST_GUESS = 60_000
 """Rows per second, generating included, before anything has been measured."""
+_START_SECONDS = 45
+"""What starting and stopping servers and consumer takes, about, whatever the number of rows."""
 _SAMPLE_SECONDS = 0.25
 
 
@@ -105,16 +107,15 @@ def _run(options: argparse.Namespace, sizes: Sequence[int], scratch: Path, conso
             if not room_for(size, free):
                 console.print(f"{size:,} rows are left out: {free / 1024**3:.0f} GiB of disk are free")
                 continue
-            console.print(f"{size:,} rows by {writer}: about {size / speed / 60:.1f} minutes …")
-            started = time.perf_counter()
-            runs.append(_measured(size, Writer(writer), options, scratch))
-            speed = size / (time.perf_counter() - started)
+            console.print(f"{size:,} rows by {writer}: about {(_START_SECONDS + size / speed) / 60:.1f} minutes …")
+            run, speed = _measured(size, Writer(writer), options, scratch)
+            runs.append(run)
             console.print(f"  {runs[-1].measured.seconds:.1f} s, peak {runs[-1].peak_mib:,.0f} MiB")
     return runs
 
 
-def _measured(rows: int, writer: Writer, options: argparse.Namespace, scratch: Path) -> Run:
-    """Measure one run on servers of its own, whose files are gone afterwards."""
+def _measured(rows: int, writer: Writer, options: argparse.Namespace, scratch: Path) -> tuple[Run, float]:
+    """Measure one run on servers of its own, which are removed; return it and the rows per second, filling included."""
     place = scratch / f"{rows}-{writer}"
     log = options.out / f"large-{rows}-{writer}.log"
     with EmbeddedStack.start(place / "stack") as stack, closing(Platform(stack.endpoints, "bench", place)) as platform:
@@ -123,13 +124,15 @@ def _measured(rows: int, writer: Writer, options: argparse.Namespace, scratch: P
             f"CREATE TABLE bench.{TABLE} ({COLUMNS}) ENGINE = MergeTree PARTITION BY toDate(ts)"
             " ORDER BY (symbol, ts, seq)"
         )
+        started = time.perf_counter()
         fill(platform, rows, merged=rows <= options.merged)
+        filling = time.perf_counter() - started
         bench = Bench(stack=stack, platform=platform, rows=rows, cores=os.cpu_count() or 1, own_pid=os.getpid())
         with running_icehaul(bench, 0, log, writer=writer) as haul, PeakMemory(haul.pid, _SAMPLE_SECONDS) as peak:
             contender = haul.contender(writer)
             measured = measure(rows, contender.groups, lambda: contender.run(0), sampled=False)
     shutil.rmtree(place, ignore_errors=True)
-    return Run(writer=writer, measured=measured, peak_mib=peak.mib)
+    return Run(writer=writer, measured=measured, peak_mib=peak.mib), rows / (filling + measured.seconds)
 
 
 def _show(console: Console, runs: Sequence[Run], ratios: Mapping[str, float]) -> None:
