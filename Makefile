@@ -160,6 +160,19 @@ mutants: $(VENV)/.dev ## Plant each known bug in a copy and check that the tests
 bench: $(VENV)/.dev ## Compare with the ceilings and with what icehaul replaces (ROWS=3000000)
 	@$(BIN)/python -m tests.bench --rows $(ROWS) $(BENCH_ARGS)
 
+.PHONY: bench-large
+bench-large: $(VENV)/.dev ## Memory, speed and CPU from 1,000,000 rows to 100,000,000, by both writers (ROWS=100000000 is the most)
+	@$(BIN)/python -m tests.bench.large $(if $(findstring command,$(origin ROWS)),--rows $(ROWS)) $(BENCH_ARGS)
+
+.PHONY: bench-tuning
+bench-tuning: $(VENV)/.dev ## Compare codecs, row groups, pages, sort orders and sizes of files, by both writers (ROWS=4000000)
+	@$(BIN)/python -m tests.bench.tuning $(if $(findstring command,$(origin ROWS)),--rows $(ROWS)) $(BENCH_ARGS)
+
+.PHONY: bench-chart
+bench-chart: $(VENV)/.dev ## Draw the README's chart from the report of the last make bench
+	@cp var/bench/report.json docs/images/bench.json
+	@$(BIN)/python -m tests.bench.chart docs/images/bench.json docs/images/bench.svg
+
 .PHONY: platform
 platform: $(VENV)/.dev ## Offload quarters of an hour of 2,000,000 rows over ten tables, and judge them (ROWS=2000000 CYCLES=4)
 	@$(BIN)/python -m tests.platform $(if $(findstring command,$(origin ROWS)),--rows $(ROWS)) \

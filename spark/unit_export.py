@@ -19,17 +19,21 @@ from consumer.domain.errors import (
     StoreUnavailableError,
 )
 from consumer.domain.export_query import ATTEMPT, EXPORT_SETTINGS, PROOF_COLUMN, read_proof
+from consumer.domain.file_options import Codec
 from consumer.failpoints.acting import Failpoints
 from consumer.failpoints.effects import EFFECTS
 from spark.iceberg_footer import complete
 from spark.parquet_footer import TRAILER_BYTES, FooterError, ParquetFooter, footer_length, with_trailer
 from spark.source_query import answered, counted
 from spark.tail_rewrite import read_tail, remove, write_with_tail
-from spark.unit_task import ExportOrder, JobContext, SourceAccess, UnitTask, attempt_path
+from spark.unit_task import ExportOrder, FileLayout, JobContext, SourceAccess, UnitTask, attempt_path
 
 _TAIL_BYTES = 64 * 1024
 """More than nearly every footer has, so that one request reads it."""
-_COMPRESSION_LEVEL = 1
+_CODECS = {Codec.UNCOMPRESSED: "none"}
+"""Codecs that ClickHouse has other names for."""
+_BLOCKS = 4
+"""Of how many blocks a row group is put together, about, where its size in bytes ends it."""
 _REFUSALS = frozenset({36, 48, 115, 344, 452, 499})
 """ClickHouse's codes BAD_ARGUMENTS, NOT_IMPLEMENTED, UNKNOWN_SETTING, SUPPORT_IS_DISABLED, SETTING_CONSTRAINT_VIOLATION
 and S3_ERROR: it does not export here, and may be read from all the same."""
@@ -81,8 +85,7 @@ def _order(context: JobContext, task: UnitTask, order: ExportOrder, attempt: UUI
     settings = {
         **dict(context.source.settings),
         **_settings(context.source),
-        "output_format_parquet_row_group_size": context.layout.row_group_rows,
-        "output_format_parquet_row_group_size_bytes": context.layout.row_group_bytes,
+        **_layout_settings(context.layout),
         "query_id": f"icehaul-{task.batch_id}-{task.index}-{attempt}",
     }
     with answered(context.source, statement, settings, context.file_secret) as response:
@@ -93,10 +96,23 @@ def _order(context: JobContext, task: UnitTask, order: ExportOrder, attempt: UUI
 def _settings(source: SourceAccess) -> dict[str, str | int]:
     return {
         **EXPORT_SETTINGS,
-        "output_format_compression_level": _COMPRESSION_LEVEL,
         "wait_end_of_query": 1,
         "max_execution_time": max(1, int(source.query_timeout_s)),
     }
+
+
+def _layout_settings(layout: FileLayout) -> dict[str, str | int]:
+    wanted: dict[str, str | int | None] = {
+        "output_format_parquet_row_group_size": layout.row_group_rows,
+        "output_format_parquet_row_group_size_bytes": layout.row_group_bytes,
+        # A row group ends with a block at the earliest, and an insert joins small blocks.
+        "min_insert_block_size_bytes": max(1, layout.row_group_bytes // _BLOCKS),
+        "output_format_parquet_compression_method": _CODECS.get(layout.codec, layout.codec.value),
+        "output_format_compression_level": layout.level,
+        "output_format_parquet_data_page_size": layout.page_bytes,
+        "output_format_parquet_max_dictionary_size": layout.dictionary_bytes,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _complete(context: JobContext, task: UnitTask, written: int, raw: str, uri: str) -> WrittenFile:

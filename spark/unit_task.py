@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from consumer.domain.batch import WrittenFile
 from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.errors import IcehaulError
+from consumer.domain.file_options import DEFAULTS, Codec
 from consumer.domain.writer import Writer
 
 STORE_KEY = "$icehaul-store-secret-key$"
@@ -90,12 +91,17 @@ class FileLayout:
     """How a data file is laid out.
 
     ``schema_json`` is the target's Iceberg schema with its field ids; a row group ends at whichever bound
-    is met first, ``row_group_bytes`` counting Arrow memory, so that a task's memory is bounded.
+    is met first, ``row_group_bytes`` counting Arrow memory, so that a task's memory is bounded. The rest is as in
+    :class:`~consumer.domain.file_options.FileOptions`; sizes of ``None`` are the writer's own.
     """
 
     schema_json: str
     row_group_rows: int
     row_group_bytes: int
+    codec: Codec = DEFAULTS.codec
+    level: int | None = DEFAULTS.level
+    page_bytes: int | None = None
+    dictionary_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
+from consumer.domain.file_options import Codec
 from spark.object_store import key_of, store_error
 from spark.unit_task import FileLayout
 
-_COMPRESSION = "zstd"
-_COMPRESSION_LEVEL = 1
-"""The files are some percent larger than at the usual level 3, and encoded in two thirds of the time."""
 _TRAILER_BYTES = 8
 """What follows the footer: its length and Parquet's magic number, four bytes each."""
 _DICTIONARY_BYTES = 64 * 1024
@@ -60,7 +58,11 @@ class UnitWriter:
         """
         start = 0
         while start < batch.num_rows:
-            part = batch.slice(start, self._layout.row_group_rows - self._pending_rows)
+            room = self._room(batch)
+            if room < 1:
+                self._flush()
+                continue
+            part = batch.slice(start, room)
             start += part.num_rows
             self._pending.append(part)
             self._pending_rows += part.num_rows
@@ -85,6 +87,12 @@ class UnitWriter:
         except OSError as error:
             raise store_error(self.uri, error) from error
 
+    def _room(self, batch: pa.RecordBatch) -> int:
+        """Return how many rows of ``batch`` the row group still takes, by its average row; an empty one takes one."""
+        row_bytes: int = max(1, batch.nbytes // batch.num_rows)
+        by_size = (self._layout.row_group_bytes - self._pending_bytes) // row_bytes
+        return max(min(self._layout.row_group_rows - self._pending_rows, by_size), 0 if self._pending_rows else 1)
+
     def _flush(self) -> None:
         if not self._pending_rows:
             return
@@ -98,14 +106,16 @@ class UnitWriter:
 
     def _opened(self) -> pq.ParquetWriter:
         if self._parquet is None:
+            layout = self._layout
             self._sink = self._store.open_output_stream(key_of(self.uri))
             self._parquet = pq.ParquetWriter(
                 self._sink,
                 self._schema,
-                compression=_COMPRESSION,
-                compression_level=_COMPRESSION_LEVEL,
+                compression="none" if layout.codec is Codec.UNCOMPRESSED else layout.codec.value,
+                compression_level=layout.level,
                 write_page_index=True,
-                dictionary_pagesize_limit=_DICTIONARY_BYTES,
+                data_page_size=layout.page_bytes,
+                dictionary_pagesize_limit=layout.dictionary_bytes or _DICTIONARY_BYTES,
                 store_schema=False,
             )
         return self._parquet

@@ -195,7 +195,8 @@ class WrittenFile:
     """A data file that a task attempt wrote, and the fingerprint of the rows that it read for it.
 
     ``kept`` tells that the rows are not the batch's own: they come from a data file that goes. ``footer_crc`` is the
-    CRC-32 of the footer as it was written, ``None`` where its writer did not keep it.
+    CRC-32 of the footer as it was written, ``None`` where its writer did not keep it; ``sort_order`` is the number of
+    the table's sort order in which the rows stand, ``None`` for any order.
     """
 
     unit: int
@@ -204,6 +205,7 @@ class WrittenFile:
     fingerprint: Fingerprint
     kept: bool = False
     footer_crc: int | None = None
+    sort_order: int | None = None
 
 
 def content_of_files(files: Iterable[WrittenFile]) -> Fingerprint:

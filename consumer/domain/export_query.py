@@ -9,6 +9,7 @@ from consumer.domain.clickhouse_sql import quote_name
 from consumer.domain.errors import CheckFailedError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
+from consumer.domain.row_order import AS_READ, RowOrder
 from consumer.domain.unit_query import READ_SETTINGS
 
 PROOF_COLUMN = "_icehaul_proof"
@@ -25,7 +26,6 @@ EXPORT_SETTINGS: Mapping[str, str | int] = MappingProxyType(
         "output_format_parquet_string_as_string": 1,
         "output_format_parquet_fixed_string_as_fixed_byte_array": 1,
         "output_format_parquet_datetime_as_uint32": 0,
-        "output_format_parquet_compression_method": "zstd",
         "output_format_parquet_write_page_index": 1,
         # They cost a third of the time, and no reader of Iceberg asks for them unless they are configured.
         "output_format_parquet_write_bloom_filter": 0,
@@ -44,15 +44,16 @@ def file_columns(mapping: TableMapping) -> str:
     return ", ".join(f"{quote_name(name)} {kind}" for name, kind in (*columns, (PROOF_COLUMN, "String")))
 
 
-def export_statement(mapping: TableMapping, rows: str, target: str) -> str:
-    """Return the statement that writes ``rows``, a query of wire values, to the table function ``target``.
+def export_statement(mapping: TableMapping, rows: str, target: str, order: RowOrder = AS_READ) -> str:
+    """Return the statement that writes ``rows``, a query of wire values, to the table function ``target`` in ``order``.
 
     Every row also gets count and digest of all of them, computed over the same parts: in a Parquet file that is one
     value in a dictionary, and stands in the footer as the column's least and greatest value.
     """
     names = ", ".join(quote_name(column.name) for column in mapping.columns)
     proof = f"SELECT concat(toString(count()), ':', toString(sum({mapping.digest_sql()}))) FROM ({rows})"
-    return f"INSERT INTO FUNCTION {target} SELECT {names}, ({proof}) AS {quote_name(PROOF_COLUMN)} FROM ({rows})"
+    proved = f"SELECT {names}, ({proof}) AS {quote_name(PROOF_COLUMN)} FROM ({rows})"
+    return f"INSERT INTO FUNCTION {target} {order.applied_to(proved)}"
 
 
 def read_proof(text: str) -> Fingerprint:

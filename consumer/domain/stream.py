@@ -134,6 +134,9 @@ class Stream:
         on_divergence: what happens where ledger and target table tell different stories.
         columns: what columns become whose type leaves a choice, by name.
         start: where live windows start; ``None`` is the beginning of time. History below it is offloaded on request.
+        sort_by: columns that rows are sorted by inside of each file; none: rows stand as ClickHouse reads them. The
+            target is made with it; afterwards its own sort order counts.
+        table_properties: Iceberg table properties that the target gets where it has no value for them.
         retention: how near the source's TTL may come to rows that were not offloaded, and what happens then.
     """
 
@@ -157,12 +160,16 @@ class Stream:
     start: datetime | None = None
     on_divergence: OnDivergence = OnDivergence.HALT
     columns: tuple[tuple[str, As], ...] = ()
+    sort_by: tuple[str, ...] = ()
+    table_properties: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         check_identifier("stream name", self.name)
         check_identifier("timestamp_column", self.timestamp_column)
         for column in self.sequence_columns:
             check_identifier("sequence_columns", column)
+        for column in self.sort_by:
+            check_identifier("sort_by", column)
 
     @property
     def begins(self) -> datetime:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -12,10 +12,12 @@ from pyiceberg.schema import Schema
 from consumer.domain.adoption import Adoption
 from consumer.domain.batch import Batch, Evidence, WrittenFile, content_of_files
 from consumer.domain.event import Event
+from consumer.domain.file_options import FileOptions, rows_of_a_file
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.repair import NO_LINEAGE, Lineage
-from consumer.domain.stream import Stream, TableName
+from consumer.domain.row_order import AS_READ, RowOrder
+from consumer.domain.stream import BatchBounds, Stream, TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports.ledger import Claim, Trigger
 
@@ -24,7 +26,8 @@ from consumer.ports.ledger import Claim, Trigger
 class TargetTable:
     """A target table as the catalog shows it now.
 
-    ``schema`` carries the table's own field ids; ``lineage`` is the current snapshot with its ancestors.
+    ``schema`` carries the table's own field ids; ``lineage`` is the current snapshot with its ancestors; ``order`` is
+    that of rows in its files; ``rows`` and ``bytes`` are those of its live files, as the current snapshot counts them.
     """
 
     name: TableName
@@ -34,6 +37,28 @@ class TargetTable:
     snapshot_id: int | None
     evidence: Evidence | None
     lineage: Lineage = NO_LINEAGE
+    properties: Mapping[str, str] = field(default_factory=dict)
+    order: RowOrder = AS_READ
+    rows: int = 0
+    bytes: int = 0
+
+    @property
+    def options(self) -> FileOptions:
+        """What the table's properties ask of its data files.
+
+        Raises:
+            TargetMismatchError: if one of them can't be followed.
+        """
+        return FileOptions.of(self.name, self.properties)
+
+    def fitted(self, bounds: BatchBounds) -> BatchBounds:
+        """Return bounds by which no file becomes larger than the table asks for, as its files are until now.
+
+        Raises:
+            TargetMismatchError: if the size that it asks for is none.
+        """
+        limit = rows_of_a_file(self.options.file_bytes, rows=self.rows, stored_bytes=self.bytes)
+        return bounds if limit is None else replace(bounds, unit_rows=min(bounds.unit_rows, limit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

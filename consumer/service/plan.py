@@ -13,7 +13,7 @@ from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.planning import Cutoff, CutoffReason, Slice, by_partition, exceeds, find_cutoff, pack
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, END_OF_TIME, MICROSECOND, PartitionBy, Window
-from consumer.ports import Ledger, Source, SourceTable, Step, StreamRecord
+from consumer.ports import Ledger, Source, SourceTable, Step, StreamRecord, TargetTable
 from consumer.service.retention import leave_upstreams, look_ahead
 
 _STEPS = tuple(Step)
@@ -53,6 +53,15 @@ class Identity:
             base=base,
             revision=revision,
         )
+
+
+def fitted(stream: Stream, target: TargetTable | None) -> Stream:
+    """Return the stream with units whose files have the size that its target asks for.
+
+    Raises:
+        TargetMismatchError: if the size that it asks for is none.
+    """
+    return stream if target is None else replace(stream, bounds=target.fitted(stream.bounds))
 
 
 class Planner:

@@ -17,7 +17,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.type_mapping import map_table
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, Source, SourceTable, StreamRecord, TargetTable
-from consumer.service.plan import Identity, Planner
+from consumer.service.plan import Identity, Planner, fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,8 @@ class Preparation:
         if record.source_uuid is None or record.target_uuid is None:
             with self._failpoints.around("stream.bind"):
                 self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid)
-        cutoff, batches = self.plan(stream, record, described, target.uuid, event_cutoff, unread=unread)
+        sized = fitted(stream, target)
+        cutoff, batches = self.plan(sized, record, described, target.uuid, event_cutoff, unread=unread)
         if cutoff.obstacle is not None:
             raise cutoff.obstacle
         return Work(source=described, mapping=mapping, target=target, cutoff=cutoff, batches=batches)

@@ -17,6 +17,7 @@ from consumer.domain.unit_query import unit_query
 from consumer.domain.writer import WriterChoice, WriterPolicy, choose_writer
 from consumer.ports import BatchRecord, Catalog, Ledger, Source, StreamRecord, StreamState
 from consumer.service.backfill.ports import Backfills
+from consumer.service.plan import fitted
 from consumer.service.prepare import Preparation
 
 _NO_TABLE = UUID(int=0)
@@ -84,16 +85,18 @@ class Previewer:
         described, mapping = self._preparation.read_source(stream, known)
         target = self._catalog.inspect(stream.target)
         obstacle: StreamError | None = None
+        sized = stream
         try:
             check_divergence(
                 stream=stream.name,
                 recorded=record.progress,
                 evidence=target.evidence if target is not None else None,
             )
+            sized = fitted(stream, target)
         except StreamError as error:
             obstacle = error
         cutoff, batches = self._preparation.plan(
-            stream, record, described, target.uuid if target is not None else _NO_TABLE, self._source.now()
+            sized, record, described, target.uuid if target is not None else _NO_TABLE, self._source.now()
         )
         first = next((batch for batch in batches if not batch.empty), None)
         units = first.units if first is not None else ()

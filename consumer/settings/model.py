@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from consumer.domain.errors import TargetMismatchError
+from consumer.domain.file_options import FileOptions
 from consumer.domain.retention import OnDanger, RetentionPolicy
 from consumer.domain.stream import (
     BatchBounds,
@@ -117,6 +119,12 @@ class StreamSettings(Section):
     """Upper bounds of one batch."""
     partition_by: PartitionBy = PartitionBy.DAY
     """Partition transform of the target on the time column, in UTC."""
+    sort_by: tuple[Identifier, ...] = ()
+    """Columns that a new target has the rows of its files sorted by; none: they stay as ClickHouse reads them.
+    Afterwards the target's own sort order counts: ALTER TABLE … WRITE ORDERED BY changes it for new files."""
+    table_properties: dict[str, str] = Field(default_factory=dict)
+    """Iceberg table properties that the target gets unless it has other values for them already, such as
+    write.parquet.compression-level: "3" or write.target-file-size-bytes."""
     upstreams: tuple[Identifier, ...] = ()
     """Streams that this one is derived from, and whose watermark it never passes."""
     on_failure: FailureSettings = FailureSettings()
@@ -135,7 +143,18 @@ class StreamSettings(Section):
     retention: RetentionSettings = RetentionSettings()
     """What happens when the source's TTL is about to delete rows that were not offloaded."""
 
-    @field_validator("sequence_columns", "upstreams")
+    @field_validator("table_properties")
+    @classmethod
+    def _followed(cls, value: dict[str, str]) -> dict[str, str]:
+        if owned := sorted(name for name in value if name.startswith("icehaul.") or name == "format-version"):
+            raise ValueError(f"{owned[0]} is set by icehaul itself")
+        try:
+            FileOptions.of("of the stream", value)
+        except TargetMismatchError as error:
+            raise ValueError(error.message) from error
+        return value
+
+    @field_validator("sequence_columns", "upstreams", "sort_by")
     @classmethod
     def _no_repetition(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if repeated := sorted({name for name in value if value.count(name) > 1}):
@@ -171,6 +190,8 @@ class StreamSettings(Section):
             late_rows_max_age=self.late_rows.max_age,
             start=self.start,
             on_divergence=self.on_divergence,
+            sort_by=self.sort_by,
+            table_properties=tuple(sorted(self.table_properties.items())),
             retention=RetentionPolicy(margin=self.retention.margin, on_danger=self.retention.on_danger),
         )
 

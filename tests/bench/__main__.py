@@ -19,7 +19,7 @@ from consumer.embedded.cache import cache_directory
 from consumer.embedded.jars import CLICKHOUSE_JDBC, fetch
 from consumer.embedded.stack import EmbeddedStack
 from tests.bench import report
-from tests.bench.chart import write_chart
+from tests.bench.chart import chart_of
 from tests.bench.failpoints import failpoint_cost
 from tests.bench.icehaul_path import running_icehaul
 from tests.bench.measure import measure
@@ -80,8 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     details["absent"] = found.absent
     (options.out / "details.json").write_text(json.dumps(details, indent=2) + "\n", encoding="utf-8")
-    speeds = {name: one.rows_per_second for name, one in found.paths.items()}
-    write_chart(options.out / "chart.svg", f"{found.rows:,} trades", speeds, "rows/s", report.STREAM)
+    (options.out / "chart.svg").write_text(chart_of(found.document()), encoding="utf-8")
     console.print(f"report.json, details.json, chart.svg and logs: {os.path.relpath(options.out)}")
     return 0
 

@@ -25,6 +25,9 @@ from tests.support.processes import Running, icehaul
 from tests.support.waiting import wait_until
 
 _DEADLINE_S = 600.0
+_SLOWEST = 10_000
+"""Rows per second that a large batch is waited for, at least."""
+_EXPORT_ROWS_MAX = 5_000_000
 _POLL_S = 0.002
 _SELDOM_S = 0.05
 """Pause between two looks at the offset while a large batch runs, which would pay for them."""
@@ -46,6 +49,11 @@ class Icehaul:
         self._group = kafka.group
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
         self._sent = 0
+
+    @property
+    def pid(self) -> int:
+        """The consumer's process, which Spark's driver and workers descend from."""
+        return self._consumer.pid
 
     def contender(self, name: str) -> Contender:
         """Return the path from the tick to its committed offset, planning, check and publish included."""
@@ -88,7 +96,7 @@ class Icehaul:
         started = time.perf_counter()
         self._application.event_sink.send([event])
         while self._committed() < self._sent:
-            if time.perf_counter() - started > _DEADLINE_S:
+            if time.perf_counter() - started > max(_DEADLINE_S, self._bench.rows / _SLOWEST):
                 raise AssertionError(f"{event} was not handled:\n{self._consumer.text()[-3000:]}")
             time.sleep(pause)
         return (time.perf_counter() - started) * 1e3
@@ -120,7 +128,8 @@ def running_icehaul(
         stream = _stream(platform.name, TABLE, f"{TABLE}_{number}", prefix)
         if writer is Writer.EXPORT:
             # A statement uses all of the server's cores: more of them would read the same blocks again.
-            stream["batch"] = {"unit_rows": bench.rows, "rows": bench.rows}
+            rows = min(bench.rows, _EXPORT_ROWS_MAX)
+            stream["batch"] = {"unit_rows": rows, "rows": rows}
         platform.streams.append(stream)
         streams.append(str(stream["name"]))
     platform.client.command(

@@ -16,6 +16,8 @@ _SAMPLE_SECONDS = 0.4
 """Seldom: a sample of a large process takes the kernel some milliseconds, which the measured paths would pay."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KIB_PER_MIB = 1024
+_LEAST_CPU = 0.01
+"""What a process takes at least: the kernel counts hundredths."""
 _USER_TIME = 11
 """Position of utime in ``/proc/PID/stat`` after the command; stime, cutime and cstime follow."""
 
@@ -39,14 +41,22 @@ class Measurement:
         return sum(self.cpu.values())
 
     @property
+    def rows_per_cpu_second(self) -> float:
+        """Rows for each CPU second of all processes involved, the source's and the store's among them."""
+        return self.rows / max(self.cpu_seconds, _LEAST_CPU)
+
+    @property
     def rows_per_second(self) -> float:
         """Throughput."""
         return self.rows / self.seconds
 
 
-def measure(rows: int, groups: Mapping[str, int], run: Callable[[], int]) -> Measurement:
-    """Measure ``run``, which returns the bytes that it wrote; ``groups`` names the first process of each family."""
-    with _PeakMemory(tuple(groups.values())) as peak:
+def measure(rows: int, groups: Mapping[str, int], run: Callable[[], int], *, sampled: bool = True) -> Measurement:
+    """Measure ``run``, which returns the bytes that it wrote; ``groups`` names the first process of each family.
+
+    Unless it is ``sampled``, peak memory is left to the caller.
+    """
+    with _PeakMemory(tuple(groups.values()) if sampled else ()) as peak:
         before = cpu_by_group(groups)
         started = time.perf_counter()
         written = run()

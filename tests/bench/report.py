@@ -71,6 +71,7 @@ class Report:
                     "seconds": round(found.seconds, 3),
                     "rows_per_second": round(found.rows_per_second),
                     "cpu_seconds": round(found.cpu_seconds, 2),
+                    "rows_per_cpu_second": round(found.rows_per_cpu_second),
                     "peak_rss_mib": round(found.peak_rss_mib),
                     "bytes_written": found.bytes_written,
                 }
@@ -115,7 +116,7 @@ class Report:
                 f"{found.rows_per_second:,.0f}",
                 f"{self.source_bytes / found.seconds / _MEGA:,.0f}",
                 f"{found.cpu_seconds:.1f}",
-                f"{found.rows / max(found.cpu_seconds, 0.01):,.0f}",
+                f"{found.rows_per_cpu_second:,.0f}",
                 f"{found.peak_rss_mib:,.0f}",
                 f"{found.bytes_written / _MEGA:,.1f}",
                 self.notes.get(name, ""),

@@ -12,12 +12,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench import report
-from tests.bench.chart import write_chart
+from tests.bench.chart import Panel, chart_of, draw, main
 from tests.bench.measure import Measurement
 from tests.bench.report import Latencies, Report, percentile
 
 ROWS = 100_000
-FIGURES = {"seconds", "rows_per_second", "cpu_seconds", "peak_rss_mib", "bytes_written"}
+FIGURES = {"seconds", "rows_per_second", "cpu_seconds", "rows_per_cpu_second", "peak_rss_mib", "bytes_written"}
 
 
 def measured(seconds: float) -> Measurement:
@@ -36,6 +36,7 @@ def test_ratios_are_throughputs_and_only_of_paths_that_ran() -> None:
             "seconds": seconds,
             "rows_per_second": 1000 / seconds,
             "cpu_seconds": 1.25,
+            "rows_per_cpu_second": 800,
             "peak_rss_mib": 2,
             "bytes_written": 10,
         }
@@ -49,12 +50,34 @@ def test_percentiles_are_interpolated() -> None:
     assert percentile([1.0, 2.0], 50) == 1.5
 
 
-def test_the_chart_has_a_bar_for_each_path_and_escapes_what_it_writes(tmp_path: Path) -> None:
-    write_chart(tmp_path / "chart.svg", "a < b", {"one": 1.0, "two": 2.0}, "rows/s", "two")
-    svg = ET.fromstring((tmp_path / "chart.svg").read_text(encoding="utf-8"))  # noqa: S314 - written above
+def test_the_chart_has_a_bar_for_each_path_and_escapes_what_it_writes() -> None:
+    drawn = draw("a < b", [Panel(heading="speed", unit="rows/s", values={"one": 1.0, "two": 2.0})], ["two"])
+    svg = ET.fromstring(drawn)  # noqa: S314 - drawn above
     bars = [one for one in svg.iter("{http://www.w3.org/2000/svg}rect") if one.get("rx")]
     assert [bar.get("width") for bar in bars] == ["460.0", "230.0"]
     assert svg.findtext("{http://www.w3.org/2000/svg}title") == "a < b"
+
+
+def test_the_chart_of_a_report_shows_rows_per_second_and_per_cpu_second(tmp_path: Path) -> None:
+    found = Report(rows=1000, source_bytes=1, notes={})
+    found.paths = {report.STREAM: measured(2.0), report.ARROW_CEILING: measured(1.0)}
+    found.write(tmp_path / "report.json")
+
+    assert main([str(tmp_path / "report.json"), str(tmp_path / "chart.svg")]) == 0
+
+    drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")
+    assert drawn == chart_of(found.document())
+    assert [drawn.count(text) for text in (">500 rows/s<", ">1,000 rows/s<", ">800 rows/CPU s<")] == [1, 1, 2]
+
+
+def test_the_readme_shows_the_chart_of_the_report_beside_it_and_its_figures() -> None:
+    images = Path(__file__).resolve().parents[2] / "docs" / "images"
+    document = json.loads((images / "bench.json").read_text(encoding="utf-8"))
+    assert (images / "bench.svg").read_text(encoding="utf-8") == chart_of(document)
+    readme = (images.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert "docs/images/bench.svg" in readme
+    for name in (report.STREAM, report.EXPORT, report.JDBC):
+        assert f"{document['paths'][name]['rows_per_cpu_second']:,}" in readme, name
 
 
 WITHOUT_SPARK_PROGRAMS = {

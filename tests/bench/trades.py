@@ -19,11 +19,12 @@ SCALARS = """toInt64(seq) AS seq, toString(symbol) AS symbol, toString(exchange)
 NESTED = "tags, attributes"
 
 
-def fill(platform: Platform, rows: int) -> int:
-    """Insert ``rows`` trades of one day in order, and return their uncompressed bytes."""
+def fill(platform: Platform, rows: int, *, merged: bool = True) -> int:
+    """Insert ``rows`` trades of one day in order, into one part if ``merged``; return their uncompressed bytes."""
     query = files("tests.bench").joinpath("trades.sql").read_text(encoding="utf-8")
     platform.client.command(f"INSERT INTO {platform.name}.{TABLE} {query}", parameters={"rows": rows, "day": DAY})
-    platform.client.command(f"OPTIMIZE TABLE {platform.name}.{TABLE} FINAL")
+    if merged:
+        platform.client.command(f"OPTIMIZE TABLE {platform.name}.{TABLE} FINAL")
     size = platform.client.query(
         "SELECT sum(data_uncompressed_bytes) FROM system.parts WHERE active AND database = {database:String}"
         " AND table = {table:String}",

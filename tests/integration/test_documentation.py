@@ -28,6 +28,7 @@ RUN_BY = {
     "docs/how-to/get-notified.md": "tests/integration/test_get_notified_page.py",
     "docs/how-to/let-clickhouse-emit.md": "tests/integration/cli/test_clickhouse_events.py",
     "docs/how-to/encrypt-and-authenticate.md": "tests/integration/cli/test_secured_servers.py",
+    "docs/how-to/lay-out-the-files.md": "tests/integration/test_file_layout.py",
     "docs/how-to/least-privilege.md": "tests/integration/cli/test_secured_servers.py",
     "docs/how-to/follow-a-trace.md": "tests/e2e/test_traces.py",
     "docs/how-to/handle-dead-letters.md": "tests/integration/cli/test_dlq.py",

@@ -64,13 +64,13 @@ def platform(
         for name, value in made.environment().items():
             patched.setenv(name, value)
         stream = made.add_stream()
-        with Application(made.configuration(), environment={}) as application:
-            application.migrate()
-            exporting = application.configuration.model_copy(
-                update={"spark": SparkSettings(writer=WriterPolicy.EXPORT)}
-            )
-            for first, at, engine in ((0, "2024-01-01", spark_engine), (ROWS, "2024-01-02", LocalEngine(exporting))):
-                made.insert(ROWS, first=first, day=at)
+        configuration = made.configuration()
+        exporting = configuration.model_copy(update={"spark": SparkSettings(writer=WriterPolicy.EXPORT)})
+        for first, at, engine in ((0, "2024-01-01", spark_engine), (ROWS, "2024-01-02", LocalEngine(exporting))):
+            made.insert(ROWS, first=first, day=at)
+            # An application keeps the engine that it was first asked for.
+            with Application(configuration, environment={}) as application:
+                application.migrate()
                 application.engine = engine
                 boundary = day("2024-01-02" if first == 0 else "2024-01-03")
                 application.offload.handle(tick(stream=stream, boundary=boundary), threading.Event())

@@ -113,8 +113,9 @@ def output_of(
 class PeakMemory:
     """Samples the memory of a process and all its descendants; shared pages are counted once (PSS)."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, interval_seconds: float = 0.05) -> None:
         self._pid = pid
+        self._interval_seconds = interval_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.mib = 0.0
@@ -128,7 +129,7 @@ class PeakMemory:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(self._interval_seconds):
             self.mib = max(self.mib, sum(pss_kib(pid) for pid in family(self._pid)) / _PAGE_KIB)
 
 

@@ -209,7 +209,7 @@ class HotTable:
         return JobContext(
             source=source_access(clickhouse or clickhouse_settings(self.endpoints), spark),
             store=store_access(store or store_settings(self.endpoints)),
-            layout=file_layout(self.target.schema, spark),
+            layout=file_layout(self.target.schema, spark, self.target.options),
             file_secret=self.endpoints.store.secret_key,
         )
 
@@ -226,9 +226,9 @@ class HotTable:
         return UnitTask(
             index=unit.index,
             batch_id=str(batch.id),
-            query=unit_query(self.stream, self.mapping, unit),
+            query=self.target.order.applied_to(unit_query(self.stream, self.mapping, unit)),
             prefix=self.prefix(batch),
-            export=Exports(policy, files).order(self.stream, self.mapping, unit, self.prefix(batch)),
+            export=Exports(policy, files).order(self.stream, self.mapping, unit, self.prefix(batch), self.target.order),
         )
 
     @property

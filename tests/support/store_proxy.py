@@ -74,16 +74,19 @@ class StoreProxy(TcpProxy):
         """Forward the client's bytes, request by request."""
         requests = self._requests.setdefault(link, _Requests())
         for piece, head in requests.cut(data):
+            if head:
+                self.asked(link, _request(piece))
             if head and (refusal := self._refusal(piece)) is not None:
                 self._requests.pop(link, None)
                 self._refuse(link, piece, refusal)
                 return
             super().from_client(link, piece)
 
+    def asked(self, link: Link, request: str) -> None:
+        """Hear of a request; overridden by proxies that keep a record."""
+
     def _refusal(self, head: bytes) -> Refusal | None:
-        found = _REQUEST.match(head)
-        assert found is not None, head
-        request = f"{found[1].decode()} {found[2].decode()}"
+        request = _request(head)
         with self._deciding:
             for name, rule in self._rules.items():
                 if rule.left > 0 and rule.pattern.search(request):
@@ -99,6 +102,12 @@ class StoreProxy(TcpProxy):
         # A body need not be read: a client that sends one waits for leave to do so.
         link.client.sendall(refusal.answer(head.split(b" ", 1)[0]))
         link.close()
+
+
+def _request(head: bytes) -> str:
+    found = _REQUEST.match(head)
+    assert found is not None, head
+    return f"{found[1].decode()} {found[2].decode()}"
 
 
 class _Requests:

@@ -19,6 +19,7 @@ from consumer.adapters.iceberg.origins import origin_of
 from consumer.adapters.iceberg.placement import place
 from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rest_tagging import tagger_of
+from consumer.adapters.iceberg.row_orders import row_order
 from consumer.adapters.iceberg.store import table_errors
 from consumer.adapters.iceberg.table_sizes import TableSizes
 from consumer.adapters.iceberg.tables import check_table, new_metadata
@@ -104,7 +105,7 @@ class IcebergCatalog:
         """Compare each file's footer with what its task reported; see :meth:`consumer.ports.Catalog.check`."""
         footers = self._footers.read([file.path for file in files], fresh=True)
         for file, footer in zip(files, footers, strict=True):
-            check_footer(footer, file, target.schema, stream)
+            check_footer(footer, file, target.schema, stream, target.options.codec)
 
     def publish(self, publication: Publication) -> int:
         """Publish a batch; see :meth:`consumer.ports.Catalog.publish`.
@@ -212,6 +213,10 @@ class IcebergCatalog:
             snapshot_id=None if snapshot is None else snapshot.snapshot_id,
             evidence=self._publisher.evidence(base, ancestry),
             lineage=ancestry.lineage,
+            properties=dict(metadata.properties),
+            order=row_order(metadata),
+            rows=_total(snapshot, "total-records"),
+            bytes=_total(snapshot, "total-files-size"),
         )
 
     def _create(self, stream: Stream, mapping: TableMapping) -> Base:
@@ -232,3 +237,10 @@ class IcebergCatalog:
                 remedy="nothing to do: it is tried again",
             )
         return created
+
+
+def _total(snapshot: Snapshot | None, name: str) -> int:
+    """Return a total of a snapshot's summary; 0 where its writer did not tell."""
+    summary = None if snapshot is None else snapshot.summary
+    text = "" if summary is None else summary.additional_properties.get(name, "")
+    return int(text) if text.isdecimal() else 0

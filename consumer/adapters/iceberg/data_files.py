@@ -48,11 +48,11 @@ def describe(
         seen.add(file.path)
         window = windows[file.unit]
         check_window(footer, stream.timestamp_column, window)
-        described.append(_describe(metadata, footer, window))
+        described.append(_describe(metadata, footer, window, file.sort_order))
     return described
 
 
-def _describe(metadata: TableMetadata, footer: Footer, window: Window) -> DataFile:
+def _describe(metadata: TableMetadata, footer: Footer, window: Window, sort_order: int | None) -> DataFile:
     schema = metadata.schema()
     ids = parquet_path_to_id_mapping(schema)
     statistics = data_file_statistics_from_parquet_metadata(
@@ -68,7 +68,7 @@ def _describe(metadata: TableMetadata, footer: Footer, window: Window) -> DataFi
         file_format=FileFormat.PARQUET,
         partition=_partition(metadata, schema, window),
         file_size_in_bytes=footer.bytes,
-        sort_order_id=None,
+        sort_order_id=sort_order,
         spec_id=metadata.default_spec_id,
         equality_ids=None,
         key_metadata=None,

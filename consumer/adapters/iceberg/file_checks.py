@@ -13,15 +13,15 @@ from pyiceberg.types import NestedField
 from consumer.adapters.iceberg.footers import WRITE_AGAIN, Footer
 from consumer.domain.batch import WrittenFile
 from consumer.domain.errors import CheckFailedError
+from consumer.domain.file_options import Codec
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 
-_CODEC = "ZSTD"
 _FIELD_ID = b"PARQUET:field_id"
 
 
-def check_footer(footer: Footer, file: WrittenFile, schema: Schema, stream: Stream) -> None:
-    """Compare a footer with the task's report and the table's schema.
+def check_footer(footer: Footer, file: WrittenFile, schema: Schema, stream: Stream, codec: Codec) -> None:
+    """Compare a footer with the task's report, and with the table's schema and codec.
 
     Raises:
         CheckFailedError: naming the file, the field, what is there and what is expected.
@@ -33,8 +33,8 @@ def check_footer(footer: Footer, file: WrittenFile, schema: Schema, stream: Stre
         # The bounds of the columns come from here, and engines skip rows by them: no digest of the rows covers them.
         _same(footer.path, "checksum of the footer", f"{footer.crc:08x}", f"{file.footer_crc:08x}")
     _check_field_ids(footer.path, metadata, schema)
-    for codec in _codecs(metadata):
-        _same(footer.path, "compression codec", codec, _CODEC)
+    for found in _codecs(metadata):
+        _same(footer.path, "compression codec", found, codec.value.upper())
     lower, upper = time_bounds(footer, stream.timestamp_column)
     partition = stream.partition_by
     if partition.floor(lower) != partition.floor(upper):

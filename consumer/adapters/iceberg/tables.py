@@ -9,17 +9,17 @@ from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, Par
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import TableProperties
 from pyiceberg.table.metadata import TableMetadata, new_table_metadata
-from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
 from pyiceberg.transforms import (
     DayTransform,
     HourTransform,
-    IdentityTransform,
     MonthTransform,
     Transform,
     YearTransform,
 )
 
+from consumer.adapters.iceberg.row_orders import sort_order
 from consumer.domain.errors import TargetMismatchError
+from consumer.domain.file_options import FileOptions
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.target_schema import check_columns, mismatch
@@ -68,6 +68,7 @@ def default_properties(stream: Stream, schema: Schema) -> dict[str, str]:
         # Other engines' expiry must not be stricter than our own, or it would hide the evidence.
         TableProperties.MIN_SNAPSHOTS_TO_KEEP: str(stream.retain_snapshots),
         TableProperties.DEFAULT_NAME_MAPPING: schema.name_mapping.model_dump_json(),
+        **dict(stream.table_properties),
     }
 
 
@@ -82,7 +83,7 @@ def new_metadata(stream: Stream, mapping: TableMapping, location: str) -> TableM
         return new_table_metadata(
             schema=schema,
             partition_spec=partition_spec(stream, schema),
-            sort_order=_sort_order(stream, schema),
+            sort_order=sort_order(schema, stream.sort_by),
             location=location,
             properties={
                 TableProperties.FORMAT_VERSION: str(_FORMAT_VERSION),
@@ -93,7 +94,7 @@ def new_metadata(stream: Stream, mapping: TableMapping, location: str) -> TableM
     except (ValueError, ValidationError) as error:
         raise TargetMismatchError(
             f"stream {stream.name}: the target {stream.target} can't be created: {error}",
-            remedy="correct timestamp_column, sequence_columns or partition_by of the stream",
+            remedy="correct timestamp_column, sort_by or partition_by of the stream",
         ) from error
 
 
@@ -112,28 +113,13 @@ def partition_spec(stream: Stream, schema: Schema) -> PartitionSpec:
     )
 
 
-def _sort_order(stream: Stream, schema: Schema) -> SortOrder:
-    columns = dict.fromkeys((stream.timestamp_column, *stream.sequence_columns))
-    return SortOrder(
-        *(
-            SortField(
-                source_id=_field_id(stream, schema, column),
-                transform=IdentityTransform(),
-                direction=SortDirection.ASC,
-                null_order=NullOrder.NULLS_FIRST,
-            )
-            for column in columns
-        )
-    )
-
-
 def _field_id(stream: Stream, schema: Schema, column: str) -> int:
     for field in schema.fields:
         if field.name == column:
             return field.field_id
     raise TargetMismatchError(
         f"stream {stream.name}: the target {stream.target} has no column {column!r}",
-        remedy="correct timestamp_column or sequence_columns of the stream",
+        remedy="correct timestamp_column of the stream",
     )
 
 
@@ -159,6 +145,7 @@ def check_table(metadata: TableMetadata, stream: Stream, mapping: TableMapping) 
     actual = _describe_spec(metadata.spec(), metadata.schema())
     if wanted != actual:
         raise mismatch(stream, "partition spec", actual, wanted)
+    FileOptions.of(stream.target, metadata.properties)
 
 
 def _describe_spec(spec: PartitionSpec, schema: Schema) -> str:

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from pyiceberg.schema import Schema
 
 from consumer.domain.errors import ConfigurationError
+from consumer.domain.file_options import FileOptions
 from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.batch_session import BatchSession
@@ -81,10 +82,14 @@ def without_keys(clickhouse: ClickHouseSettings, store: StoreSettings) -> tuple[
     return clickhouse, store
 
 
-def file_layout(schema: Schema, spark: SparkSettings) -> FileLayout:
-    """Return how the data files of a target are laid out."""
+def file_layout(schema: Schema, spark: SparkSettings, options: FileOptions) -> FileLayout:
+    """Return how the data files of a target are laid out: as its properties ask, otherwise as we are set up."""
     return FileLayout(
         schema_json=schema.model_dump_json(),
-        row_group_rows=spark.row_group_rows,
-        row_group_bytes=_ROW_GROUP_BYTES,
+        row_group_rows=options.row_group_rows or spark.row_group_rows,
+        row_group_bytes=options.row_group_bytes or _ROW_GROUP_BYTES,
+        codec=options.codec,
+        level=options.level,
+        page_bytes=options.page_bytes,
+        dictionary_bytes=options.dictionary_bytes,
     )

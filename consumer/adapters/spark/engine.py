@@ -19,6 +19,7 @@ from consumer.domain.batch import Batch, Unit
 from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
 from consumer.domain.late_query import kept_rows
 from consumer.domain.mapping import TableMapping
+from consumer.domain.row_order import AS_READ, RowOrder
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import file_structure, unit_query
 from consumer.failpoints.acting import Failpoints
@@ -115,7 +116,7 @@ class SparkEngine:
         """
         if not batch.units:
             return ()
-        layout = file_layout(target.schema, self._settings)
+        layout = file_layout(target.schema, self._settings, target.options)
         context = JobContext(
             source=self._source,
             store=self._store,
@@ -127,17 +128,17 @@ class SparkEngine:
             UnitTask(
                 index=unit.index,
                 batch_id=str(batch.id),
-                query=self._query(stream, mapping, unit),
+                query=target.order.applied_to(self._query(stream, mapping, unit)),
                 prefix=prefix,
                 traceparent=traceparent,
-                export=self._exports.order(stream, mapping, unit, prefix),
+                export=self._exports.order(stream, mapping, unit, prefix, target.order),
             )
             for unit in batch.units
         ]
         outcomes = self._run(batch, context, tasks)
         self._exports.learn(stream, outcomes)
         record_units(batch, outcomes, trace.get_tracer(TRACER))
-        return reports_of(batch, outcomes)
+        return reports_of(batch, outcomes, target.order)
 
     def _query(self, stream: Stream, mapping: TableMapping, unit: Unit) -> str:
         if unit.kept is None:
@@ -216,8 +217,8 @@ class SparkEngine:
                     del self._running[batch_id]
 
 
-def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitReport]:
-    """Return the reports of the units that held rows, in their order.
+def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome], order: RowOrder = AS_READ) -> Sequence[UnitReport]:
+    """Return the reports of the units that held rows, in their order; ``order`` is that of the rows in each file.
 
     Raises:
         IcehaulError: the first error of any unit, those that halt the stream before those that may pass.
@@ -235,7 +236,7 @@ def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome]) -> Sequence[UnitRe
         )
     return [
         UnitReport(
-            file=replace(outcome.file, kept=outcome.unit in kept),
+            file=replace(outcome.file, kept=outcome.unit in kept, sort_order=order.id),
             seconds=(outcome.ended_ns - outcome.started_ns) / 1e9,
         )
         for outcome in sorted(outcomes, key=lambda outcome: outcome.unit)

@@ -10,6 +10,7 @@ from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.spark.access import file_layout, source_access, store_access, without_keys
 from consumer.adapters.spark.exports import export_order
 from consumer.domain.export_query import ATTEMPT
+from consumer.domain.file_options import DEFAULTS
 from consumer.domain.mapping import SourceColumn
 from consumer.domain.type_mapping import map_table
 from consumer.failpoints.acting import Failpoints
@@ -36,7 +37,7 @@ def try_export(clickhouse: ClickHouseSettings, store: StoreSettings, spark: Spar
     context = JobContext(
         source=source_access(clickhouse, spark),
         store=store_access(store),
-        layout=file_layout(assign_fresh_schema_ids(mapping.iceberg_schema()), spark),
+        layout=file_layout(assign_fresh_schema_ids(mapping.iceberg_schema()), spark, DEFAULTS),
         file_secret=next(iter(FileReader(clickhouse, store).secrets), None),
     )
     attempt = uuid4()

@@ -11,6 +11,7 @@ from consumer.adapters.clickhouse.files import FileReader
 from consumer.domain.batch import Unit
 from consumer.domain.export_query import ATTEMPT, export_statement, file_columns
 from consumer.domain.mapping import TableMapping
+from consumer.domain.row_order import AS_READ, RowOrder
 from consumer.domain.stream import Stream
 from consumer.domain.unit_query import unit_rows
 from consumer.domain.writer import Writer, WriterPolicy, choose_writer
@@ -22,10 +23,18 @@ _REMEMBERED_SECONDS = 600.0
 _log = structlog.get_logger(__name__)
 
 
-def export_order(files: FileReader, mapping: TableMapping, rows: str, path: str, *, may_stream: bool) -> ExportOrder:
+def export_order(
+    files: FileReader,
+    mapping: TableMapping,
+    rows: str,
+    path: str,
+    *,
+    may_stream: bool,
+    sorted_by: RowOrder = AS_READ,
+) -> ExportOrder:
     """Return the order to write ``rows``, a query of wire values, under the path of an attempt."""
     target = files.source(f"{path}.export", file_columns(mapping))
-    return ExportOrder(statement=export_statement(mapping, rows, target), may_stream=may_stream)
+    return ExportOrder(statement=export_statement(mapping, rows, target, sorted_by), may_stream=may_stream)
 
 
 class Exports:
@@ -42,7 +51,9 @@ class Exports:
         self._clock = clock
         self._refusals: dict[str, tuple[float, str]] = {}
 
-    def order(self, stream: Stream, mapping: TableMapping, unit: Unit, prefix: str) -> ExportOrder | None:
+    def order(
+        self, stream: Stream, mapping: TableMapping, unit: Unit, prefix: str, sorted_by: RowOrder = AS_READ
+    ) -> ExportOrder | None:
         """Return how ClickHouse is to write a unit under ``prefix``; ``None`` where the task reads its rows."""
         cluster = stream.source.cluster is not None
         choice = choose_writer(self._policy, unit, cluster=cluster, refusal=self._refusal(stream.name))
@@ -50,7 +61,8 @@ class Exports:
             return None
         path = attempt_path(prefix, unit.index, ATTEMPT)
         may_stream = self._policy is WriterPolicy.AUTO
-        return export_order(self._files, mapping, unit_rows(stream, mapping, unit), path, may_stream=may_stream)
+        rows = unit_rows(stream, mapping, unit)
+        return export_order(self._files, mapping, rows, path, may_stream=may_stream, sorted_by=sorted_by)
 
     def learn(self, stream: Stream, outcomes: Sequence[UnitOutcome]) -> None:
         """Remember, and say once, that units of a stream had to be read because ClickHouse did not export them."""

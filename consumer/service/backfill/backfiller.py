@@ -19,7 +19,7 @@ from consumer.service.backfill.ports import Backfills
 from consumer.service.batch_account import BatchOutcome, accounted
 from consumer.service.batch_context import BatchContext
 from consumer.service.batch_run import BatchRunner
-from consumer.service.plan import Planner
+from consumer.service.plan import Planner, fitted
 
 _log = structlog.get_logger(__name__)
 
@@ -117,7 +117,8 @@ class Backfiller:
         """Do the first batch of a stretch, and return where it ends; ``None`` if it was left, its rows having gone."""
         context.still_ours()
         identity = context.work.identity(claim.record.generation)
-        batch = self._planner.backfill(context.stream, identity, stretch, requests[0].id)
+        stream = fitted(context.stream, context.work.target)
+        batch = self._planner.backfill(stream, identity, stretch, requests[0].id)
         last = len(requests) == 1 and batch.window.upper >= requests[0].window.upper
         if batch.empty:
             self._pass_over(context, claim, batch, last=last)

@@ -151,5 +151,5 @@ class TargetCheck:
             )
         if properties.get("write.parquet.compression-codec", "zstd") == "uncompressed":
             yield info(
-                "table property write.parquet.compression-codec is uncompressed: other engines write large files"
+                "table property write.parquet.compression-codec is uncompressed: files are several times as large"
             )

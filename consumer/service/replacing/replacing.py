@@ -19,7 +19,7 @@ from consumer.service.batch_context import BatchContext, RunningBatch, dependant
 from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
 from consumer.service.offload import check_active
-from consumer.service.plan import Planner
+from consumer.service.plan import Planner, fitted
 from consumer.service.prepare import Preparation
 from consumer.service.replacing.review import Choice, Examined, Review, Verdict
 from consumer.service.retrying import retrying
@@ -130,7 +130,7 @@ class Replacements:
     def _batch(self, run: _Run, examined: Examined) -> Batch:
         stream, work, recorded = run.context.stream, run.context.work, examined.recorded
         window = recorded.window
-        units = list(self._planner.units(stream, window))
+        units = list(self._planner.units(fitted(stream, work.target), window))
         for share in examined.files:
             if share.elsewhere is not None:
                 units.append(_kept_unit(len(units), stream, window, share))

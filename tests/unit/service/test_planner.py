@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumer.domain.file_options import FILE_BYTES
 from consumer.domain.stream import BatchBounds, Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.window import BEGINNING, PartitionBy
 from consumer.ports import StreamRecord, StreamState, TargetTable
-from consumer.service.plan import Identity, Planner
+from consumer.service.plan import Identity, Planner, fitted
 from consumer.testing.engine import MemoryEngine
 from consumer.testing.ledger import MemoryLedger
 from consumer.testing.rows import COLUMNS, Row
@@ -124,6 +125,35 @@ def test_units_of_one_partition_are_of_about_one_size_and_as_few_as_their_bound_
     planner, _ = planner_over(rows)
     (batch,) = planner.batches(stream(bounds=BatchBounds(unit_rows=5)), record(), IDENTITY, NOW)
     assert [unit.rows for unit in batch.units] == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ("properties", "rows", "unit_rows"),
+    [
+        ({FILE_BYTES: "40000"}, 1000, 400),
+        ({FILE_BYTES: "40000"}, 0, 5000),
+        ({FILE_BYTES: "900000"}, 1000, 5000),
+        ({}, 1000, 5000),
+    ],
+    ids=["smaller files", "a table without files", "larger than a unit may be", "nothing asked for"],
+)
+def test_units_have_as_many_rows_as_make_a_file_of_the_size_that_the_target_asks_for(
+    properties: dict[str, str], rows: int, unit_rows: int
+) -> None:
+    subject = stream(bounds=BatchBounds(unit_rows=5000))
+    target = TargetTable(
+        name=subject.target,
+        uuid=UUID(int=2),
+        location="s3://x",
+        schema=MAPPING.iceberg_schema(),
+        snapshot_id=None,
+        evidence=None,
+        properties=properties,
+        rows=rows,
+        bytes=100 * rows,
+    )
+    assert fitted(subject, target).bounds == BatchBounds(unit_rows=unit_rows)
+    assert fitted(subject, None) == subject
 
 
 def test_the_same_source_makes_the_same_batches_with_the_same_ids() -> None:

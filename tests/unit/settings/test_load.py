@@ -51,6 +51,8 @@ def test_every_field_of_a_stream_is_read(load_text: Load) -> None:
     digest: on_demand
     create_target: false
     retain_snapshots: 7
+    sort_by: [symbol, ts]
+    table_properties: {write.parquet.compression-level: "3", comment: ours}
 """
     ).by_name()["trades"]
     assert str(stream.source) == "market.trades"
@@ -65,6 +67,25 @@ def test_every_field_of_a_stream_is_read(load_text: Load) -> None:
     assert stream.digest is DigestPolicy.ON_DEMAND
     assert not stream.create_target
     assert stream.retain_snapshots == 7
+    assert stream.sort_by == ("symbol", "ts")
+    assert stream.table_properties == (("comment", "ours"), ("write.parquet.compression-level", "3"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('table_properties: {write.parquet.compression-codec: "lzo"}', "write.parquet.compression-codec = 'lzo'"),
+        ('table_properties: {write.target-file-size-bytes: "much"}', "a whole number from 1024"),
+        ('table_properties: {icehaul.stream: "other"}', "icehaul.stream is set by icehaul itself"),
+        ('table_properties: {format-version: "3"}', "format-version is set by icehaul itself"),
+        ("sort_by: [ts, ts]", "ts stands there more than once"),
+    ],
+)
+def test_a_layout_that_can_not_be_followed_is_refused_before_a_table_is_made(
+    load_text: Load, setting: str, said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        load_text(f"{STREAM}    {setting}\n")
 
 
 def test_anchors_and_merge_keys_save_repetition(load_text: Load) -> None:

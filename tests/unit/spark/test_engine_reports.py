@@ -11,6 +11,7 @@ from consumer.adapters.spark.engine import reports_of
 from consumer.domain.batch import Batch, BatchKind, Unit, WrittenFile
 from consumer.domain.errors import EngineFailedError, IcehaulError, SourceMissingError, SourceUnavailableError
 from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.row_order import RowOrder, SortKey
 from consumer.domain.window import Window
 from spark.unit_task import UnitOutcome
 
@@ -59,3 +60,10 @@ def test_an_error_that_halts_goes_before_errors_that_may_pass() -> None:
 def test_a_unit_that_is_missing_or_doubled_is_an_error(outcomes: list[UnitOutcome]) -> None:
     with pytest.raises(EngineFailedError, match="answered for units"):
         reports_of(batch(2), outcomes)
+
+
+@pytest.mark.parametrize("number", [7, None])
+def test_files_carry_the_number_of_the_sort_order_that_their_rows_stand_in(number: int | None) -> None:
+    (report,) = reports_of(batch(1), [wrote(0)], RowOrder(keys=(SortKey(column="ts"),), id=number))
+
+    assert report.file.sort_order == number

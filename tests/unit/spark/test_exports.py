@@ -14,6 +14,7 @@ from consumer.domain.errors import AccessDeniedError, CheckFailedError, IcehaulE
 from consumer.domain.export_query import ATTEMPT, read_proof
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import SourceColumn
+from consumer.domain.row_order import RowOrder, SortKey
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.writer import EXPORT_BYTES_MIN, Writer, WriterPolicy
@@ -111,3 +112,13 @@ def test_the_proof_is_count_and_digest() -> None:
 
 def test_an_outcome_says_who_wrote_unless_told_otherwise_the_task() -> None:
     assert outcome(None).writer is Writer.STREAM
+
+
+def test_rows_of_an_export_are_sorted_as_the_table_asks_and_the_proof_is_of_all_of_them() -> None:
+    order = exports().order(
+        STREAM, MAPPING, UNIT, "s3://lake/data/batch", RowOrder(keys=(SortKey(column="ts", descending=True),))
+    )
+
+    assert order is not None
+    assert order.statement.endswith(" ORDER BY `ts` DESC NULLS FIRST")
+    assert order.statement.count("ORDER BY") == 1
