@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from consumer.domain.batch import Batch
 from consumer.domain.errors import (
     ConfigurationError,
     DefectError,
@@ -244,10 +245,9 @@ class Offload:
                 still_ours=still_ours,
                 started=running.start,
             )
-            latest = self._run_batches(context, healed)
+            latest, offloaded = self._run_batches(context, healed)
             self._reconcile(context, latest, event, seen)
             retrying(stream, abandoned, partial(self._backfiller.step, context, latest, event))
-        offloaded = any(not batch.empty for batch in work.batches)
         self._metrics.event_handled(stream.name, event.type, "offloaded" if offloaded else "idle")
 
     def _look(self, stream: Stream, event: Event, claim: Claim, again: Window | None) -> tuple[Observation, Work]:
@@ -258,17 +258,28 @@ class Offload:
             work = self._preparation.prepare(stream, claim, event.cutoff, table=seen.table, unread=seen.unread)
             span.set_attribute("offload.cutoff", work.cutoff.instant.isoformat())
             span.set_attribute("offload.cutoff.reason", work.cutoff.reason)
-            span.set_attribute("offload.batches", len(work.batches))
+            # What needs more than one look at the source fails here, where both looks are repeated.
+            work.course.at(claim.record)
         return seen, work
 
-    def _run_batches(self, context: BatchContext, claim: Claim) -> Claim:
-        stream = context.stream
-        for batch in context.work.batches:
-            run = partial(self._runner.run, context, claim, batch)
-            claim = retrying(stream, context.abandoned, run)
+    def _run_batches(self, context: BatchContext, claim: Claim) -> tuple[Claim, bool]:
+        """Run the batches up to the cutoff, each planned when the one before it is done; tell whether any had rows."""
+        stream, offloaded = context.stream, False
+        batch = context.work.course.at(claim.record)
+        while batch is not None:
+            claim = retrying(stream, context.abandoned, partial(self._runner.run, context, claim, batch))
+            offloaded = offloaded or not batch.empty
+            batch = self._planned(context, claim)
         watermark = claim.record.watermark
         self._metrics.watermark(stream.name, watermark, self._source.now() - watermark)
-        return claim
+        return claim, offloaded
+
+    def _planned(self, context: BatchContext, claim: Claim) -> Batch | None:
+        if claim.record.watermark >= context.work.cutoff.instant:
+            return None
+        context.still_ours()
+        with step(self._metrics, context.stream.name, "plan"):
+            return retrying(context.stream, context.abandoned, partial(context.work.course.at, claim.record))
 
     def _reconcile(self, context: BatchContext, claim: Claim, event: Event, seen: Observation) -> None:
         run = partial(self._reconciler.reconcile, context, claim, event, seen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 from consumer.domain.backfill import BackfillRequest
@@ -22,6 +23,9 @@ from consumer.service.prepare import Preparation
 _NO_TABLE = UUID(int=0)
 """Stands in for the UUID of a target that the first run will create."""
 
+_SHOWN = 100
+"""How many batches are planned at most, so that a long backlog is not looked through for a look at it."""
+
 _LATEST = 20
 """How many of the stream's latest batches tell its speed."""
 
@@ -30,7 +34,8 @@ _LATEST = 20
 class Preview:
     """What a tick sent now would do.
 
-    ``queries`` are the reading queries and ``writers`` the choices of a writer, one for each unit of the first
+    ``batches`` are the first ones; where there are ``more``, those are planned when it is their turn. ``queries`` are
+    the reading queries and ``writers`` the choices of a writer, one for each unit of the first
     non-empty batch; ``obstacle`` is why a run would halt, or ``None``; ``rate`` is how many rows per second the
     stream's latest batches wrote, ``None`` where none was published yet. ``start`` is where the stream's windows start,
     whatever is configured now; ``backfills`` are the open requests for history below it.
@@ -40,6 +45,7 @@ class Preview:
     watermark: datetime
     cutoff: Cutoff
     batches: Sequence[Batch]
+    more: bool
     queries: Sequence[str]
     writers: Sequence[WriterChoice]
     creates_target: bool
@@ -92,9 +98,10 @@ class Previewer:
             )
         except StreamError as error:
             obstacle = error
-        cutoff, batches = self._preparation.plan(
-            stream, record, described, target.uuid if target is not None else _NO_TABLE, self._source.now()
+        cutoff, course = self._preparation.plan(
+            stream, described, target.uuid if target is not None else _NO_TABLE, self._source.now()
         )
+        batches = tuple(islice(course.rest(record), _SHOWN))
         first = next((batch for batch in batches if not batch.empty), None)
         units = first.units if first is not None else ()
         return Preview(
@@ -102,6 +109,7 @@ class Previewer:
             watermark=record.watermark,
             cutoff=cutoff,
             batches=batches,
+            more=bool(batches) and batches[-1].window.upper < cutoff.instant,
             queries=[unit_query(stream, mapping, unit) for unit in units],
             writers=[choose_writer(self._writer, unit, cluster=stream.source.cluster is not None) for unit in units],
             creates_target=target is None,

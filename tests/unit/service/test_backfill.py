@@ -19,7 +19,7 @@ from consumer.domain.event_factory import tick
 from consumer.domain.stream import BatchBounds, Stream
 from consumer.domain.window import BEGINNING, Window
 from consumer.failpoints.acting import Failpoints
-from consumer.ports import Extent, StreamState
+from consumer.ports import StreamState
 from consumer.service.backfill.backfiller import is_hint
 from consumer.service.backfill.requests import BackfillRequests
 from consumer.testing.rows import Row
@@ -348,15 +348,13 @@ def test_a_row_that_arrives_between_two_looks_is_not_passed_over() -> None:
     handle(world)
     ask(world)
     row = Row(ts=BEFORE + HOUR, seq=7)
-    looks = [0]
 
-    def look(stream: Stream, window: Window) -> Extent:
-        looks[0] += window.upper <= START
-        if looks[0] == 2:
+    def look(stream: Stream, window: Window) -> datetime | None:
+        if window.upper <= START:
             insert(world, row)
-        return extent(stream, window)
+        return first(stream, window)
 
-    extent, world.source.extent = world.source.extent, look  # type: ignore[method-assign]
+    first, world.source.first = world.source.first, look  # type: ignore[method-assign]
     handle(world, *relayed(world))
     assert world.cold()[row] == 1
 
