@@ -13,7 +13,6 @@ from functools import partial
 
 import structlog
 
-from consumer.domain.batch import Batch
 from consumer.domain.errors import (
     ConfigurationError,
     DefectError,
@@ -41,6 +40,7 @@ from consumer.service.retrying import retrying
 from consumer.service.settle import Settler
 from consumer.service.steps import step, trigger_of
 from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
+from consumer.service.turns import Turns
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +48,8 @@ _log = structlog.get_logger(__name__)
 class Offload:
     """Handles the events of the configured streams.
 
-    One instance serves a process; calls for different streams may run at the same time.
+    One instance serves a process; calls for different streams may run at the same time. A backlog is worked on for a
+    ``turn`` at least, whatever its batches take; where it is ``crowded`` then, others get theirs.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class Offload:
         lease: timedelta,
         failpoints: Failpoints,
         threads: Threads = SYSTEM_THREADS,
+        turn: timedelta | None = None,
+        crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         self._streams = streams
         self._heal = heal
@@ -87,6 +90,7 @@ class Offload:
             metrics=metrics,
             failpoints=failpoints,
         )
+        self._turns = Turns(runner=self._runner, metrics=metrics, threads=threads, length=turn, crowded=crowded)
         self._reconciler = Reconciler(
             source=source,
             ledger=ledger,
@@ -114,6 +118,7 @@ class Offload:
             InvalidEventError: if no such stream is configured.
             LeaseHeldError: if another owner works on the stream; the event has to be held.
             FencedError: if the stream was taken over, or the partition taken away, in the middle.
+            TurnOverError: if others wait, and it goes on from the watermark in its next turn.
             TransientError: if not even the ledger could be reached.
         """
         stream = self._stream(event)
@@ -245,7 +250,9 @@ class Offload:
                 still_ours=still_ours,
                 started=running.start,
             )
-            latest, offloaded = self._run_batches(context, healed)
+            latest, offloaded = self._turns.run(context, healed)
+            watermark = latest.record.watermark
+            self._metrics.watermark(stream.name, watermark, self._source.now() - watermark)
             self._reconcile(context, latest, event, seen)
             retrying(stream, abandoned, partial(self._backfiller.step, context, latest, event))
         self._metrics.event_handled(stream.name, event.type, "offloaded" if offloaded else "idle")
@@ -261,25 +268,6 @@ class Offload:
             # What needs more than one look at the source fails here, where both looks are repeated.
             work.course.at(claim.record)
         return seen, work
-
-    def _run_batches(self, context: BatchContext, claim: Claim) -> tuple[Claim, bool]:
-        """Run the batches up to the cutoff, each planned when the one before it is done; tell whether any had rows."""
-        stream, offloaded = context.stream, False
-        batch = context.work.course.at(claim.record)
-        while batch is not None:
-            claim = retrying(stream, context.abandoned, partial(self._runner.run, context, claim, batch))
-            offloaded = offloaded or not batch.empty
-            batch = self._planned(context, claim)
-        watermark = claim.record.watermark
-        self._metrics.watermark(stream.name, watermark, self._source.now() - watermark)
-        return claim, offloaded
-
-    def _planned(self, context: BatchContext, claim: Claim) -> Batch | None:
-        if claim.record.watermark >= context.work.cutoff.instant:
-            return None
-        context.still_ours()
-        with step(self._metrics, context.stream.name, "plan"):
-            return retrying(context.stream, context.abandoned, partial(context.work.course.at, claim.record))
 
     def _reconcile(self, context: BatchContext, claim: Claim, event: Event, seen: Observation) -> None:
         run = partial(self._reconciler.reconcile, context, claim, event, seen)

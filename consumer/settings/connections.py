@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from consumer.domain.stream import CLUSTER, IDENTIFIER
+from consumer.domain.turns import StreamOrder
 from consumer.domain.writer import WriterPolicy
 from consumer.settings.limits import ClickHouseLimits, limit_of
 from consumer.settings.scalars import (
@@ -223,6 +224,11 @@ class ConsumerSettings(Section):
 
     workers: Annotated[int, Field(ge=1, le=256)] = 4
     """Streams that are worked on at the same time; one that waits for its next attempt does not count."""
+    order: StreamOrder = StreamOrder.WAITING
+    """Which stream's events come first where more wait than there are workers: the longest wait, the oldest or
+    newest watermark, or the least time to loss; streams in danger come before all others."""
+    turn_seconds: Seconds = 60
+    """Seconds after which a stream that works on a backlog lets others have its worker, at the end of a batch."""
     events_per_partition: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Events of one partition that wait in memory at most; then the partition is paused."""
     lease_seconds: Seconds = 30

@@ -115,7 +115,7 @@ def test_an_ordinary_tick_reads_no_more_than_the_day_that_it_is_in(
 ) -> None:
     stream = stream_of(hot, layout)
     hot.source.describe(stream.source)
-    at = FIRST + timedelta(days=200, hours=7)
+    at = FIRST + timedelta(days=60, hours=7)
     start = record(hot, at)
     read_rows.clear()
     (batch,) = Planner(hot.source, MemoryLedger()).batches(stream, start, IDENTITY, at + timedelta(minutes=15))
@@ -128,7 +128,7 @@ def test_after_lightweight_deletes_metadata_is_not_used_and_still_the_table_is_n
 ) -> None:
     hot.run(f"CREATE TABLE {hot.database}.deleted AS {hot.database}.days")
     hot.client.command(
-        f"INSERT INTO {hot.database}.deleted SELECT * FROM {hot.database}.days",
+        f"INSERT INTO {hot.database}.deleted SELECT * FROM {hot.database}.days WHERE ts < '2024-01-31'",
         settings=ANY_NUMBER_OF_PARTITIONS,
     )
     stream = stream_of(hot, "deleted", rows=3 * ROWS_PER_DAY)
@@ -142,4 +142,4 @@ def test_after_lightweight_deletes_metadata_is_not_used_and_still_the_table_is_n
     first = next(iter(Planner(hot.source, MemoryLedger()).batches(stream, start, IDENTITY, END)), None)
     assert first is not None
     assert sum(unit.rows for unit in first.units) == 2 * ROWS_PER_DAY + ROWS_PER_DAY // 2
-    assert sum(read_rows) <= ROWS // 10, read_rows
+    assert max(read_rows) <= 5 * ROWS_PER_DAY, read_rows

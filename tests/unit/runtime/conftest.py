@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from consumer.domain.event import Event, EventType
+from consumer.domain.turns import Rank
 from consumer.service.runtime.deadline import Deadline
-from consumer.service.runtime.dispatcher import Dispatcher, no_danger
+from consumer.service.runtime.dispatcher import Dispatcher, no_rank
 from consumer.service.runtime.failures import Verdict
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.work import Assignment, Task
@@ -31,7 +32,7 @@ class Bench:
         run: Callable[[Tasks], None],
         workers: int,
         delay: float = 0.01,
-        urgency: Callable[[str], datetime | None] = no_danger,
+        rank: Callable[[str], Rank | None] = no_rank,
     ) -> None:
         self.finished: list[int] = []
         self.failures: Counter[str] = Counter()
@@ -40,7 +41,7 @@ class Bench:
         self._delay = delay
         self._sent = 0
         self.dispatcher = Dispatcher[MemoryMessage](
-            workers=workers, run=run, finished=self._note, failed=self._failed, urgency=urgency
+            workers=workers, run=run, finished=self._note, failed=self._failed, rank=rank
         )
 
     def send(
@@ -101,8 +102,8 @@ def start() -> Iterator[Start]:
             *,
             workers: int = 4,
             delay: float = 0.01,
-            urgency: Callable[[str], datetime | None] = no_danger,
+            rank: Callable[[str], Rank | None] = no_rank,
         ) -> Bench:
-            return stack.enter_context(running(Bench(run, workers, delay, urgency)))
+            return stack.enter_context(running(Bench(run, workers, delay, rank)))
 
         yield make
