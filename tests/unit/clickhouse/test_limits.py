@@ -10,8 +10,12 @@ import pytest
 from clickhouse_connect.driver.exceptions import ProgrammingError
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection
+from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
 from consumer.adapters.spark.access import source_access
 from consumer.domain.errors import ConfigurationError
+from consumer.service.doctor.examination import examine
+from consumer.service.doctor.finding import Severity
+from consumer.service.doctor.servers import ClickHouseCheck
 from consumer.settings.connections import ClickHouseSettings, SparkSettings
 from consumer.settings.limits import LIMITS, ClickHouseLimits
 
@@ -84,3 +88,12 @@ def test_a_server_that_knows_no_such_limit_is_told_with_the_field(monkeypatch: p
     with pytest.raises(ConfigurationError, match=r"clickhouse\.limits\.workload: .* knows no workload") as refused:
         connected(monkeypatch, ALL, SENT.keys() - {"workload"})
     assert "upgrade ClickHouse" in refused.value.remedy
+
+
+def test_the_doctor_tells_a_limit_that_the_profile_forbids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clickhouse_connect, "get_client", lambda **_: Server(SENT, ["max_memory_usage"]))
+    look = ClickHouseIntrospection(ClickHouseSettings.model_validate({"limits": ALL}))
+    (found,) = examine([ClickHouseCheck(subject="127.0.0.1:8123", server=look.server)])
+    assert found.severity is Severity.ERROR
+    assert found.message.startswith("clickhouse.limits.memory: ")
+    assert found.remedy == "set it so in the profile of the user, and leave the field out"
