@@ -274,7 +274,10 @@ class Dispatcher(Generic[M]):
         try:
             self._run(tasks)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, its event is held, never lost
-            return self._failed(tasks, error, lane.attempts).delay
+            delay = self._failed(tasks, error, lane.attempts).delay
+            if not delay:
+                lane.attempts = 0  # a turn that is over is no failure
+            return delay
         lane.attempts = 0
         self._finished(tasks)
         return None

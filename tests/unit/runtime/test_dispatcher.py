@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 
-from consumer.domain.errors import LeaseHeldError
+from consumer.domain.errors import LeaseHeldError, TurnOverError
 from consumer.domain.event import EventType
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.failures import judge
@@ -60,6 +60,25 @@ def test_a_dispatcher_is_crowded_while_a_task_waits_for_a_worker(start: Start) -
     wait_until(lambda: len(bench.finished) == 2)
     crowded.append(bench.dispatcher.crowded)
     assert crowded == [False, False, True, False]
+
+
+def test_a_turn_that_is_over_goes_behind_those_that_wait_and_counts_as_no_attempt(start: Start) -> None:
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def run(tasks: Tasks) -> None:
+        waiting.wait(5)
+        order.append(tasks[0].stream)
+        if tasks[0].stream == "backlog" and order.count("backlog") < 3:
+            raise TurnOverError("over", remedy="nothing to do")
+
+    bench = start(run, workers=1)
+    bench.send("backlog")
+    bench.send("tick")
+    waiting.set()
+    wait_until(lambda: len(bench.finished) == 2)
+    assert order == ["backlog", "tick", "backlog", "backlog"]
+    assert bench.attempts == [1, 1]
 
 
 def test_of_the_streams_that_wait_the_lowest_rank_comes_first_and_then_the_longest_wait(start: Start) -> None:
