@@ -206,6 +206,10 @@ bench-connect: $(VENV)/.dev ## Compare small batches on a Spark Connect server w
 bench-dead-letters: $(VENV)/.dev ## Measure what a dead-lettered event costs, beside a valid one with nothing to do
 	@$(BIN)/python -m tests.bench.dead_letters
 
+.PHONY: bench-planning
+bench-planning: $(VENV)/.dev ## Measure the planner's own cost on a simulated catalogue of 1,000 streams, beside a small one
+	@$(BIN)/python -m tests.bench.planning
+
 .PHONY: bench-tracing
 bench-tracing: $(VENV)/.dev ## Measure what traces cost, beside the same consumer without them
 	@$(BIN)/python -m tests.bench.tracing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -39,6 +40,8 @@ _CONSOLE_SECONDS = 5.0
 class Application(Commands):
     """Everything that one process needs, built when it is first asked for, and closed together."""
 
+    _consuming: EventLoop[KafkaMessage] | None = None
+
     @cached_property
     def offload(self) -> Offload:
         """The handler of events."""
@@ -54,6 +57,8 @@ class Application(Commands):
             owner=self.owner,
             lease=self.lease,
             failpoints=self.failpoints,
+            turn=timedelta(seconds=self.configuration.consumer.turn_seconds),
+            crowded=lambda: self._consuming is not None and self._consuming.crowded,
         )
 
     @cached_property
@@ -89,7 +94,7 @@ class Application(Commands):
     def loop(self, tracing: Tracing) -> EventLoop[KafkaMessage]:
         """Return the poll loop of one member of the consumer group."""
         settings = self.configuration
-        return EventLoop(
+        self._consuming = EventLoop(
             settings=settings.consumer,
             group=settings.kafka.group,
             source=KafkaEventSource(settings.kafka, settings.consumer, self.metrics, memory=self.remembered),
@@ -99,9 +104,10 @@ class Application(Commands):
             metrics=self.metrics,
             tracer=tracing.tracer,
             failpoints=self.failpoints,
-            urgency=self.loss_watch.urgency,
+            rank=self.loss_watch.rank,
             reconciling=StreamsOfPartitions(self.streams, partition_of),
         )
+        return self._consuming
 
     def remembered(self, partition: Partition) -> int | None:
         """Return the largest offset of a partition's events for which the ledger has a batch that is done."""
@@ -125,7 +131,13 @@ class Application(Commands):
     @cached_property
     def loss_watch(self) -> LossWatch:
         """Watches how near the sources' TTLs are to rows that were not offloaded."""
-        return LossWatch(streams=self.streams, source=self.source, ledger=self.ledger, metrics=self.metrics)
+        return LossWatch(
+            streams=self.streams,
+            source=self.source,
+            ledger=self.ledger,
+            metrics=self.metrics,
+            order=self.configuration.consumer.order,
+        )
 
     @cached_property
     def table_watch(self) -> TableWatch:

@@ -82,8 +82,8 @@ def windows_of(
     cold = {one.window.lower: one.cold for one in counted}
     lower = start
     for group in pack(slices, rows=bounds.rows, bytes_=bounds.bytes, span=bounds.window):
-        window = Window(lower=lower, upper=group[-1].window.upper)
-        yield window, sum((cold[piece.window.lower] for piece in group), EMPTY)
+        window = Window(lower=lower, upper=group.slices[-1].window.upper)
+        yield window, sum((cold[piece.window.lower] for piece in group.slices), EMPTY)
         lower = window.upper
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -16,8 +16,9 @@ from consumer.domain.errors import (
     DivergenceError,
     UnknownCommitError,
 )
-from consumer.domain.window import Window
+from consumer.domain.window import PartitionBy, Window
 
+_STRETCHES_MAX = 100
 _DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
 
 
@@ -135,6 +136,29 @@ def stretches(windows: Iterable[Window]) -> list[Window]:
         else:
             found.append(window)
     return found
+
+
+def newest_first(wanted: Window, span: timedelta, partition_by: PartitionBy, first: datetime | None) -> list[Window]:
+    """Cut a range into stretches that are asked for one by one, the newest first; together they are all of it.
+
+    Args:
+        wanted: the range.
+        span: how long a stretch is about; they are longer where there would be more than a hundred.
+        partition_by: at whose borders the range is cut.
+        first: where the first row is; what lies before it is not cut. ``None`` where there is none.
+    """
+    oldest = wanted.upper if first is None else max(first, wanted.lower)
+    span = max(span, (wanted.upper - oldest) / _STRETCHES_MAX)
+    found: list[Window] = []
+    upper = wanted.upper
+    while True:
+        lower = upper - span
+        if partition_by is not PartitionBy.NONE:
+            lower = partition_by.floor(lower)
+        if lower <= max(oldest, wanted.lower):
+            return [*found, Window(lower=wanted.lower, upper=upper)]
+        found.append(Window(lower=lower, upper=upper))
+        upper = lower
 
 
 def covered(done: Iterable[Window], *, start: datetime, watermark: datetime) -> list[Window]:

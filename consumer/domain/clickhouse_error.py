@@ -44,7 +44,7 @@ _GUARDS: dict[str, tuple[type[IcehaulError], str]] = {
         "the step is tried again; if that halts the stream, resume it: the table is described anew then",
     ),
 }
-_CHECK_SETTINGS = "remove the setting from clickhouse.query_settings, or correct it"
+_CHECK_SETTINGS = "remove the setting from clickhouse.limits or clickhouse.query_settings, or correct it"
 
 _MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
     code: (error, remedy)
@@ -102,8 +102,8 @@ _MEANINGS: dict[int, tuple[type[IcehaulError], str]] = {
             (241,),
             SourceUnavailableError,
             (
-                "give the server more memory, or lower batch.unit_rows, by which a query has less to sort; the step is"
-                " tried again"
+                "give the server more memory, or lower batch.unit_rows, by which a query has less to sort, or raise"
+                " clickhouse.limits.memory where that is set; the step is tried again"
             ),
         ),
         (

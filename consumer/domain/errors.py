@@ -318,6 +318,16 @@ class FencedError(IcehaulError):
     reaction = Reaction.ABANDON
 
 
+class TurnOverError(IcehaulError):
+    """A stream has worked on its backlog for a turn, and others wait for the worker; no failure.
+
+    What to do: Nothing: the event is taken up again in its turn, from the watermark. If it takes the others too long to
+    get theirs, lower `consumer.turn_seconds`, or raise `consumer.workers`.
+    """
+
+    reaction = Reaction.RETRY
+
+
 class LeaseHeldError(IcehaulError):
     """Another owner holds the stream's lease at this moment.
 

@@ -108,8 +108,26 @@ class Slice:
     bytes: int
 
 
-def pack(slices: Iterable[Slice], *, rows: int, bytes_: int, span: timedelta) -> Iterator[list[Slice]]:
-    """Group consecutive slices greedily so that no group exceeds the bounds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Consecutive slices that belong together; ``following`` is where the next group begins, if there is one."""
+
+    slices: tuple[Slice, ...]
+    following: datetime | None
+
+    @property
+    def rows(self) -> int:
+        """Rows of all slices."""
+        return sum(piece.rows for piece in self.slices)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all slices."""
+        return sum(piece.bytes for piece in self.slices)
+
+
+def pack(slices: Iterable[Slice], *, rows: int, bytes_: int, span: timedelta) -> Iterator[Group]:
+    """Group consecutive slices greedily so that no group exceeds the bounds; one slice is taken beyond each group.
 
     A slice that exceeds them by itself forms a group of its own. ``span`` is counted from the start of a
     group's first slice to the end of its last.
@@ -119,13 +137,13 @@ def pack(slices: Iterable[Slice], *, rows: int, bytes_: int, span: timedelta) ->
     for piece in slices:
         too_long = bool(group) and piece.window.upper - group[0].window.lower > span
         if group and (group_rows + piece.rows > rows or group_bytes + piece.bytes > bytes_ or too_long):
-            yield group
+            yield Group(slices=tuple(group), following=piece.window.lower)
             group, group_rows, group_bytes = [], 0, 0
         group.append(piece)
         group_rows += piece.rows
         group_bytes += piece.bytes
     if group:
-        yield group
+        yield Group(slices=tuple(group), following=None)
 
 
 def exceeds(piece: Slice, bounds: BatchBounds) -> bool:

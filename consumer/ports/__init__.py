@@ -3,9 +3,10 @@
 Every method may raise the errors of :mod:`consumer.domain.errors` and no others on purpose.
 """
 
+from consumer.domain.step import Step
 from consumer.ports.cold_tier import Catalog, Landing, Publication, TargetTable
 from consumer.ports.engine import BatchEngine, UnitReport
-from consumer.ports.hot_tier import Bucket, Extent, SequenceReport, Source, SourceTable, Step, Survey
+from consumer.ports.hot_tier import Bucket, Extent, SequenceReport, Source, SourceTable, Survey
 from consumer.ports.ledger import (
     BatchRecord,
     Claim,

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.inventory import PartitionContent
 from consumer.domain.mapping import SourceColumn, TableMapping
+from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.reconcile import (
     Difference,
     PartitionSpan,
 )
 from consumer.domain.replacement import FileShare
+from consumer.domain.step import Step
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.table_ttl import RowTtl
 from consumer.domain.window import Window
@@ -83,19 +84,6 @@ class SequenceReport:
     gaps: int | None
 
 
-class Step(StrEnum):
-    """Width of a histogram's buckets, coarse to fine; each divides the one before it."""
-
-    YEAR = "year"
-    MONTH = "month"
-    DAY = "day"
-    HOUR = "hour"
-    MINUTE = "minute"
-    SECOND = "second"
-    MILLISECOND = "millisecond"
-    MICROSECOND = "microsecond"
-
-
 class Source(Protocol):
     """The hot tier: ClickHouse."""
 
@@ -113,6 +101,17 @@ class Source(Protocol):
 
     def extent(self, stream: Stream, window: Window) -> Extent:
         """Count the rows in a window; ``bytes`` is estimated from the table's uncompressed size."""
+        ...
+
+    def partition_bounds(self, stream: Stream, window: Window, most: int) -> Sequence[PartitionBounds] | None:
+        """Return the first ``most`` partitions, by their first instants, that reach into a window; reads no row.
+
+        Fewer than ``most`` are all there are. ``None`` where metadata does not tell when the rows of a partition were.
+        """
+        ...
+
+    def first(self, stream: Stream, window: Window) -> datetime | None:
+        """Return the instant of the first row in a window, found with as little reading as the table's keys allow."""
         ...
 
     def histogram(self, stream: Stream, window: Window, step: Step) -> Sequence[Bucket]:

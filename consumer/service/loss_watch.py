@@ -10,6 +10,7 @@ import structlog
 from consumer.domain.errors import IcehaulError
 from consumer.domain.retention import Outlook
 from consumer.domain.stream import Stream
+from consumer.domain.turns import Rank, StreamOrder, rank
 from consumer.ports import Ledger, Metrics, Source, StreamRecord, StreamState
 from consumer.service.retention import look_ahead
 from consumer.service.threads import Signal
@@ -24,7 +25,16 @@ class LossWatch:
     its figures would stand still.
     """
 
-    def __init__(self, *, streams: Mapping[str, Stream], source: Source, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        streams: Mapping[str, Stream],
+        source: Source,
+        ledger: Ledger,
+        metrics: Metrics,
+        order: StreamOrder = StreamOrder.WAITING,
+    ) -> None:
+        self._order = order
         self._streams = streams
         self._source = source
         self._ledger = ledger
@@ -32,10 +42,17 @@ class LossWatch:
         self._dangers: Mapping[str, datetime] = {}
         self._seen: set[str] = set()
         self._outlooks: Mapping[str, Outlook] = {}
+        self._watermarks: Mapping[str, datetime] = {}
 
-    def urgency(self, stream: str) -> datetime | None:
-        """Return when a stream in danger may lose rows, as the last look found it; ``None`` for any other stream."""
-        return self._dangers.get(stream)
+    def rank(self, stream: str) -> Rank | None:
+        """Return when it is a stream's turn, by what the last look found; see :func:`consumer.domain.turns.rank`."""
+        outlook = self._outlooks.get(stream)
+        return rank(
+            self._order,
+            watermark=self._watermarks.get(stream),
+            loss=None if outlook is None else outlook.at,
+            danger=self._dangers.get(stream),
+        )
 
     def outlook(self, stream: str) -> Outlook | None:
         """Return a stream's time to loss as the last look found it; ``None`` where it could not be found."""
@@ -48,11 +65,11 @@ class LossWatch:
             TransientError: if ledger or source can't be asked at all.
         """
         now, records = self._source.now(), self._ledger.read(list(self._streams))
-        dangers, outlooks = {}, {}
+        dangers, outlooks, watermarks = {}, {}, {}
         for name, stream in self._streams.items():
             if self._removed(name, records.get(name), now):
                 continue
-            lowest = records[name].watermark if name in records else stream.begins
+            lowest = watermarks[name] = records[name].watermark if name in records else stream.begins
             try:
                 outlook = look_ahead(self._source, stream, self._source.describe(stream.source), lowest, now)
             except IcehaulError as error:
@@ -64,7 +81,7 @@ class LossWatch:
             if outlook.at is not None and outlook.within(stream.retention.margin):
                 dangers[name] = outlook.at
                 _log.warning("retention.danger", stream=name, at=outlook.at.isoformat(), clause=outlook.clause)
-        self._dangers, self._outlooks = dangers, outlooks
+        self._dangers, self._outlooks, self._watermarks = dangers, outlooks, watermarks
 
     def _removed(self, stream: str, record: StreamRecord | None, now: datetime) -> bool:
         """Record what the ledger says of a stream; tell whether it has lost the stream that it had before."""

@@ -5,33 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice, pairwise
+from itertools import pairwise
 from uuid import UUID
 
 from consumer.domain.batch import Batch, BatchKind, SequenceRange, Unit, batch_id
 from consumer.domain.fingerprint import Fingerprint
-from consumer.domain.planning import Cutoff, CutoffReason, Slice, by_partition, exceeds, find_cutoff, pack
+from consumer.domain.planning import Cutoff, CutoffReason, Group, Slice, by_partition, exceeds, find_cutoff, pack
 from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, END_OF_TIME, MICROSECOND, PartitionBy, Window
 from consumer.ports import Ledger, Source, SourceTable, Step, StreamRecord, TargetTable
 from consumer.service.retention import leave_upstreams, look_ahead
+from consumer.service.slicing import Slicer
 
-_STEPS = tuple(Step)
-_FIRST_STEP = {
-    PartitionBy.NONE: Step.DAY,
-    PartitionBy.YEAR: Step.YEAR,
-    PartitionBy.MONTH: Step.MONTH,
-    PartitionBy.DAY: Step.DAY,
-    PartitionBy.HOUR: Step.HOUR,
-}
-_FIXED_LENGTH = {
-    Step.DAY: timedelta(days=1),
-    Step.HOUR: timedelta(hours=1),
-    Step.MINUTE: timedelta(minutes=1),
-    Step.SECOND: timedelta(seconds=1),
-    Step.MILLISECOND: timedelta(milliseconds=1),
-    Step.MICROSECOND: timedelta(microseconds=1),
-}
+_SHORT = timedelta(days=1)
+"""A stretch of one partition of the target that is no longer than this is counted at once: the ordinary tick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +57,7 @@ class Planner:
     def __init__(self, source: Source, ledger: Ledger) -> None:
         self._source = source
         self._ledger = ledger
+        self._slicer = Slicer(source)
 
     def cutoff(self, stream: Stream, event_cutoff: datetime, table: SourceTable | None) -> Cutoff:
         """Return how far the stream may be read on behalf of an event with this cutoff.
@@ -96,20 +84,18 @@ class Planner:
 
         Windows are contiguous: each starts where the one before it ends, and the last ends at ``cutoff``.
         A stretch without rows at the end makes an empty batch. Nothing is yielded if the watermark has
-        reached the cutoff. Unless rows may be ``unread``, the source is not asked for any.
+        reached the cutoff. Unless rows may be ``unread``, the source is not asked for any. A batch is planned when it
+        is taken, and the source asked for little more than that: a backlog of years is not looked through before.
         """
-        if record.watermark >= cutoff:
-            return
-        whole = Window(lower=record.watermark, upper=cutoff)
-        lower = whole.lower
-        groups = list(self._groups(stream, whole)) if unread else []
-        for position, group in enumerate(groups):
-            following = groups[position + 1][0].window.lower if position + 1 < len(groups) else cutoff
-            window = Window(lower=lower, upper=following)
-            yield self._batch(stream, identity, window, self._units(stream, window, group))
-            lower = following
-        if not groups:
-            yield self._batch(stream, identity, whole, ())
+        lower = record.watermark
+        if unread and lower < cutoff:
+            for group in self._groups(stream, Window(lower=lower, upper=cutoff)):
+                upper = cutoff if group.following is None else group.following
+                window = Window(lower=lower, upper=upper)
+                yield self._batch(stream, identity, window, self._units(stream, window, group.slices))
+                lower = upper
+        if lower < cutoff:
+            yield self._batch(stream, identity, Window(lower=lower, upper=cutoff), ())
 
     def backfill(self, stream: Stream, identity: Identity, stretch: Window, request: UUID) -> Batch:
         """Return the first batch of a stretch of history, within the stream's bounds; it begins where that begins.
@@ -121,12 +107,12 @@ class Planner:
         if stream.partition_by is PartitionBy.NONE:
             ahead = stretch.lower + stream.bounds.window
         near = Window(lower=stretch.lower, upper=min(ahead, stretch.upper))
-        groups = list(islice(self._groups(stream, near), 2))
-        if groups:
-            window = replace(near, upper=groups[1][0].window.lower if len(groups) > 1 else near.upper)
-            batch = self._batch(stream, identity, window, self._units(stream, window, groups[0]), BatchKind.BACKFILL)
+        group = next(self._groups(stream, near), None)
+        if group is not None:
+            window = replace(near, upper=near.upper if group.following is None else group.following)
+            batch = self._batch(stream, identity, window, self._units(stream, window, group.slices), BatchKind.BACKFILL)
         else:
-            first = self._source.extent(stream, stretch).first
+            first = self._source.first(stream, stretch)
             if first is not None and first < near.upper:
                 return self.backfill(stream, identity, stretch, request)  # it has just arrived
             upper = stretch.upper if first is None else max(near.upper, stream.partition_by.floor(first))
@@ -136,46 +122,28 @@ class Planner:
 
     def units(self, stream: Stream, window: Window) -> tuple[Unit, ...]:
         """Return the units that cover a window's rows as they are now, however many these are; none without rows."""
-        slices = [piece for group in self._groups(stream, window) for piece in group]
+        slices = [piece for group in self._groups(stream, window) for piece in group.slices]
         return self._units(stream, window, slices)
 
-    def _groups(self, stream: Stream, whole: Window) -> Iterator[list[Slice]]:
-        extent = self._source.extent(stream, whole)
-        if extent.first is None or extent.last is None:
-            return
-        floor = stream.partition_by.floor
-        only = Slice(window=whole, rows=extent.rows, bytes=extent.bytes)
-        # One partition and within bounds: the common small batch needs no histogram.
-        short = extent.last - extent.first <= stream.bounds.window
-        if short and floor(extent.first) == floor(extent.last) and not exceeds(only, stream.bounds):
-            held = Window(
-                lower=max(whole.lower, floor(extent.first)),
-                upper=min(whole.upper, stream.partition_by.ceil(extent.first)),
-            )
-            yield [Slice(window=held, rows=extent.rows, bytes=extent.bytes)]
-            return
-        bounds = stream.bounds
-        slices = self._slices(stream, whole, _FIRST_STEP[stream.partition_by])
+    def _groups(self, stream: Stream, whole: Window) -> Iterator[Group]:
+        """Yield the slices of a stretch, a batch's worth together; the source is asked while they are taken."""
+        floor, bounds = stream.partition_by.floor, stream.bounds
+        length = whole.upper - whole.lower
+        if length <= min(_SHORT, bounds.window) and floor(whole.lower) == floor(whole.upper - MICROSECOND):
+            extent = self._source.extent(stream, whole)
+            only = Slice(window=whole, rows=extent.rows, bytes=extent.bytes)
+            if not extent.rows:
+                return
+            if not exceeds(only, bounds):
+                yield Group(slices=(only,), following=None)
+                return
+        slices = self._slicer.slices(stream, whole)
         yield from pack(slices, rows=bounds.rows, bytes_=bounds.bytes, span=bounds.window)
-
-    def _slices(self, stream: Stream, window: Window, step: Step) -> Iterator[Slice]:
-        """Yield the non-empty slices of a window, cut finer wherever one exceeds the batch bounds."""
-        for piece in self._histogram(stream, window, step):
-            if exceeds(piece, stream.bounds) and step is not Step.MICROSECOND:
-                yield from self._slices(stream, piece.window, _finer(step))
-            else:
-                yield piece
-
-    def _histogram(self, stream: Stream, window: Window, step: Step) -> Iterator[Slice]:
-        for bucket in self._source.histogram(stream, window, step):
-            lower = max(window.lower, bucket.start)
-            upper = min(window.upper, _end(bucket.start, step))
-            yield Slice(window=Window(lower=lower, upper=upper), rows=bucket.rows, bytes=bucket.bytes)
 
     def _units(self, stream: Stream, window: Window, slices: Sequence[Slice]) -> tuple[Unit, ...]:
         units: list[Unit] = []
         for partition in by_partition(window, slices, stream.partition_by):
-            for piece, sequence in self._unit_slices(stream, partition, _FIRST_STEP[stream.partition_by]):
+            for piece, sequence in self._unit_slices(stream, partition, Step.of(stream.partition_by)):
                 units.append(
                     Unit(index=len(units), window=piece.window, rows=piece.rows, sequence=sequence, bytes=piece.bytes)
                 )
@@ -192,23 +160,17 @@ class Planner:
             for position, sequence in enumerate(ranges):
                 yield _share(piece, position, len(ranges), limit), sequence
             return
-        finer = _finer(step)
-        groups = list(
-            pack(
-                self._histogram(stream, piece.window, finer),
-                rows=_even(piece.rows, limit),
-                bytes_=stream.bounds.bytes,
-                span=END_OF_TIME - BEGINNING,
-            )
+        groups = pack(
+            self._slicer.histogram(stream, piece.window, step.finer),
+            rows=_even(piece.rows, limit),
+            bytes_=stream.bounds.bytes,
+            span=END_OF_TIME - BEGINNING,
         )
         lower = piece.window.lower
-        for position, group in enumerate(groups):
-            upper = groups[position + 1][0].window.lower if position + 1 < len(groups) else piece.window.upper
-            rows = sum(member.rows for member in group)
-            covered = Slice(
-                window=Window(lower=lower, upper=upper), rows=rows, bytes=sum(member.bytes for member in group)
-            )
-            yield from self._unit_slices(stream, covered, finer)
+        for group in groups:
+            upper = piece.window.upper if group.following is None else group.following
+            covered = Slice(window=Window(lower=lower, upper=upper), rows=group.rows, bytes=group.bytes)
+            yield from self._unit_slices(stream, covered, step.finer)
             lower = upper
 
     def _sequence_ranges(self, stream: Stream, piece: Slice, limit: int) -> Iterator[SequenceRange | None]:
@@ -253,15 +215,3 @@ def _even(rows: int, limit: int) -> int:
     """
     share = -(-rows // -(-rows // limit))
     return min(limit, share + share // 20)
-
-
-def _finer(step: Step) -> Step:
-    return _STEPS[_STEPS.index(step) + 1]
-
-
-def _end(start: datetime, step: Step) -> datetime:
-    if step is Step.YEAR:
-        return PartitionBy.YEAR.ceil(start)
-    if step is Step.MONTH:
-        return PartitionBy.MONTH.ceil(start)
-    return start + _FIXED_LENGTH[step]

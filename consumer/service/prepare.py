@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,6 +17,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.type_mapping import map_table
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, Source, SourceTable, StreamRecord, TargetTable
+from consumer.service.course import Course
 from consumer.service.plan import Identity, Planner, fitted
 
 
@@ -28,7 +29,7 @@ class Work:
     mapping: TableMapping
     target: TargetTable
     cutoff: Cutoff
-    batches: Sequence[Batch]
+    course: Course
 
     def identity(self, generation: int) -> Identity:
         """What the ids of batches between the two tables derive from."""
@@ -85,10 +86,10 @@ class Preparation:
             with self._failpoints.around("stream.bind"):
                 self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid)
         sized = fitted(stream, target)
-        cutoff, batches = self.plan(sized, record, described, target.uuid, event_cutoff, unread=unread)
+        cutoff, course = self.plan(sized, described, target.uuid, event_cutoff, unread=unread)
         if cutoff.obstacle is not None:
             raise cutoff.obstacle
-        return Work(source=described, mapping=mapping, target=target, cutoff=cutoff, batches=batches)
+        return Work(source=described, mapping=mapping, target=target, cutoff=cutoff, course=course)
 
     def read_source(
         self, stream: Stream, record: StreamRecord | None, table: SourceTable | None = None
@@ -114,14 +115,20 @@ class Preparation:
     def plan(
         self,
         stream: Stream,
-        record: StreamRecord,
         source: SourceTable,
         target_uuid: UUID,
         event_cutoff: datetime,
         *,
         unread: bool = True,
-    ) -> tuple[Cutoff, Sequence[Batch]]:
-        """Return the cutoff and the batches that lead to it; reads the source, unless nothing is unread."""
-        identity = Identity(source_uuid=source.uuid, target_uuid=target_uuid, generation=record.generation)
+    ) -> tuple[Cutoff, Course]:
+        """Return the cutoff and the course that leads to it, which reads the source as it is followed.
+
+        The source is not read at all where nothing is unread.
+        """
         cutoff = self._planner.cutoff(stream, event_cutoff, source)
-        return cutoff, tuple(self._planner.batches(stream, record, identity, cutoff.instant, unread=unread))
+
+        def begin(reached: StreamRecord) -> Iterator[Batch]:
+            identity = Identity(source_uuid=source.uuid, target_uuid=target_uuid, generation=reached.generation)
+            return self._planner.batches(stream, reached, identity, cutoff.instant, unread=unread)
+
+        return cutoff, Course(begin)

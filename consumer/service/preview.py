@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from uuid import UUID
 
 from consumer.domain.backfill import BackfillRequest
@@ -23,6 +24,9 @@ from consumer.service.prepare import Preparation
 _NO_TABLE = UUID(int=0)
 """Stands in for the UUID of a target that the first run will create."""
 
+_SHOWN = 100
+"""How many batches are planned at most, so that a long backlog is not looked through for a look at it."""
+
 _LATEST = 20
 """How many of the stream's latest batches tell its speed."""
 
@@ -31,7 +35,8 @@ _LATEST = 20
 class Preview:
     """What a tick sent now would do.
 
-    ``queries`` are the reading queries and ``writers`` the choices of a writer, one for each unit of the first
+    ``batches`` are the first ones; where there are ``more``, those are planned when it is their turn. ``queries`` are
+    the reading queries and ``writers`` the choices of a writer, one for each unit of the first
     non-empty batch; ``obstacle`` is why a run would halt, or ``None``; ``rate`` is how many rows per second the
     stream's latest batches wrote, ``None`` where none was published yet. ``start`` is where the stream's windows start,
     whatever is configured now; ``backfills`` are the open requests for history below it.
@@ -41,6 +46,7 @@ class Preview:
     watermark: datetime
     cutoff: Cutoff
     batches: Sequence[Batch]
+    more: bool
     queries: Sequence[str]
     writers: Sequence[WriterChoice]
     creates_target: bool
@@ -95,9 +101,10 @@ class Previewer:
             sized = fitted(stream, target)
         except StreamError as error:
             obstacle = error
-        cutoff, batches = self._preparation.plan(
-            sized, record, described, target.uuid if target is not None else _NO_TABLE, self._source.now()
+        cutoff, course = self._preparation.plan(
+            sized, described, target.uuid if target is not None else _NO_TABLE, self._source.now()
         )
+        batches = tuple(islice(course.rest(record), _SHOWN))
         first = next((batch for batch in batches if not batch.empty), None)
         units = first.units if first is not None else ()
         return Preview(
@@ -105,6 +112,7 @@ class Previewer:
             watermark=record.watermark,
             cutoff=cutoff,
             batches=batches,
+            more=bool(batches) and batches[-1].window.upper < cutoff.instant,
             queries=[unit_query(stream, mapping, unit) for unit in units],
             writers=[choose_writer(self._writer, unit, cluster=stream.source.cluster is not None) for unit in units],
             creates_target=target is None,

@@ -27,7 +27,7 @@ def look_ahead(source: Source, stream: Stream, table: SourceTable, lowest: datet
     worst = _foresee(stream, table, lowest, now)
     if not worst.within(stream.retention.margin):
         return worst
-    first = source.extent(stream, Window(lower=lowest, upper=END_OF_TIME)).first
+    first = source.first(stream, Window(lower=lowest, upper=END_OF_TIME))
     return Outlook(now=now, lowest=lowest) if first is None else _foresee(stream, table, first, now)
 
 

@@ -7,12 +7,14 @@ as a file in the secrets directory (``icehaul_clickhouse__password``).
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from consumer.domain.stream import CLUSTER, IDENTIFIER
+from consumer.domain.turns import StreamOrder
 from consumer.domain.writer import WriterPolicy
+from consumer.settings.limits import ClickHouseLimits, limit_of
 from consumer.settings.scalars import (
     Bucket,
     Duration,
@@ -24,16 +26,11 @@ from consumer.settings.scalars import (
     Topic,
     TraceUrl,
 )
+from consumer.settings.section import Section
 from consumer.settings.spark_remote import SparkRemote, address_of
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown fields are errors, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 
 
 class ClickHouseSettings(Section):
@@ -59,7 +56,9 @@ class ClickHouseSettings(Section):
     query_timeout_seconds: Seconds = 600
     """Seconds that one query may take."""
     query_settings: dict[str, str | int] = Field(default_factory=dict)
-    """ClickHouse settings sent with every query, such as max_threads."""
+    """ClickHouse settings sent with every query, such as max_execution_speed."""
+    limits: ClickHouseLimits = Field(default_factory=ClickHouseLimits)
+    """What one query may take of the server."""
     cluster: Annotated[str, Field(pattern=f"^{CLUSTER.pattern}$")] | None = None
     """Cluster (of system.clusters) over all shards of which the source tables are read; none: the server alone."""
     store_endpoint: str | None = None
@@ -71,6 +70,14 @@ class ClickHouseSettings(Section):
     """Access key with which the ClickHouse server reads data files; without it, store.access_key."""
     store_secret_key: SecretStr | None = None
     """Secret of that key."""
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        for setting in sorted(self.limits.settings().keys() & self.query_settings.keys()):
+            raise ValueError(
+                f"query_settings names {setting}, which limits.{limit_of(setting)} is for; leave one of them out"
+            )
+        return self
 
 
 class KafkaSettings(Section):
@@ -217,6 +224,11 @@ class ConsumerSettings(Section):
 
     workers: Annotated[int, Field(ge=1, le=256)] = 4
     """Streams that are worked on at the same time; one that waits for its next attempt does not count."""
+    order: StreamOrder = StreamOrder.WAITING
+    """Which stream's events come first where more wait than there are workers: the longest wait, the oldest or
+    newest watermark, or the least time to loss; streams in danger come before all others."""
+    turn_seconds: Seconds = 60
+    """Seconds after which a stream that works on a backlog lets others have its worker, at the end of a batch."""
     events_per_partition: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Events of one partition that wait in memory at most; then the partition is paused."""
     lease_seconds: Seconds = 30

@@ -10,6 +10,7 @@ from consumer.domain.errors import CheckFailedError, SourceMissingError, TimeCol
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.inventory import Inventory
 from consumer.domain.mapping import TableMapping
+from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.reconcile import LATE_ROWS_MAX, Difference, LateRow, PartitionSpan
 from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream
@@ -62,6 +63,29 @@ class MemorySource(MemoryTables):
         Raises:
             TimeColumnError: if it holds an instant outside the years 1900 to 2299.
         """
+        rows = self._rows_in_range(stream, window)
+        return Extent(
+            rows=len(rows),
+            bytes=len(rows) * ROW_BYTES,
+            first=rows[0].ts if rows else None,
+            last=rows[-1].ts if rows else None,
+        )
+
+    def partition_bounds(self, stream: Stream, window: Window, most: int) -> Sequence[PartitionBounds] | None:
+        """Return the first ``most`` days that reach into a window."""
+        self._rows_in_range(stream, window)
+        found = [
+            PartitionBounds(first=one.first, last=one.last, rows=one.content.rows, bytes=one.content.rows * ROW_BYTES)
+            for one in self.partitions(stream.source)
+            if one.last >= window.lower and one.first < window.upper
+        ]
+        return sorted(found, key=lambda one: one.first)[:most]
+
+    def first(self, stream: Stream, window: Window) -> datetime | None:
+        """Return the instant of the first row in a window."""
+        return next((row.ts for row in self._rows_in_range(stream, window)), None)
+
+    def _rows_in_range(self, stream: Stream, window: Window) -> list[Row]:
         rows = self.rows(stream, window)
         if rows and rows[0].ts < BEGINNING:
             raise TimeColumnError(
@@ -69,12 +93,7 @@ class MemorySource(MemoryTables):
                 " 1900 to 2299",
                 remedy="delete such rows",
             )
-        return Extent(
-            rows=len(rows),
-            bytes=len(rows) * ROW_BYTES,
-            first=rows[0].ts if rows else None,
-            last=rows[-1].ts if rows else None,
-        )
+        return rows
 
     def histogram(self, stream: Stream, window: Window, step: Step) -> Sequence[Bucket]:
         """Count the rows of a window by steps."""

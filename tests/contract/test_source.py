@@ -31,6 +31,8 @@ MICROSECOND = timedelta(microseconds=1)
 Read = Callable[[Source, Stream, TableMapping], object]
 READS: dict[str, Read] = {
     "extent": lambda source, stream, _: source.extent(stream, ALWAYS),
+    "partition_bounds": lambda source, stream, _: source.partition_bounds(stream, ALWAYS, 10),
+    "first": lambda source, stream, _: source.first(stream, ALWAYS),
     "histogram": lambda source, stream, _: source.histogram(stream, ALWAYS, Step.DAY),
     "sequence_bounds": lambda source, stream, _: source.sequence_bounds(stream, ALWAYS, 1),
     "sequence_report": lambda source, stream, _: source.sequence_report(stream, ALWAYS),
@@ -117,8 +119,34 @@ def test_a_histogram_counts_by_steps_in_utc_and_leaves_empty_ones_out(hot: HotTa
 def test_an_instant_before_every_window_is_refused_not_passed_by(hot: HotTable) -> None:
     hot.insert(rows_at(NOON, 1))
     hot.insert_out_of_range()
-    with pytest.raises(TimeColumnError, match=f"{hot.name}.ts holds an instant outside the years"):
-        hot.source.extent(hot.stream, ALWAYS)
+    for read in (READS["extent"], READS["partition_bounds"], READS["first"]):
+        with pytest.raises(TimeColumnError, match=f"{hot.name}.ts holds an instant outside the years"):
+            read(hot.source, hot.stream, hot.mapping())
+
+
+def test_partition_bounds_are_those_of_all_rows_of_the_partitions_that_reach_into_a_window(hot: HotTable) -> None:
+    hot.insert(rows_at(NOON - DAY, 1) + rows_at(NOON, 2) + rows_at(NOON + 7 * MICROSECOND, 3) + rows_at(NOON + DAY, 4))
+    found = hot.source.partition_bounds(hot.stream, FROM_NOON, 10)
+    assert found is not None
+    ((first, last, rows),) = [(one.first, one.last, one.rows) for one in found]
+    assert (first, last, rows) == (NOON, NOON + 7 * MICROSECOND, 2)
+    everything = hot.source.partition_bounds(hot.stream, ALWAYS, 10)
+    assert everything is not None
+    assert [one.first for one in everything] == [NOON - DAY, NOON, NOON + DAY]
+    assert sum(one.bytes for one in everything) == hot.source.extent(hot.stream, ALWAYS).bytes
+    assert hot.source.partition_bounds(hot.stream, ALWAYS, 2) == everything[:2]
+
+
+def test_an_empty_table_has_no_partition_bounds_and_no_first_row(hot: HotTable) -> None:
+    assert not hot.source.partition_bounds(hot.stream, ALWAYS, 10)
+    assert hot.source.first(hot.stream, ALWAYS) is None
+
+
+def test_the_first_row_of_a_window_is_found(hot: HotTable) -> None:
+    hot.insert(rows_at(NOON - MICROSECOND, 1) + rows_at(NOON + 3 * MICROSECOND, 2, 3) + rows_at(NOON + DAY, 4))
+    assert hot.source.first(hot.stream, ALWAYS) == NOON - MICROSECOND
+    assert hot.source.first(hot.stream, FROM_NOON) == NOON + 3 * MICROSECOND
+    assert hot.source.first(hot.stream, Window(lower=NOON + 4 * MICROSECOND, upper=NOON + DAY)) is None
 
 
 # ---------------------------------------------------------------------------------------------- cutting

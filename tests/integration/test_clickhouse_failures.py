@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
-from pydantic import SecretStr
+from pydantic import ByteSize, SecretStr
 
+from consumer.adapters.clickhouse.client import ClickHouseConnection
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.domain.errors import (
     AccessDeniedError,
@@ -21,6 +23,7 @@ from consumer.domain.type_mapping import map_table
 from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
+from consumer.settings.limits import ClickHouseLimits
 from tests.support.hot_tier import HotTier, clickhouse_settings, hot_tier
 from tests.support.replayed_http import chunked, replaying
 from tests.support.tcp_proxy import TcpProxy
@@ -85,6 +88,18 @@ def test_an_unknown_setting_is_a_matter_of_configuration(stack: EmbeddedStack) -
 
     assert type(error) is ConfigurationError
     assert "no_such_setting" in error.message
+
+
+def test_limits_hold_for_every_query_and_one_that_needs_more_fails(stack: EmbeddedStack) -> None:
+    limits = ClickHouseLimits(threads=1, memory=ByteSize(16 * 1024**2), read_bandwidth=ByteSize(1024**3), priority=3)
+    connection = ClickHouseConnection(clickhouse_settings(stack).model_copy(update={"limits": limits}), {})
+    with closing(connection):
+        names = sorted(limits.settings())
+        values = ", ".join(f"toString(getSetting('{name}'))" for name in names)
+        assert connection.rows(f"SELECT {values}") == [tuple(str(limits.settings()[name]) for name in names)]
+        with pytest.raises(SourceUnavailableError, match="emory limit") as raised:
+            connection.rows("SELECT length(groupArray(number)) FROM numbers(20000000)")
+        assert "clickhouse.limits.memory" in raised.value.remedy
 
 
 def test_a_silent_server_is_given_up_after_the_time_out(stack: EmbeddedStack) -> None:

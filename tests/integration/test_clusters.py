@@ -16,7 +16,7 @@ from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
 from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError, SourceMissingError, SourceUnavailableError
 from consumer.domain.event_factory import partition_closed
-from consumer.domain.window import END_OF_TIME, Window
+from consumer.domain.window import END_OF_TIME, EVER, Window
 from consumer.embedded.endpoints import ClickHouseEndpoint
 from consumer.embedded.stack import EmbeddedStack
 from consumer.emitter.closings import find_closings
@@ -85,6 +85,9 @@ def test_partitions_are_those_of_each_shard_and_their_closes_reconcile_them(plat
     with platform.consumer() as application:
         settings = application.streams[stream]
         assert application.source.survey(settings).contents.keys() == {"shard1-20240101", "shard2-20240101"}
+        bounds = application.source.partition_bounds(settings, EVER, 10)
+        assert bounds is not None
+        assert [one.rows for one in bounds] == [10] * SHARDS
         inventory = application.inventory.inventory(settings)
         closings = find_closings(inventory, sent={}, now=END_OF_TIME, quiet_for=timedelta(0))
         events = [
@@ -111,6 +114,8 @@ def test_a_shard_that_does_not_answer_is_never_left_out(platform: LocalPlatform)
             lambda: application.source.describe(settings.source),
             lambda: application.source.survey(settings).contents,
             lambda: application.source.extent(settings, window),
+            lambda: application.source.partition_bounds(settings, window, 10),
+            lambda: application.source.first(settings, window),
             lambda: application.inventory.inventory(settings),
         ):
             with pytest.raises(SourceUnavailableError, match=r"shard|replica|connection"):

@@ -40,8 +40,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_DISPATCHER,
-                before="            return self._failed(tasks, error, lane.attempts).delay\n",
-                after="            self._failed(tasks, error, lane.attempts)\n",
+                before="            return delay\n",
+                after="",
             ),
         ),
         tests=(f"{_DISPATCHER_TESTS}::test_a_failed_event_is_held_at_the_head_of_its_stream_until_it_succeeds",),

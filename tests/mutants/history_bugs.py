@@ -178,8 +178,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_PROOF,
-                before="Window(lower=last + MICROSECOND, upper=cutoff)).first\n",
-                after="Window(lower=last, upper=cutoff)).first\n",
+                before="Window(lower=last + MICROSECOND, upper=cutoff))\n",
+                after="Window(lower=last, upper=cutoff))\n",
             ),
         ),
         tests=(f"{_ADOPTION}::test_the_watermark_is_that_of_the_first_row_that_the_table_lacks",),

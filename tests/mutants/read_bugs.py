@@ -53,8 +53,8 @@ BUGS = (
         edits=(
             Edit(
                 file="consumer/service/plan.py",
-                before="            window = Window(lower=lower, upper=following)\n",
-                after="            window = Window(lower=lower, upper=group[-1].window.upper)\n",
+                before="                window = Window(lower=lower, upper=upper)\n",
+                after="                window = Window(lower=group.slices[0].window.lower, upper=upper)\n",
             ),
         ),
         tests=("tests/unit/service/test_planner.py",),

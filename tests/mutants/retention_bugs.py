@@ -78,7 +78,7 @@ BUGS = (
         edits=(
             Edit(
                 file="consumer/service/runtime/dispatcher.py",
-                before="        position = min(dangers)[1] if dangers else 0\n",
+                before="        position = min(ranks)[1] if ranks else 0\n",
                 after="        position = 0\n",
             ),
         ),

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from consumer.domain.batch import Batch, WrittenFile
 from consumer.domain.mapping import TableMapping
+from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.reconcile import Difference
 from consumer.domain.stream import BatchBounds, OnDivergence, RetryPolicy, Stream, TableName
 from consumer.domain.window import PartitionBy, Window
@@ -171,6 +172,11 @@ class WatchedSource(MemorySource):
         thread = self._servers.kernel.current
         self._servers.truth.looked(thread.name if thread else "", stream.name)
         return super().extent(stream, window)
+
+    def partition_bounds(self, stream: Stream, window: Window, most: int) -> Sequence[PartitionBounds] | None:
+        thread = self._servers.kernel.current
+        self._servers.truth.looked(thread.name if thread else "", stream.name)
+        return super().partition_bounds(stream, window, most)
 
     def histogram(self, stream: Stream, window: Window, step: Step) -> Sequence[Bucket]:
         thread = self._servers.kernel.current

@@ -15,6 +15,7 @@ from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.domain.errors import SourceUnavailableError
 from consumer.domain.event import Event, EventType
 from consumer.domain.event_factory import tick
+from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.stream import Layer, RetryPolicy, Stream, TableName
 from consumer.domain.window import BEGINNING, Window
 from consumer.failpoints.acting import Failpoints
@@ -62,10 +63,18 @@ class PoisonedSource(MemorySource):
 
     def extent(self, stream: Stream, window: Window) -> Extent:
         """Count the rows of a window, or fail."""
+        self._taste(stream)
+        return super().extent(stream, window)
+
+    def partition_bounds(self, stream: Stream, window: Window, most: int) -> Sequence[PartitionBounds] | None:
+        """Return the bounds of partitions, or fail."""
+        self._taste(stream)
+        return super().partition_bounds(stream, window, most)
+
+    def _taste(self, stream: Stream) -> None:
         if stream.source in self.poisoned:
             self.asked[stream.source] += 1
             raise SourceUnavailableError(f"{stream.source} is poisoned", remedy="none")
-        return super().extent(stream, window)
 
 
 class _WatchedCatalog(MemoryCatalog):

@@ -18,9 +18,10 @@ from consumer.adapters.clickhouse.errors import Meaning, translated
 from consumer.adapters.telemetry.sql_spans import Server, System, sql_span
 from consumer.adapters.telemetry.sql_summary import summarize
 from consumer.domain.clickhouse_error import exception_code, source_error
-from consumer.domain.errors import AccessDeniedError
+from consumer.domain.errors import AccessDeniedError, ConfigurationError
 from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
 from consumer.settings.connections import ClickHouseSettings
+from consumer.settings.limits import limit_of
 
 Row = tuple[Any, ...]
 
@@ -121,11 +122,26 @@ class ClickHouseConnection:
             autogenerate_session_id=False,
             show_clickhouse_errors="scrub",
         )
+        for name, value in settings.limits.settings().items():
+            self._limit(client, name, value)
         distributed = DISTRIBUTED_SETTINGS if settings.cluster is not None else {}
         for name, value in {**distributed, **self._query_settings}.items():
             if name in client.server_settings:
                 self._set(client, name, value)
         return client
+
+    def _limit(self, client: Client, name: str, value: str | int) -> None:
+        try:
+            client.set_client_setting(name, value)
+        except ProgrammingError as error:
+            known = name in client.server_settings
+            why = f"does not let user {self._settings.user} set {name} = {value}" if known else f"knows no {name}"
+            raise ConfigurationError(
+                f"clickhouse.limits.{limit_of(name)}: ClickHouse at {self.address} {why}: {error}",
+                remedy="set it so in the profile of the user, and leave the field out"
+                if known
+                else "leave the field out, or upgrade ClickHouse",
+            ) from None
 
     def _set(self, client: Client, name: str, value: str | int) -> None:
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+from consumer.adapters.clickhouse.bounds import TableBounds, bytes_of, instant_of, row_bytes
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileComparison, tally
 from consumer.adapters.clickhouse.descriptions import Descriptions
@@ -15,15 +15,14 @@ from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunke
 from consumer.adapters.clickhouse.partitions import read_spans
 from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
-from consumer.domain.clickhouse_sql import quote_name, read_system, read_table
-from consumer.domain.errors import TimeColumnError
+from consumer.domain.clickhouse_sql import quote_name, read_table
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.late_query import hashes, hot_rows
 from consumer.domain.mapping import TableMapping
+from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.reconcile import Difference, PartitionSpan
 from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.time_type import from_micros, to_micros
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import (
     READ_SETTINGS,
@@ -34,7 +33,7 @@ from consumer.domain.unit_query import (
     unchanged,
     window_condition,
 )
-from consumer.domain.window import BEGINNING, END_OF_TIME, Window
+from consumer.domain.window import Window
 from consumer.ports import Bucket, Extent, SequenceReport, SourceTable, Step, Survey
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
 
@@ -76,24 +75,32 @@ class ClickHouseSource:
         if not rows:
             return Extent(rows=0, bytes=0, first=None, last=None)
         # Bytes per row are those of the whole table: counting them for the window would mean reading it.
-        ((row_bytes,),) = self._connection.rows(
-            f"SELECT {_row_bytes(stream)}",
+        ((size,),) = self._connection.rows(
+            f"SELECT {row_bytes(stream)}",
             parameters={"database": stream.source.database, "table": stream.source.table},
         )
         return Extent(
             rows=int(rows),
-            bytes=_bytes(rows, row_bytes),
-            first=_instant(stream, int(first)),
-            last=_instant(stream, int(last)),
+            bytes=bytes_of(rows, size),
+            first=instant_of(stream, int(first)),
+            last=instant_of(stream, int(last)),
         )
+
+    def partition_bounds(self, stream: Stream, window: Window, most: int) -> Sequence[PartitionBounds] | None:
+        """Return the first ``most`` partitions that reach into a window; see :meth:`TableBounds.partitions`."""
+        return self._bounds(stream).partitions(window, most)
+
+    def first(self, stream: Stream, window: Window) -> datetime | None:
+        """Return the instant of the first row in a window; see :meth:`TableBounds.first`."""
+        return self._bounds(stream).first(window, lambda within: self.extent(stream, within).first)
 
     def histogram(self, stream: Stream, window: Window, step: Step) -> Sequence[Bucket]:
         """Count the rows in a window by steps of the time column."""
         time = quote_name(stream.timestamp_column)
         buckets = self._ask("histogram", stream, window, time=time, bucket=bucket_sql(step))
         return [
-            Bucket(start=bucket_start(step, int(bucket)), rows=int(rows), bytes=_bytes(rows, row_bytes))
-            for bucket, rows, row_bytes in buckets
+            Bucket(start=bucket_start(step, int(bucket)), rows=int(rows), bytes=bytes_of(rows, size))
+            for bucket, rows, size in buckets
         ]
 
     def sequence_bounds(self, stream: Stream, window: Window, every: int) -> Sequence[tuple[str, ...]]:
@@ -252,11 +259,15 @@ class ClickHouseSource:
                 statement,
                 table=read_table(stream.source),
                 window=f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}",
-                row_bytes=_row_bytes(stream),
+                row_bytes=row_bytes(stream),
                 **parts,
             ),
             parameters={"database": stream.source.database, "table": stream.source.table, **(parameters or {})},
         )
+
+    def _bounds(self, stream: Stream) -> TableBounds:
+        table = self._descriptions.last(stream.source)
+        return TableBounds(connection=self._connection, stream=stream, keys=self._keys(stream), table=table)
 
     def _keys(self, stream: Stream) -> TableMapping:
         """Map the time column and the sequence columns as they were described last."""
@@ -269,21 +280,3 @@ class ClickHouseSource:
             chosen={name: choice for name, choice in stream.columns if name in names},
             source_uuid=described.uuid,
         )
-
-
-def _row_bytes(stream: Stream) -> str:
-    return load_sql("row_bytes", parts=read_system(stream.source, "parts"))
-
-
-def _bytes(rows: int, row_bytes: float | None) -> int:
-    return math.ceil(rows * row_bytes) if row_bytes and math.isfinite(row_bytes) else 0
-
-
-def _instant(stream: Stream, micros: int) -> datetime:
-    if not to_micros(BEGINNING) <= micros <= to_micros(END_OF_TIME):
-        raise TimeColumnError(
-            f"stream {stream.name}: {stream.source}.{stream.timestamp_column} holds an instant outside the years"
-            f" 1900 to 2299 ({micros} microseconds since 1970)",
-            remedy="delete or repair such rows in the source: no window can hold them",
-        )
-    return from_micros(micros)

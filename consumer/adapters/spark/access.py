@@ -55,7 +55,7 @@ def source_access(clickhouse: ClickHouseSettings, spark: SparkSettings) -> Sourc
         ca_file=clickhouse.ca_file,
         connect_timeout_s=clickhouse.connect_timeout_seconds,
         query_timeout_s=clickhouse.query_timeout_seconds,
-        settings=tuple({**clickhouse.query_settings, **distributed}.items()),
+        settings=tuple({**clickhouse.limits.settings(), **clickhouse.query_settings, **distributed}.items()),
         block_rows=spark.block_rows,
     )
 

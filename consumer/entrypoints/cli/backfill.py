@@ -39,6 +39,9 @@ def backfill(
     upper: Annotated[
         str | None, typer.Option("--to", help="First instant after the range, likewise.", metavar="TIME")
     ] = None,
+    newest_first: Annotated[
+        bool, typer.Option("--newest-first", help="Begin with the newest rows of the range, stretch by stretch.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and ask for nothing.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="Show every request, and how far it is.")] = False,
     cancel: Annotated[
@@ -50,10 +53,11 @@ def backfill(
     """Offload a range of history below the stream's start, beside its live windows.
 
     The request is recorded in the ledger, and the consumers do the work: one batch of history after each event of the
-    stream, so that nothing live waits for more than one. What of the range is done already is left out. Exit code 2 if
+    stream, so that nothing live waits for more than one. The oldest rows come first; with --newest-first the range is
+    recorded as several requests, the newest one first. What of the range is done already is left out. Exit code 2 if
     the range makes no sense, 3 if a server can't be used.
     """
-    _check(stream, lower, upper, dry_run=dry_run, listing=listing, cancel=cancel)
+    _check(stream, lower, upper, dry_run=dry_run or newest_first, listing=listing, cancel=cancel)
     with Application(load(config)) as application:
         requests = application.backfill_requests
         if listing:
@@ -67,7 +71,7 @@ def backfill(
             emit(output, text=cancelled_text(ended), data=cancelled_data(ended))
             return
         first, end = _bound("--from", lower), _bound("--to", upper)
-        planned = (requests.plan if dry_run else requests.request)(wanted, first, end)
+        planned = (requests.plan if dry_run else requests.request)(wanted, first, end, backwards=newest_first)
     emit(output, text=plan_text(planned, dry=dry_run), data=plan_data(planned, dry=dry_run))
 
 

@@ -32,17 +32,21 @@ def plan_text(planned: BackfillProgress, *, dry: bool) -> RenderableType:
     lines = [f"{counted(planned.rows, 'row')}, about {size(planned.bytes)} in the source{_about(planned)}"]
     if left_out:
         lines.append(f"{human(left_out)} of the range are done already, or live, and left out")
+    requests = counted(len(planned.order), "request")
+    if len(planned.order) > 1:
+        lines.append(f"in {requests}, the newest rows first: {span(planned.order[0])}, and so on back")
     lines.append(
         "nothing was asked for: leave --dry-run out to do so"
         if dry
-        else f"request {request.id} is recorded; the consumers do it: icehaul backfill --list {request.stream}"
+        else f"{_named(planned)} recorded; the consumers do it: icehaul backfill --list {request.stream}"
     )
     return Group(stretches, *map(Text, lines))
 
 
 def plan_data(planned: BackfillProgress, *, dry: bool) -> dict[str, Any]:
     """Return the same as plain data."""
-    return {"dry_run": dry, **_progress_data(planned)}
+    order = [{"from": one.lower, "to": one.upper} for one in planned.order]
+    return {"dry_run": dry, **_progress_data(planned), "order": order}
 
 
 def progress_text(found: Sequence[BackfillProgress]) -> RenderableType:
@@ -110,6 +114,11 @@ def _progress_data(one: BackfillProgress) -> dict[str, Any]:
         "remaining_bytes": one.bytes,
         "estimated_seconds": one.seconds,
     }
+
+
+def _named(planned: BackfillProgress) -> str:
+    further = len(planned.order) - 1
+    return f"request {planned.request.id}" + (f" and {further} more are" if further > 0 else " is")
 
 
 def _about(planned: BackfillProgress) -> str:

@@ -52,8 +52,9 @@ def plan_text(preview: Preview) -> RenderableType:
 
 
 def _batches(preview: Preview) -> Records:
+    found = counted(len(preview.batches), "batch", "batches")
     records = Records(
-        counted(len(preview.batches), "batch", "batches"),
+        f"the first {found}; the others are planned when it is their turn" if preview.more else found,
         [
             Column("window (UTC)"),
             Column("units", right=True),
@@ -132,6 +133,7 @@ def plan_data(preview: Preview) -> dict[str, Any]:
             }
             for batch in preview.batches
         ],
+        "more_batches": preview.more,
         "rows": sum(batch.rows for batch in preview.batches),
         "estimated_bytes": sum(batch.bytes for batch in preview.batches),
         "estimated_seconds": _total_seconds(preview),

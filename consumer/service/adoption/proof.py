@@ -120,7 +120,7 @@ class Prover:
         cutoff = self._planner.cutoff(stream, self._source.now(), None).instant
         if last >= cutoff:
             return self._final(stream, last + MICROSECOND)
-        following = self._source.extent(stream, Window(lower=last + MICROSECOND, upper=cutoff)).first
+        following = self._source.first(stream, Window(lower=last + MICROSECOND, upper=cutoff))
         return cutoff if following is None else following
 
     def _final(self, stream: Stream, watermark: datetime) -> datetime:
@@ -135,7 +135,7 @@ class Prover:
 
     def _pieces(self, stream: Stream, whole: Window, first: datetime | None) -> list[Window]:
         """Return the days from the first row of either tier to the watermark; the first one begins at the start."""
-        present = [one for one in (first, self._source.extent(stream, whole).first) if one is not None]
+        present = [one for one in (first, self._source.first(stream, whole)) if one is not None]
         pieces = days(max(min(present, default=whole.upper - MICROSECOND), whole.lower), whole.upper)
         if pieces[0].lower < whole.lower:
             pieces[0] = Window(lower=whole.lower, upper=pieces[0].upper)

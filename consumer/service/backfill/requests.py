@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from consumer.domain.backfill import BackfillRequest, BackfillState, check_no_overlap, uncovered
+from consumer.domain.backfill import BackfillRequest, BackfillState, check_no_overlap, newest_first, uncovered
 from consumer.domain.errors import ConfigurationError
 from consumer.domain.event_factory import tick
 from consumer.domain.phrasing import instant_text
@@ -31,6 +31,7 @@ class BackfillProgress:
         rows: rows that the source holds in them now.
         bytes: their uncompressed bytes, estimated.
         seconds: how long they should take, at the rate of the stream's latest batches; ``None`` where unknown.
+        order: what is recorded for the range: one request, or one for each of its stretches, newest first.
     """
 
     request: BackfillRequest
@@ -38,6 +39,7 @@ class BackfillProgress:
     rows: int
     bytes: int
     seconds: float | None
+    order: Sequence[Window] = ()
 
 
 class BackfillRequests:
@@ -59,8 +61,10 @@ class BackfillRequests:
         self._new_id = new_id
         self._planner = Planner(source, ledger)
 
-    def plan(self, stream: Stream, lower: datetime, upper: datetime) -> BackfillProgress:
+    def plan(self, stream: Stream, lower: datetime, upper: datetime, *, backwards: bool = False) -> BackfillProgress:
         """Return what a request for ``lower`` up to but without ``upper`` would do; changes nothing.
+
+        A request is done oldest rows first. To go ``backwards``, the range is cut into stretches, one request each.
 
         Raises:
             ConfigurationError: if the range can't be backfilled, naming option, value and what is allowed.
@@ -87,19 +91,27 @@ class BackfillRequests:
                 remedy=f"name a range below the start that is not done; `icehaul backfill --list {stream.name}` tells"
                 " what was asked for",
             )
-        return planned
+        if not backwards:
+            return replace(planned, order=(window,))
+        first = self._source.first(stream, window)
+        return replace(planned, order=newest_first(window, stream.bounds.window, stream.partition_by, first))
 
-    def request(self, stream: Stream, lower: datetime, upper: datetime) -> BackfillProgress:
+    def request(self, stream: Stream, lower: datetime, upper: datetime, *, backwards: bool = False) -> BackfillProgress:
         """Record a request, with a hint that makes a consumer begin; return what it will do.
+
+        Going ``backwards``, one for each stretch, the newest first: requests of a stream are done in this order.
 
         Raises:
             ConfigurationError, StreamError, TransientError: as :meth:`plan` raises them.
         """
-        planned = self.plan(stream, lower, upper)
+        planned = self.plan(stream, lower, upper, backwards=backwards)
         self._ledger.register(stream.name, stream.begins)
         hint = tick(stream=stream.name, boundary=self._source.now())
-        with self._failpoints.around("backfill.request"):
-            self._backfills.request(planned.request, hint)
+        for number, window in enumerate(planned.order):
+            id_ = planned.request.id if number == 0 else self._new_id()
+            request = replace(planned.request, id=id_, window=window, position=window.lower)
+            with self._failpoints.around("backfill.request"):
+                self._backfills.request(request, hint)
         return planned
 
     def cancel(self, stream: Stream) -> Sequence[BackfillRequest]:

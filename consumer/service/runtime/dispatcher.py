@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Generic
 
+from consumer.domain.turns import Rank
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.failures import Verdict
 from consumer.service.runtime.ports import M
@@ -25,8 +25,8 @@ class _Lane(Generic[M]):
     waiting: bool = False
 
 
-def no_danger(_stream: str) -> datetime | None:
-    """Return the urgency of streams that are never in danger."""
+def no_rank(_stream: str) -> Rank | None:
+    """Return the rank of streams that come in the order in which they began to wait."""
     return None
 
 
@@ -57,7 +57,7 @@ class Dispatcher(Generic[M]):
     """Bounded workers over many lanes.
 
     A worker takes the first task of the lane whose turn it is, with all queued tasks that it covers, and runs
-    them as one. It is the turn of the lane that has waited longest, but those whose stream is in danger come first.
+    them as one. It is the turn of the lane that has waited longest, but those whose stream has a rank come first.
     If that raises, they go back to the head of their lane, which rests for the verdict's delay without holding a
     worker; a task that waits by itself does so on a ``patient`` signal. Tasks of a closing assignment are dropped.
 
@@ -67,7 +67,7 @@ class Dispatcher(Generic[M]):
         finished: told of tasks that are done, from a worker's thread.
         failed: told of tasks that failed (error, attempt), from a worker's thread; says when to try again.
         threads: where the workers come from.
-        urgency: when a stream that is in danger may lose rows, ``None`` for one that is not.
+        rank: which streams come before those that have waited longest.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Dispatcher(Generic[M]):
         finished: Callable[[Sequence[Task[M]]], None],
         failed: Callable[[Sequence[Task[M]], Exception, int], Verdict],
         threads: Threads = SYSTEM_THREADS,
-        urgency: Callable[[str], datetime | None] = no_danger,
+        rank: Callable[[str], Rank | None] = no_rank,
     ) -> None:
-        self._urgency = urgency
+        self._rank = rank
         self._workers = workers
         self._run = run
         self._finished = finished
@@ -121,6 +121,13 @@ class Dispatcher(Generic[M]):
             lane.tasks.append(task)
             if not lane.running and not lane.waiting:
                 self._make_ready(task.lane, lane)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a task waits for a worker, all of which are taken."""
+        with self._changed:
+            waiting = any(key in self._lanes and self._lanes[key].tasks for key in self._ready)
+            return waiting and self._active + self._returning >= self._workers
 
     @property
     def busy(self) -> bool:
@@ -199,14 +206,14 @@ class Dispatcher(Generic[M]):
         return self._resting[0][0] - now if self._resting else None
 
     def _next(self) -> Hashable:
-        """Take the key of the lane whose turn it is: of those in danger the one that loses rows first."""
-        dangers = []
+        """Take the key of the lane whose turn it is: the lowest rank, or the longest wait where none has a rank."""
+        ranks = []
         for position, key in enumerate(self._ready):
             lane = self._lanes.get(key)
-            at = self._urgency(lane.tasks[0].stream) if lane is not None and lane.tasks else None
-            if at is not None:
-                dangers.append((at, position))
-        position = min(dangers)[1] if dangers else 0
+            rank = self._rank(lane.tasks[0].stream) if lane is not None and lane.tasks else None
+            if rank is not None:
+                ranks.append((rank, position))
+        position = min(ranks)[1] if ranks else 0
         key = self._ready[position]
         del self._ready[position]
         return key
@@ -267,7 +274,10 @@ class Dispatcher(Generic[M]):
         try:
             self._run(tasks)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, its event is held, never lost
-            return self._failed(tasks, error, lane.attempts).delay
+            delay = self._failed(tasks, error, lane.attempts).delay
+            if not delay:
+                lane.attempts = 0  # a turn that is over is no failure
+            return delay
         lane.attempts = 0
         self._finished(tasks)
         return None

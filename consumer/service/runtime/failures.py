@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
-from consumer.domain.errors import FencedError, IcehaulError, LeaseHeldError
+from consumer.domain.errors import FencedError, IcehaulError, LeaseHeldError, TurnOverError
 
 _HELD = wait_random_exponential(multiplier=0.25, min=0.1, max=3)
 _FAILED = wait_random_exponential(multiplier=0.5, min=0.2, max=60)
@@ -18,7 +18,8 @@ class Verdict:
 
     Attributes:
         delay: seconds until the next attempt.
-        outcome: held (another owner works on the stream), fenced (another owner took it over), or failed.
+        outcome: held (another owner works on the stream), fenced (another owner took it over), turn over (others wait
+            for the worker), or failed.
         unexpected: whether the error is a defect of ours and worth a traceback.
     """
 
@@ -29,6 +30,8 @@ class Verdict:
 
 def judge(error: BaseException, attempt: int) -> Verdict:
     """Judge the failure of the ``attempt``-th attempt (counted from 1): capped exponential backoff with jitter."""
+    if isinstance(error, TurnOverError):
+        return Verdict(delay=0, outcome="turn over", unexpected=False)
     state = RetryCallState(retry_object=Retrying(), fn=None, args=(), kwargs={})
     state.attempt_number = min(attempt, 30)
     if isinstance(error, LeaseHeldError):

@@ -83,7 +83,8 @@ class Handling(Generic[M]):
         if head.assignment.closing:
             log.info("event.abandoned")
             return verdict
-        self._metrics.retry(head.stream, type(error).__name__)
+        if verdict.delay:
+            self._metrics.retry(head.stream, type(error).__name__)
         if verdict.unexpected:
             log.error("event.failed", retry_in=round(verdict.delay, 2), exc_info=error)
         elif verdict.outcome == "failed":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
 from queue import SimpleQueue
 from typing import Generic
 
@@ -13,10 +12,11 @@ from opentelemetry.trace import Tracer
 
 from consumer.domain.event import Event
 from consumer.domain.offset_incident import OffsetIncident
+from consumer.domain.turns import Rank
 from consumer.failpoints.acting import Failpoints
 from consumer.service.runtime.acknowledge import Acknowledger
 from consumer.service.runtime.deadline import Deadline
-from consumer.service.runtime.dispatcher import Dispatcher, no_danger
+from consumer.service.runtime.dispatcher import Dispatcher, no_rank
 from consumer.service.runtime.handling import Handling
 from consumer.service.runtime.intake import Intake
 from consumer.service.runtime.patience import BUSY_SECONDS, IDLE_SECONDS, Patience
@@ -49,7 +49,7 @@ class EventLoop(Generic[M]):
         handler: handles an event; when it returns, the event is done.
         dead_letters: takes the messages that can never be handled.
         threads: where the workers come from.
-        urgency: when a stream that is in danger may lose rows: its events come first.
+        rank: which streams' events come first; see :class:`Dispatcher`.
         reconciling: which events to handle because of an incident of a partition's offsets.
     """
 
@@ -66,7 +66,7 @@ class EventLoop(Generic[M]):
         tracer: Tracer,
         failpoints: Failpoints | None = None,
         threads: Threads = SYSTEM_THREADS,
-        urgency: Callable[[str], datetime | None] = no_danger,
+        rank: Callable[[str], Rank | None] = no_rank,
         reconciling: Reconciling = no_reconciling,
     ) -> None:
         self._failpoints = failpoints or Failpoints()
@@ -92,7 +92,7 @@ class EventLoop(Generic[M]):
             finished=self._completed.put,
             failed=self._handling.failed,
             threads=threads,
-            urgency=urgency,
+            rank=rank,
         )
         self._assignments: dict[Partition, Assignment] = {}
         self._stop = threads.signal()
@@ -129,6 +129,11 @@ class EventLoop(Generic[M]):
     def partitions(self) -> Collection[Partition]:
         """The partitions that this member owns now."""
         return tuple(self._assignments)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether an event waits for a worker, all of which are taken."""
+        return self._dispatcher.crowded
 
     # ------------------------------------------------------------------------------- poll thread
 

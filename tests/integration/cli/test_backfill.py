@@ -73,6 +73,18 @@ def test_a_range_is_shown_asked_for_followed_and_done(icehaul: Run, platform: Pl
     again.explained("is done already")
 
 
+def test_newest_first_the_range_is_recorded_in_stretches(icehaul: Run, platform: Platform, started: str) -> None:
+    platform.streams[0]["batch"] = {"window": "1d"}
+    platform.write()
+    asked = icehaul("backfill", started, *RANGE, "--newest-first")
+    assert "in 2 requests, the newest rows first" in asked.out
+    assert "and 1 more are recorded" in asked.out
+    listed = icehaul("backfill", "--list", "--output", "json").data["requests"]
+    assert [one["from"][:10] for one in listed] == ["2024-01-01", "2024-01-02"], "the list has the latest request first"
+    work(platform, started)
+    assert icehaul("verify", started, "--output", "json").code == 0
+
+
 def test_a_start_that_was_moved_is_reported_and_changes_nothing(icehaul: Run, platform: Platform, started: str) -> None:
     platform.streams[0]["start"] = "2023-06-01"
     platform.write()

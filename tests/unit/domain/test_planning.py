@@ -105,8 +105,12 @@ def test_packing_keeps_every_slice_in_order_and_within_bounds(
     given_: list[Slice], rows: int, bytes_: int, hours: int
 ) -> None:
     groups = list(pack(given_, rows=rows, bytes_=bytes_, span=hours * HOUR))
-    assert [piece for group in groups for piece in group] == given_
-    for group in groups:
+    assert [piece for group in groups for piece in group.slices] == given_
+    assert [group.following for group in groups] == [
+        *(group.slices[0].window.lower for group in groups[1:]),
+        *(None for _ in groups[:1]),
+    ]
+    for group in (packed.slices for packed in groups):
         assert group
         if len(group) > 1:
             assert sum(piece.rows for piece in group) <= rows
@@ -117,7 +121,7 @@ def test_packing_keeps_every_slice_in_order_and_within_bounds(
 @given(slices, st.integers(1, 120), st.integers(1, 1200), st.integers(1, 72))
 def test_packing_starts_a_group_only_where_it_must(given_: list[Slice], rows: int, bytes_: int, hours: int) -> None:
     for group, following in pairwise(pack(given_, rows=rows, bytes_=bytes_, span=hours * HOUR)):
-        more = [*group, following[0]]
+        more = [*group.slices, following.slices[0]]
         assert (
             sum(piece.rows for piece in more) > rows
             or sum(piece.bytes for piece in more) > bytes_

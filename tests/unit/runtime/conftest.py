@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from consumer.domain.errors import TurnOverError
 from consumer.domain.event import Event, EventType
+from consumer.domain.turns import Rank
 from consumer.service.runtime.deadline import Deadline
-from consumer.service.runtime.dispatcher import Dispatcher, no_danger
-from consumer.service.runtime.failures import Verdict
+from consumer.service.runtime.dispatcher import Dispatcher, no_rank
+from consumer.service.runtime.failures import Verdict, judge
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.work import Assignment, Task
 from consumer.testing.runtime import MemoryMessage
@@ -31,16 +33,17 @@ class Bench:
         run: Callable[[Tasks], None],
         workers: int,
         delay: float = 0.01,
-        urgency: Callable[[str], datetime | None] = no_danger,
+        rank: Callable[[str], Rank | None] = no_rank,
     ) -> None:
         self.finished: list[int] = []
         self.failures: Counter[str] = Counter()
+        self.attempts: list[int] = []
         self.assignment = Assignment(HOME)
         self._lock = threading.Lock()
         self._delay = delay
         self._sent = 0
         self.dispatcher = Dispatcher[MemoryMessage](
-            workers=workers, run=run, finished=self._note, failed=self._failed, urgency=urgency
+            workers=workers, run=run, finished=self._note, failed=self._failed, rank=rank
         )
 
     def send(
@@ -77,9 +80,12 @@ class Bench:
         with self._lock:
             self.finished.extend(task.number for task in tasks)
 
-    def _failed(self, tasks: Tasks, _error: Exception, _attempt: int) -> Verdict:
+    def _failed(self, tasks: Tasks, error: Exception, attempt: int) -> Verdict:
         with self._lock:
             self.failures[tasks[0].stream] += 1
+            self.attempts.append(attempt)
+        if isinstance(error, TurnOverError):
+            return judge(error, attempt)
         return Verdict(delay=self._delay, outcome="failed", unexpected=False)
 
 
@@ -101,8 +107,8 @@ def start() -> Iterator[Start]:
             *,
             workers: int = 4,
             delay: float = 0.01,
-            urgency: Callable[[str], datetime | None] = no_danger,
+            rank: Callable[[str], Rank | None] = no_rank,
         ) -> Bench:
-            return stack.enter_context(running(Bench(run, workers, delay, urgency)))
+            return stack.enter_context(running(Bench(run, workers, delay, rank)))
 
         yield make

@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from datetime import timedelta
 
-from consumer.domain.errors import LeaseHeldError
+from consumer.domain.errors import LeaseHeldError, TurnOverError
 from consumer.domain.event import EventType
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.failures import judge
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.work import Assignment
 from tests.support.waiting import wait_until
-from tests.unit.runtime.conftest import NOON, Start, Tasks
+from tests.unit.runtime.conftest import Start, Tasks
 
 
 def test_events_of_a_stream_run_one_after_the_other_in_order(start: Start) -> None:
@@ -48,7 +47,41 @@ def test_streams_run_at_the_same_time_up_to_the_number_of_workers(start: Start) 
     wait_until(lambda: len(bench.finished) == 3)
 
 
-def test_of_the_streams_that_wait_those_in_danger_come_first_the_nearest_loss_before_the_others(start: Start) -> None:
+def test_a_dispatcher_is_crowded_while_a_task_waits_for_a_worker(start: Start) -> None:
+    gate = threading.Event()
+    bench = start(lambda _tasks: (gate.wait(5), None)[1], workers=1)
+    crowded = [bench.dispatcher.crowded]
+    bench.send("a")
+    wait_until(lambda: bench.dispatcher.running([bench.assignment]) == 1)
+    crowded.append(bench.dispatcher.crowded)
+    bench.send("b")
+    crowded.append(bench.dispatcher.crowded)
+    gate.set()
+    wait_until(lambda: len(bench.finished) == 2)
+    crowded.append(bench.dispatcher.crowded)
+    assert crowded == [False, False, True, False]
+
+
+def test_a_turn_that_is_over_goes_behind_those_that_wait_and_counts_as_no_attempt(start: Start) -> None:
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def run(tasks: Tasks) -> None:
+        waiting.wait(5)
+        order.append(tasks[0].stream)
+        if tasks[0].stream == "backlog" and order.count("backlog") < 3:
+            raise TurnOverError("over", remedy="nothing to do")
+
+    bench = start(run, workers=1)
+    bench.send("backlog")
+    bench.send("tick")
+    waiting.set()
+    wait_until(lambda: len(bench.finished) == 2)
+    assert order == ["backlog", "tick", "backlog", "backlog"]
+    assert bench.attempts == [1, 1]
+
+
+def test_of_the_streams_that_wait_the_lowest_rank_comes_first_and_then_the_longest_wait(start: Start) -> None:
     gate = threading.Event()
     order: list[str] = []
 
@@ -56,8 +89,8 @@ def test_of_the_streams_that_wait_those_in_danger_come_first_the_nearest_loss_be
         order.append(tasks[0].stream)
         gate.wait(5)
 
-    dangers = {"d": NOON + timedelta(hours=2), "e": NOON + timedelta(hours=1)}
-    bench = start(run, workers=1, urgency=dangers.get)
+    ranks = {"d": (1, 2.0), "e": (1, 1.0)}
+    bench = start(run, workers=1, rank=ranks.get)
     bench.send("a")
     wait_until(lambda: order == ["a"])
     for stream in "bcdef":

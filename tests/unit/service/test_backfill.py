@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.domain.backfill import BackfillRequest, BackfillState
+from consumer.domain.backfill import BackfillRequest, BackfillState, newest_first
 from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.domain.errors import ConfigurationError, LeaseHeldError
 from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
 from consumer.domain.stream import BatchBounds, Stream
-from consumer.domain.window import BEGINNING, Window
+from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.failpoints.acting import Failpoints
-from consumer.ports import Extent, StreamState
+from consumer.ports import StreamState
 from consumer.service.backfill.backfiller import is_hint
 from consumer.service.backfill.requests import BackfillRequests
 from consumer.testing.rows import Row
@@ -266,6 +267,47 @@ def test_requests_are_done_one_after_the_other(world: World) -> None:
     }
 
 
+def test_newest_first_history_arrives_from_its_newest_stretch_back_and_every_row_once() -> None:
+    world = start_world(bounds=BatchBounds(rows=4, unit_rows=2, window=timedelta(days=5)))
+    insert(world, *rows(START, 3), *rows(BEFORE, 40, step=timedelta(days=1), seq=50))
+    handle(world)
+    planned = requests(world).request(world.streams["trades"], BEGINNING, START, backwards=True)
+    assert planned.order[0].upper == START
+    assert all(one.lower == other.upper for one, other in pairwise(planned.order))
+    assert planned.order[-1].lower == BEGINNING
+    assert len(planned.order) in {8, 9}
+    work(world, 200)
+    assert world.cold() == world.hot()
+    published = {
+        one.snapshot_id or 0: one.window.lower
+        for one in world.ledger.batches("trades", 1_000)
+        if one.kind is BatchKind.BACKFILL and one.status is BatchStatus.PUBLISHED
+    }
+    done = [
+        next(number for number, one in enumerate(planned.order) if one.contains(lower))
+        for _, lower in sorted(published.items())
+    ]
+    assert done == sorted(done)
+    assert set(done) == set(range(len(planned.order)))
+    assert not world.ledger.backfills.open("trades")
+
+
+@given(
+    st.timedeltas(timedelta(microseconds=1), timedelta(days=4_000)),
+    st.timedeltas(timedelta(hours=1), timedelta(days=90)),
+    st.sampled_from(PartitionBy),
+    st.none() | st.timedeltas(timedelta(days=-10), timedelta(days=4_000)),
+)
+def test_a_range_that_is_cut_newest_first_stays_whole(
+    length: timedelta, span: timedelta, partition_by: PartitionBy, first: timedelta | None
+) -> None:
+    wanted = Window(lower=START - length, upper=START)
+    pieces = newest_first(wanted, span, partition_by, None if first is None else wanted.lower + first)
+    assert (pieces[0].upper, pieces[-1].lower) == (wanted.upper, wanted.lower)
+    assert all(one.lower == other.upper for one, other in pairwise(pieces))
+    assert len(pieces) <= 101
+
+
 def test_history_waits_for_an_upstream_that_was_set_back_after_it_was_asked_for() -> None:
     streams = {
         "quotes": make_stream("quotes"),
@@ -348,15 +390,13 @@ def test_a_row_that_arrives_between_two_looks_is_not_passed_over() -> None:
     handle(world)
     ask(world)
     row = Row(ts=BEFORE + HOUR, seq=7)
-    looks = [0]
 
-    def look(stream: Stream, window: Window) -> Extent:
-        looks[0] += window.upper <= START
-        if looks[0] == 2:
+    def look(stream: Stream, window: Window) -> datetime | None:
+        if window.upper <= START:
             insert(world, row)
-        return extent(stream, window)
+        return first(stream, window)
 
-    extent, world.source.extent = world.source.extent, look  # type: ignore[method-assign]
+    first, world.source.first = world.source.first, look  # type: ignore[method-assign]
     handle(world, *relayed(world))
     assert world.cold()[row] == 1
 

@@ -75,7 +75,7 @@ class World:
     def arm(self, specification: str) -> None:
         self.failpoints = Failpoints(specification)
 
-    def offload(self, owner: str = "me") -> Offload:
+    def offload(self, owner: str = "me", *, turn: timedelta | None = None, crowded: bool = False) -> Offload:
         return Offload(
             streams=self.streams,
             source=self.source,
@@ -90,6 +90,8 @@ class World:
             owner=owner,
             lease=timedelta(seconds=30),
             failpoints=self.failpoints,
+            turn=turn,
+            crowded=lambda: crowded,
         )
 
     def insert(self, *rows: Row, stream: str = "trades") -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.domain.file_options import FILE_BYTES
+from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.stream import BatchBounds, Stream, TableName
 from consumer.domain.type_mapping import map_table
-from consumer.domain.window import BEGINNING, PartitionBy
-from consumer.ports import StreamRecord, StreamState, TargetTable
+from consumer.domain.window import BEGINNING, PartitionBy, Window
+from consumer.ports import Bucket, Extent, Step, StreamRecord, StreamState, TargetTable
 from consumer.service.plan import Identity, Planner, fitted
 from consumer.testing.engine import MemoryEngine
 from consumer.testing.ledger import MemoryLedger
@@ -57,8 +60,55 @@ def record(watermark: datetime = BEGINNING) -> StreamRecord:
     )
 
 
-def planner_over(rows: list[Row]) -> tuple[Planner, MemorySource]:
-    source = MemorySource(NOW)
+class CutSource(MemorySource):
+    """A source of other partitions than days; remembers which windows it was asked to count.
+
+    ``cut`` names a row's partition, and is ``None`` for a table whose metadata tells nothing of times. Bounds are too
+    wide by ``slack``, as if rows had been deleted since the parts were written.
+    """
+
+    def __init__(self, cut: Callable[[Row], object] | None = None, slack: timedelta = timedelta(0)) -> None:
+        super().__init__(NOW)
+        self.cut = cut
+        self.slack = slack
+        self.counted: list[Window] = []
+
+    def partition_bounds(self, stream: Stream, window: Window, most: int) -> Sequence[PartitionBounds] | None:
+        if self.cut is None:
+            return None
+        members: dict[object, list[datetime]] = {}
+        for row in self.tables[stream.source]:
+            members.setdefault(self.cut(row), []).append(row.ts)
+        found = [
+            PartitionBounds(
+                first=min(times) - self.slack, last=max(times) + self.slack, rows=len(times) + 1, bytes=len(times)
+            )
+            for times in members.values()
+        ]
+        found = [one for one in found if one.last >= window.lower and one.first < window.upper]
+        return sorted(found, key=lambda one: one.first)[:most]
+
+    def histogram(self, stream: Stream, window: Window, step: Step) -> Sequence[Bucket]:
+        self.counted.append(window)
+        return super().histogram(stream, window, step)
+
+    def extent(self, stream: Stream, window: Window) -> Extent:
+        self.counted.append(window)
+        return super().extent(stream, window)
+
+
+CUTS: dict[str, Callable[[Row], object] | None] = {
+    "unknown": None,
+    "hour": lambda row: PartitionBy.HOUR.floor(row.ts),
+    "day": lambda row: PartitionBy.DAY.floor(row.ts),
+    "month": lambda row: PartitionBy.MONTH.floor(row.ts),
+    "exchange": lambda row: row.value,
+    "exchange and day": lambda row: (row.value, PartitionBy.DAY.floor(row.ts)),
+}
+
+
+def planner_over(rows: list[Row], source: MemorySource | None = None) -> tuple[Planner, MemorySource]:
+    source = source or MemorySource(NOW)
     source.create(TABLE, rows)
     return Planner(source, MemoryLedger()), source
 
@@ -76,17 +126,28 @@ rows_strategy = st.lists(st.builds(Row, ts=instants, seq=st.integers(0, 5), valu
 @settings(max_examples=150, deadline=None)
 @given(
     rows=rows_strategy,
+    cut=st.sampled_from(sorted(CUTS)),
+    slack=st.sampled_from([timedelta(0), timedelta(microseconds=1), timedelta(hours=30)]),
+    page=st.sampled_from([1, 2, 1_000]),
     partition_by=st.sampled_from(PartitionBy),
     bound=st.integers(1, 20),
     unit=st.integers(1, 10),
     window=st.sampled_from([timedelta(hours=1), timedelta(days=3), timedelta(days=400)]),
 )
 def test_batches_are_contiguous_bounded_and_hold_every_row_once(
-    rows: list[Row], partition_by: PartitionBy, bound: int, unit: int, window: timedelta
+    rows: list[Row],
+    cut: str,
+    slack: timedelta,
+    page: int,
+    partition_by: PartitionBy,
+    bound: int,
+    unit: int,
+    window: timedelta,
 ) -> None:
-    planner, source = planner_over(rows)
+    planner, source = planner_over(rows, CutSource(CUTS[cut], slack))
     subject = stream(partition_by=partition_by, bounds=BatchBounds(rows=bound, unit_rows=unit, window=window))
-    batches = list(planner.batches(subject, record(), IDENTITY, NOW))
+    with patch("consumer.service.slicing._PARTITIONS", page):
+        batches = list(planner.batches(subject, record(), IDENTITY, NOW))
 
     assert batches[0].window.lower == BEGINNING
     assert batches[-1].window.upper == NOW
@@ -192,3 +253,47 @@ def test_an_oversized_instant_becomes_one_batch_of_several_units(rows: int) -> N
     filled = [batch for batch in batches if not batch.empty]
     assert len(filled) == 1
     assert len(filled[0].units) == -(-rows // 3)
+
+
+def year(rows_per_day: int) -> list[Row]:
+    first = datetime(2025, 1, 1, tzinfo=UTC)
+    step = timedelta(days=1) / rows_per_day
+    return [Row(ts=first + n * step, seq=n) for n in range(365 * rows_per_day)]
+
+
+def test_a_years_backlog_of_whole_partitions_is_planned_without_counting_a_row() -> None:
+    planner, source = planner_over(year(4), CutSource(CUTS["day"]))
+    batches = list(planner.batches(stream(bounds=BatchBounds(rows=60)), record(), IDENTITY, NOW))
+    assert len(batches) == 365 // 12 + 1
+    assert {len(batch.units) for batch in batches[:-1]} == {12}
+    assert isinstance(source, CutSource)
+    assert source.counted == []
+
+
+@pytest.mark.parametrize("cut", ["unknown", "month", "exchange"])
+def test_a_years_backlog_is_not_counted_before_its_first_batch(cut: str) -> None:
+    planner, source = planner_over(year(4), CutSource(CUTS[cut]))
+    assert isinstance(source, CutSource)
+    batches = planner.batches(stream(bounds=BatchBounds(rows=40)), record(), IDENTITY, NOW)
+    first = next(batch for batch in batches if not batch.empty)
+    assert max(window.upper for window in source.counted) <= first.window.upper + timedelta(days=45)
+    spans = [window.upper - window.lower for window in source.counted if window.lower.year == 2025]
+    assert sum(spans, timedelta(0)) <= timedelta(days=62)
+    assert sum(1 for _ in batches) >= 30
+
+
+def test_every_row_of_a_backlog_is_counted_once_while_it_drains() -> None:
+    planner, source = planner_over(year(4), CutSource(None))
+    assert isinstance(source, CutSource)
+    assert len(list(planner.batches(stream(bounds=BatchBounds(rows=40)), record(), IDENTITY, NOW))) >= 36
+    counted = sorted(source.counted, key=lambda window: window.lower)
+    assert all(one.upper <= other.lower for one, other in pairwise(counted))
+    assert len(counted) < 365
+
+
+def test_a_gap_of_decades_costs_a_few_questions() -> None:
+    rows = [Row(ts=datetime(1950, 1, 1, tzinfo=UTC), seq=1), Row(ts=NOW - timedelta(days=3), seq=2)]
+    planner, source = planner_over(rows, CutSource(None))
+    batches = list(planner.batches(stream(), record(), IDENTITY, NOW))
+    assert [batch.rows for batch in batches] == [1, 1]
+    assert source.queries <= 12

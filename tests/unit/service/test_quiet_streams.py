@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from consumer.domain.event_factory import tick
 from consumer.domain.inventory import PartitionContent
+from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.reconcile import ComparedPartition, PartitionSpan, read_already
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
@@ -34,6 +36,10 @@ class Asked(MemorySource):
     def extent(self, stream: Stream, window: Window) -> Extent:
         self.windows.append(window)
         return super().extent(stream, window)
+
+    def partition_bounds(self, stream: Stream, window: Window, most: int) -> Sequence[PartitionBounds] | None:
+        self.windows.append(window)
+        return super().partition_bounds(stream, window, most)
 
 
 @pytest.fixture

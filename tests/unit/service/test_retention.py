@@ -172,16 +172,16 @@ def test_a_stream_without_upstreams_is_never_halted_for_offloading_is_what_saves
 def test_the_watch_measures_every_stream_and_knows_those_in_danger() -> None:
     world = World()
     watch = world.watch()
-    assert watch.urgency("bars") is None
+    assert watch.rank("bars") is None
     watch.look()
     assert world.metrics.values["time_to_loss trades"] == (4 * HOUR).total_seconds()
-    assert watch.urgency("bars") == NOW + 4 * HOUR
+    assert watch.rank("bars") == (0, (NOW + 4 * HOUR).timestamp())
     world.handle("trades")
     watch.look()
     # From the watermark on, though no row is there: one may come.
     assert world.metrics.values["time_to_loss trades"] == (2 * DAY).total_seconds() - 300
-    assert watch.urgency("trades") is None
-    assert watch.urgency("bars") is not None
+    assert watch.rank("trades") is None
+    assert watch.rank("bars") is not None
 
 
 def test_a_stream_that_can_not_be_looked_at_is_unknown_and_stops_no_other() -> None:

@@ -40,6 +40,22 @@ WRONG = {
         2,
         ["clickhouse.port", "70000", "less than or equal to 65535"],
     ),
+    "limit of no threads": ("clickhouse:\n  limits: {threads: 0}\n", 2, ["clickhouse.limits.threads, value 0"]),
+    "limit below what a query needs": (
+        "clickhouse:\n  limits:\n    memory: 1KiB\n",
+        3,
+        ["clickhouse.limits.memory, value '1KiB'", "greater than or equal to 16777216"],
+    ),
+    "limit that no server knows": (
+        "clickhouse:\n  limits: {bandwidth: 1MiB}\n",
+        2,
+        ["clickhouse.limits.bandwidth", "read_bandwidth"],
+    ),
+    "limit that is said twice": (
+        "clickhouse:\n  limits: {threads: 2}\n  query_settings: {max_threads: 3}\n",
+        1,
+        ["query_settings names max_threads, which limits.threads is for"],
+    ),
     "number without end": ("clickhouse:\n  connect_timeout_seconds: .inf\n", 2, ["inf", "3600"]),
     "no choice": (ONE + "    layer: copper\n", 6, ["'copper'", "'bronze', 'silver' or 'gold'"]),
     "no name of a cluster": ('clickhouse:\n  cluster: "a\'b"\n', 2, ["clickhouse.cluster", "a'b"]),
