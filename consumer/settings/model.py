@@ -28,12 +28,12 @@ from consumer.settings.connections import (
     EmitterSettings,
     KafkaSettings,
     PostgresSettings,
-    Section,
     SparkSettings,
     StoreSettings,
     TelemetrySettings,
 )
 from consumer.settings.scalars import Duration, Instant, PositiveDuration, Size
+from consumer.settings.section import Section
 
 
 def _identifier(value: str) -> str:
