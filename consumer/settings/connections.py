@@ -125,6 +125,13 @@ class StoreSettings(Section):
     """Access key; without it, what the process's environment offers (a profile, a role)."""
     secret_key: SecretStr | None = None
     """Secret of the access key."""
+    task_role: Annotated[str, Field(pattern="^arn:[a-z-]+:iam:.*role/.+$")] | None = None
+    """ARN of a role that is assumed for each batch: its Spark tasks get credentials that expire and reach the batch's
+    own folder alone, instead of the keys; none: they get the keys."""
+    sts_endpoint: str | None = None
+    """URL of the service where the role is assumed (STS); without it, store.endpoint, or Amazon's."""
+    task_credentials_seconds: Annotated[int, Field(ge=900, le=43_200)] = 3600
+    """Seconds for which these credentials are good; units that are not written by then get new ones."""
     ca_file: str | None = None
     """File with the certificate authority of an https endpoint (PEM), where it is not one of the system's; it has to be
     there on every machine that runs Spark tasks, too. Certificates are always checked."""
