@@ -54,7 +54,7 @@ class Icehaul:
 
     def _run(self, number: int) -> int:
         stream = self._streams[number]
-        self._handle(tick(stream=stream, boundary=day(DAY) + timedelta(days=1)), pause=_SELDOM_S)
+        self.handle(tick(stream=stream, boundary=day(DAY) + timedelta(days=1)), pause=_SELDOM_S)
         batches = self._application.ledger.batches(stream, 1000)
         published = [batch for batch in batches if batch.status is BatchStatus.PUBLISHED]
         rows = sum(batch.rows for batch in published)
@@ -77,12 +77,17 @@ class Icehaul:
             )
             for found in (small, idle):
                 boundary += timedelta(seconds=1)
-                milliseconds = self._handle(tick(stream=stream, boundary=boundary))
+                milliseconds = self.handle(tick(stream=stream, boundary=boundary))
                 if number >= _WARM_UP:
                     found.append(milliseconds)
         return Latencies(small=small, idle=idle)
 
-    def _handle(self, event: Event, *, pause: float = _POLL_S) -> float:
+    @property
+    def pid(self) -> int:
+        """The consumer's process."""
+        return self._consumer.pid
+
+    def handle(self, event: Event, *, pause: float = _POLL_S) -> float:
         """Send an event, wait for its committed offset, and return the milliseconds between."""
         self._sent += 1
         started = time.perf_counter()
