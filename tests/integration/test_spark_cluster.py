@@ -58,7 +58,7 @@ def cluster_engine(
 ) -> Iterator[SparkEngine]:
     # A process has one Spark context; the shared engine starts anew with its next batch.
     spark_engine.stop()
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    block, *_ = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     shown = SparkSettings.model_validate(yaml.safe_load(block)["spark"])
     here = {
         "spark.driver.host": "127.0.0.1",
