@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,12 +32,19 @@ from tests.support.machine import describe_machine
 from tests.support.platform import Platform, day
 
 WALL, ALL = "wall", "all CPU"
+_PAUSE_S = 0.02
+"""Between two looks at the committed offset, for which the broker works; at rest it is looked at as often."""
+_REST_S = 8.0
+"""How long it is watched what the programs take while nothing is to be done."""
 _DONE = (
     "SELECT coalesce(sum(b.rows), 0)::bigint, count(*),"
     " (SELECT count(*) FROM offload_files f JOIN offload_batches o USING (batch_id)"
     " WHERE o.stream = %(stream)s AND o.status = 'published')"
     " FROM offload_batches b WHERE b.stream = %(stream)s AND b.status = 'published'"
 )
+
+
+Rates = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.costs", description=__doc__)
     parser.add_argument("--rows", type=int, default=900_000, help="trades in the source table")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each kind, each on a stream of its own")
-    parser.add_argument("--ticks", type=int, default=24, help="events of the runs with small and with no batches")
+    parser.add_argument("--ticks", type=int, default=16, help="events of the runs with small and with no batches")
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="where the report and the log go")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -78,18 +85,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"$ python -m tests.bench.costs {' '.join(sys.argv[1:] if arguments is None else arguments)}")
     console.print(describe_machine())
     with tempfile.TemporaryDirectory(prefix="icehaul-bench-") as scratch:
-        samples = _measured(options, Path(scratch), console)
+        samples, rest = _measured(options, Path(scratch), console)
     fitted = [sample for sample in samples if sample.name != "check"]
     model = fit(fitted)
     _show_costs(console, model)
     _show_residuals(console, model, samples)
-    _show_day(console, model)
-    report = {"machine": describe_machine(), "samples": [asdict(one) for one in samples], "costs": dict(model.costs)}
+    _show_day(console, model, rest)
+    report = {
+        "machine": describe_machine(),
+        "samples": [asdict(one) for one in samples],
+        "costs": dict(model.costs),
+        "cores_at_rest": dict(rest),
+    }
     (options.out / "costs.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def _measured(options: argparse.Namespace, scratch: Path, console: Console) -> list[Sample]:
+def _measured(options: argparse.Namespace, scratch: Path, console: Console) -> tuple[list[Sample], Rates]:
     with EmbeddedStack.start(scratch / "stack") as stack:
         platform = Platform(stack.endpoints, "costs", scratch)
         os.environ.update(platform.environment())
@@ -101,17 +113,31 @@ def _measured(options: argparse.Namespace, scratch: Path, console: Console) -> l
         kinds = shapes(options.rows, options.ticks)
         for number in range(options.rounds):
             platform.streams.extend(_stream(shape, number) for shape in kinds)
+        warm_up = kinds[-1], options.rounds
+        platform.streams.append(_stream(*warm_up))
         with running_icehaul(bench, 0, options.out / "costs.log") as haul:
             runs = [(shape, number) for number in range(options.rounds) for shape in kinds]
             # Classes are loaded, connections made and pages cached by a run that does not count.
-            _run(haul, bench, kinds[-1], options.rounds - 1, first=True)
-            samples = [_run(haul, bench, *run) for run in runs if run != (kinds[-1], options.rounds - 1)]
+            _run(haul, bench, *warm_up, {})
+            rest = _at_rest(haul, bench)
+            samples = [_run(haul, bench, *run, rest) for run in runs]
         for sample in samples:
             console.print(f"{sample.name}: {sample.work}, {sample.seconds[WALL]:.2f} s")
-        return samples
+        return samples, rest
 
 
-def _run(haul: Icehaul, bench: Bench, shape: Shape, number: int, *, first: bool = False) -> Sample:
+def _at_rest(haul: Icehaul, bench: Bench) -> Rates:
+    """Return the cores that each program keeps busy while nothing is to be done: brokers and JVMs never sleep."""
+    groups = bench.groups(*ComponentName, icehaul=haul.pid)
+    before, started = cpu_by_group(groups), time.perf_counter()
+    while time.perf_counter() - started < _REST_S:
+        haul.committed()
+        time.sleep(_PAUSE_S)
+    seconds = time.perf_counter() - started
+    return {name: (after - before[name]) / seconds for name, after in cpu_by_group(groups).items()}
+
+
+def _run(haul: Icehaul, bench: Bench, shape: Shape, number: int, rest: Rates) -> Sample:
     stream = str(_stream(shape, number)["name"])
     # The stream's first event describes the source and makes the target, once in its life.
     haul.handle(tick(stream=stream, boundary=_boundary(0.0)))
@@ -120,12 +146,15 @@ def _run(haul: Icehaul, bench: Bench, shape: Shape, number: int, *, first: bool 
     started = time.perf_counter()
     for position, share in enumerate(shape.shares):
         # Idle events are new ones, too: they ask for what is there already.
-        haul.handle(tick(stream=stream, boundary=_boundary(share, position if share == 0 else 0)))
+        haul.handle(tick(stream=stream, boundary=_boundary(share, position if share == 0 else 0)), pause=_PAUSE_S)
     seconds = time.perf_counter() - started
-    cpu = {name: after - before[name] for name, after in cpu_by_group(groups).items()}
+    cpu = {
+        name: max(0.0, after - before[name] - rest.get(name, 0.0) * seconds)
+        for name, after in cpu_by_group(groups).items()
+    }
     rows, batches, units = (now - then for now, then in zip(_done(bench, stream), done, strict=True))
     work = Work(rows=rows, units=units, batches=batches, commits=len(shape.shares))
-    if not first and shape.shares[-1] > 0 and rows == 0:
+    if shape.shares[-1] > 0 and rows == 0:
         raise AssertionError(f"{stream} offloaded nothing")
     return Sample(name=shape.name, work=work, seconds={WALL: seconds, ALL: sum(cpu.values()), **cpu})
 
@@ -183,7 +212,7 @@ def _show_residuals(console: Console, model: CostModel, samples: Sequence[Sample
     console.print(table)
 
 
-def _show_day(console: Console, model: CostModel) -> None:
+def _show_day(console: Console, model: CostModel, rest: Rates) -> None:
     kinds = [kind for kind in model.costs if kind not in {WALL, ALL}]
     table = Table(title="1,000,000,000 rows a day: cores that are busy all day")
     for heading in ("streams", "events each", "batches", "units", "all", *kinds, "hours of one consumer"):
@@ -199,6 +228,7 @@ def _show_day(console: Console, model: CostModel) -> None:
             *(f"{cores(model, kind, work):.2f}" for kind in kinds),
             f"{model.predict(WALL, work) / 3600:.1f}",
         )
+    table.add_row("at rest", *[""] * 3, f"{sum(rest.values()):.2f}", *(f"{rest[kind]:.2f}" for kind in kinds), "")
     console.print(table)
 
 

@@ -92,13 +92,14 @@ class Icehaul:
         self._sent += 1
         started = time.perf_counter()
         self._application.event_sink.send([event])
-        while self._committed() < self._sent:
+        while self.committed() < self._sent:
             if time.perf_counter() - started > _DEADLINE_S:
                 raise AssertionError(f"{event} was not handled:\n{self._consumer.text()[-3000:]}")
             time.sleep(pause)
         return (time.perf_counter() - started) * 1e3
 
-    def _committed(self) -> int:
+    def committed(self) -> int:
+        """Return how many events the group has done with."""
         request = ConsumerGroupTopicPartitions(self._group, [self._place])
         answer = self._admin.list_consumer_group_offsets([request])[self._group].result()
         places = answer.topic_partitions
