@@ -58,9 +58,10 @@ class Session:
             with _own_process_state():
                 self.context = self._start(settings)
         except (Py4JError, PySparkException, OSError) as error:
-            tail = self.last_words()
+            # While the JVM is there: the message is asked of it.
+            not_started = _not_started(settings, error, self.last_words())
             self.stop()
-            raise _not_started(settings, error, tail) from error
+            raise not_started from error
 
     def _start(self, settings: SessionSettings) -> SparkContext:
         with as_file(files("spark") / "log4j2.properties") as log_configuration:
@@ -193,7 +194,10 @@ def _without_our_variables() -> Iterator[None]:
 
 def _not_started(settings: SessionSettings, error: Exception, tail: str) -> IcehaulError:
     if isinstance(error, Py4JJavaError):
-        text = str(error.java_exception.getMessage())
+        try:
+            text = str(error.java_exception.getMessage())
+        except (Py4JError, OSError):
+            text = "the JVM is gone"
         if _UNKNOWN_MASTER in text:
             return ConfigurationError(
                 f"spark.master: Spark does not know {settings.master!r}",
