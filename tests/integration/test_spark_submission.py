@@ -67,9 +67,7 @@ def on_kubernetes(kubernetes: KubernetesApi, tmp_path: Path) -> Iterator[Session
         "spark.kubernetes.executor.enableApiWatcher": "false",
         "spark.kubernetes.executor.apiPollingInterval": "1s",
     }
-    settings = SparkSettings.model_validate(
-        spark | {"master": f"k8s://{kubernetes.url}", "conf": spark["conf"] | here, "driver_memory": "256m"}
-    )
+    settings = SparkSettings.model_validate(spark | {"master": f"k8s://{kubernetes.url}", "conf": spark["conf"] | here})
     session = open_session(settings)
     assert isinstance(session, Session)
     yield session
@@ -106,7 +104,7 @@ def yarn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ResourceMa
 
 def test_yarn_is_given_the_libraries_as_a_resource_and_no_secret(yarn: ResourceManager) -> None:
     spark = shown("YARN")
-    settings = SparkSettings.model_validate(spark | {"conf": spark["conf"] | HERE, "driver_memory": "256m"})
+    settings = SparkSettings.model_validate(spark | {"conf": spark["conf"] | HERE})
 
     with pytest.raises(EngineFailedError, match="Spark did not start on yarn") as caught:
         open_session(settings)
