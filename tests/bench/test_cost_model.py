@@ -76,7 +76,9 @@ def test_the_day_that_the_page_predicts_follows_from_the_costs_that_it_shows() -
     model = CostModel(found)
     kinds = ["all", "ClickHouse", "icehaul", "Kafka", "Postgres", "the store"]
 
-    for streams, events, batches, units, *shown in table("A day of 1,000,000,000 rows"):
+    day = table("A day of 1,000,000,000 rows")
+    assert len(day) == 4
+    for streams, events, batches, units, *shown in day:
         plan = Plan(rows=10**9, streams=int(streams.replace(",", "")), events=int(events))
         work = plan.work()
         assert (f"{work.batches:,}", f"{work.units:,}") == (batches, units)
