@@ -198,6 +198,10 @@ crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes
 groups: $(VENV)/.dev ## Let consumer groups grow, lose members and shrink under load, and measure their throughput (SEED= plays one again)
 	@$(BIN)/python -m tests.groups $(if $(SEED),--seed $(SEED)) $(GROUPS_ARGS)
 
+.PHONY: bench-costs
+bench-costs: $(VENV)/.dev ## Fit what a row, a unit, a batch and a commit cost, and predict a day of 1,000,000,000 rows
+	@$(BIN)/python -m tests.bench.costs
+
 .PHONY: bench-connect
 bench-connect: $(VENV)/.dev ## Compare small batches on a Spark Connect server with those of a driver of one's own
 	@$(BIN)/python -m tests.bench.spark_connect

@@ -22,6 +22,10 @@ _REMEDIES: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
     ),
     (
+        ("PYTHON_VERSION_MISMATCH",),
+        "name, in spark.conf as spark.pyspark.python, an interpreter of the workers that has the consumer's version",
+    ),
+    (
         ("ExecutorLostFailure", "executor lost", "Remote RPC client disassociated"),
         "see the log of the executor's worker: memory of the container, a killed process, a lost machine",
     ),

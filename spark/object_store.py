@@ -31,6 +31,7 @@ def connect(access: StoreAccess) -> S3FileSystem:
     return S3FileSystem(
         access_key=access.access_key,
         secret_key=access.secret_key,
+        session_token=access.session_token,
         region=access.region,
         endpoint_override=endpoint.netloc if endpoint else None,
         scheme=endpoint.scheme if endpoint else "https",

@@ -23,9 +23,14 @@ def zip_packages(directory: Path) -> Path:
 
     Its name carries the code's digest, so that no archive is ever taken for another one.
     """
-    archive = directory / f"icehaul-{code_digest()}.zip"
+    archive = directory / archive_name()
     archive.write_bytes(_archive())
     return archive
+
+
+def archive_name() -> str:
+    """Return the name of the archive of the code as it is installed here."""
+    return f"icehaul-{code_digest()}.zip"
 
 
 @cache

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import IO, Any
@@ -27,38 +26,16 @@ from spark.batch_session import JobLabel
 from spark.causes import remedy_for
 from spark.job import run_job
 from spark.packages import zip_packages
+from spark.properties import SessionSettings, session_properties
 from spark.results import collect
 from spark.unit_task import JobContext, UnitOutcome, UnitTask
 
-_APPLICATION = "icehaul"
-_LOOPBACK = "127.0.0.1"
 _STOP_GRACE_S = 10.0
 _LOG_TAIL_BYTES = 2000
 _LOG_BYTES_MAX = 1 << 20
 _CAUSE_LIMIT = 300
 _OUR_VARIABLES = "ICEHAUL_"
 _UNKNOWN_MASTER = "Could not parse Master URL"
-_JVM_OPTIONS = (
-    # The driver only schedules: the small collector and the quick compiler start sooner and stay small.
-    "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss512k -XX:+ExitOnOutOfMemoryError"
-    # What a crashed JVM leaves behind tells where, not what it had in memory: that holds the tasks' credentials.
-    " -XX:-CreateCoredumpOnCrash"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSettings:
-    """What Spark is started with; ``conf`` overrides everything, and must hold no secret (it is public in Spark)."""
-
-    master: str
-    driver_memory: str
-    jars: tuple[str, ...] = ()
-    conf: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def local(self) -> bool:
-        """Whether the tasks run on this machine, inside the driver's JVM."""
-        return self.master.startswith("local")
 
 
 class Session:
@@ -81,9 +58,10 @@ class Session:
             with _own_process_state():
                 self.context = self._start(settings)
         except (Py4JError, PySparkException, OSError) as error:
-            tail = self.last_words()
+            # While the JVM is there: the message is asked of it.
+            not_started = _not_started(settings, error, self.last_words())
             self.stop()
-            raise _not_started(settings, error, tail) from error
+            raise not_started from error
 
     def _start(self, settings: SessionSettings) -> SparkContext:
         with as_file(files("spark") / "log4j2.properties") as log_configuration:
@@ -184,43 +162,6 @@ def check_java(environment: Mapping[str, str]) -> None:
         )
 
 
-def session_properties(settings: SessionSettings, log_configuration: Path, *, scratch: Path) -> dict[str, str]:
-    """Return the Spark properties of a session; none holds a secret.
-
-    What the driver needs of the disk is in ``scratch``, which goes with the session: a JVM that is killed clears
-    nothing away. Executors have directories of their own, which their workers name.
-    """
-    properties = {
-        "spark.local.dir": str(scratch),
-        "spark.app.name": _APPLICATION,
-        "spark.driver.memory": settings.driver_memory,
-        "spark.driver.extraJavaOptions": " ".join(
-            (
-                _JVM_OPTIONS,
-                f"-Dlog4j2.configurationFile={log_configuration.as_uri()}",
-                f'-Djava.io.tmpdir="{scratch}"',
-            )
-        ),
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.scheduler.mode": "FAIR",
-        "spark.locality.wait": "0s",
-        "spark.python.worker.reuse": "true",
-        "spark.speculation": "false",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.catalogImplementation": "in-memory",
-    }
-    if settings.local:
-        properties |= {
-            "spark.driver.bindAddress": _LOOPBACK,
-            "spark.driver.host": _LOOPBACK,
-            "spark.python.daemon.module": "spark.worker_daemon",
-        }
-    if settings.jars:
-        properties["spark.jars"] = ",".join(settings.jars)
-    return properties | dict(settings.conf) | {"spark.master": settings.master}
-
-
 @contextlib.contextmanager
 def _own_process_state() -> Iterator[None]:
     """Keep this process's SIGINT handler and import path: PySpark replaces the one and puts itself into the other."""
@@ -253,7 +194,10 @@ def _without_our_variables() -> Iterator[None]:
 
 def _not_started(settings: SessionSettings, error: Exception, tail: str) -> IcehaulError:
     if isinstance(error, Py4JJavaError):
-        text = str(error.java_exception.getMessage())
+        try:
+            text = str(error.java_exception.getMessage())
+        except (Py4JError, OSError):
+            text = "the JVM is gone"
         if _UNKNOWN_MASTER in text:
             return ConfigurationError(
                 f"spark.master: Spark does not know {settings.master!r}",

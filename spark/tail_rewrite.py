@@ -112,6 +112,7 @@ def _client(access: StoreAccess) -> Any:  # noqa: ANN401 - made at run time, wit
         region_name=access.region,
         aws_access_key_id=access.access_key,
         aws_secret_access_key=access.secret_key,
+        aws_session_token=access.session_token,
         verify=access.ca_file,
         config=Config(
             s3={"addressing_style": "path" if access.path_style else "virtual"},

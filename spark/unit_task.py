@@ -76,6 +76,7 @@ class StoreAccess:
     """How a task reaches the object store; without keys the machine's own identity is used.
 
     ``ca_file`` holds the authority that an https endpoint is checked against; without it, those of the system.
+    Credentials that expire have a ``session_token``, and ``expires_ns``, in nanoseconds since the Unix epoch.
     """
 
     endpoint: str | None
@@ -84,6 +85,8 @@ class StoreAccess:
     secret_key: str | None = field(repr=False)
     path_style: bool
     ca_file: str | None = None
+    session_token: str | None = field(default=None, repr=False)
+    expires_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

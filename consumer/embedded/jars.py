@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumer.domain.errors import EmbeddedStackError
-from consumer.embedded.cache import cache_directory
 from consumer.embedded.errors import JarsError
 from consumer.embedded.ivy import resolution_settings
 from consumer.embedded.java import find_java_home
 from consumer.embedded.locks import exclusive
 from consumer.embedded.process import Launch, run_tool
+from consumer.settings.cache import cache_directory
 
 _RESOLVE_DEADLINE_S = 600.0
 _LOCK_DEADLINE_S = 660.0

@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from consumer.domain.errors import EmbeddedStackError, IcehaulError
 from consumer.embedded.assembly import build_component
-from consumer.embedded.cache import cache_directory
 from consumer.embedded.component import ComponentName
 from consumer.embedded.control import MAX_LINE_BYTES, ControlAddress, Operation, Progress, Request, Response
 from consumer.embedded.endpoints import Endpoints
@@ -34,6 +33,7 @@ from consumer.embedded.ports import LOOPBACK
 from consumer.embedded.private_files import write_model
 from consumer.embedded.process_tree import ProcessIdentity, descendants
 from consumer.embedded.toolchain import Toolchain
+from consumer.settings.cache import cache_directory
 
 _PORT_ATTEMPTS = 3
 _WATCH_INTERVAL_S = 0.25

@@ -26,11 +26,8 @@ from consumer.settings.scalars import (
     Topic,
     TraceUrl,
 )
-from consumer.settings.section import Section
+from consumer.settings.section import Port, Seconds, Section
 from consumer.settings.spark_remote import SparkRemote, address_of
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class ClickHouseSettings(Section):
@@ -140,6 +137,13 @@ class StoreSettings(Section):
     """Access key; without it, what the process's environment offers (a profile, a role)."""
     secret_key: SecretStr | None = None
     """Secret of the access key."""
+    task_role: Annotated[str, Field(pattern="^arn:[a-z-]+:iam:.*role/.+$")] | None = None
+    """ARN of a role that is assumed for each batch: its Spark tasks get credentials that expire and reach the batch's
+    own folder alone, instead of the keys; none: they get the keys."""
+    sts_endpoint: str | None = None
+    """URL of the service where the role is assumed (STS); without it, store.endpoint, or Amazon's."""
+    task_credentials_seconds: Annotated[int, Field(ge=900, le=43_200)] = 3600
+    """Seconds for which these credentials are good; units that are not written by then get new ones."""
     ca_file: str | None = None
     """File with the certificate authority of an https endpoint (PEM), where it is not one of the system's; it has to be
     there on every machine that runs Spark tasks, too. Certificates are always checked."""
@@ -197,7 +201,8 @@ class SparkSettings(Section):
     """The Spark session that writes batches."""
 
     master: str = "local[2]"
-    """Where the tasks run: local[N] (in this process's machine, N at a time) or spark://HOST:PORT."""
+    """Where the tasks run: local[N] (in this process's machine, N at a time), spark://HOST:PORT, yarn, or
+    k8s://URL of a Kubernetes API server."""
     remote: SparkRemote | None = None
     """Spark Connect server that runs the tasks, instead of master: sc://HOST:PORT, with a token a secret."""
     driver_memory: str = "512m"
@@ -206,6 +211,9 @@ class SparkSettings(Section):
     """Paths or URLs of further jars (spark.jars), where JVM engines read Iceberg in this session; not with remote."""
     conf: dict[str, str] = Field(default_factory=dict)
     """Further Spark properties; they win over icehaul's own; not with remote."""
+    environment: Literal["shipped", "installed"] = "shipped"
+    """Where executors on other machines have the Python libraries of tasks from: shipped (sent along by icehaul) or
+    installed (there already); not with remote."""
     writer: WriterPolicy = WriterPolicy.STREAM
     """Who makes the Parquet files: stream (the tasks), export (ClickHouse), or auto (large ones by export)."""
     block_rows: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536

@@ -1,8 +1,13 @@
-"""The base of all sections of the configuration."""
+"""What the sections of a configuration are made of."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class Section(BaseModel):

@@ -98,7 +98,7 @@ def _two_drivers(configuration: Configuration, origins: Origins) -> list[str]:
     if origins.given(("spark", "master")) is not None:
         problem = f"{other}, and the tasks run at one place; remove one of the two"
         problems.append(sentence(origins, ("spark", "master"), spark.master, problem))
-    for name in ("driver_memory", "jars", "conf"):
+    for name in ("driver_memory", "jars", "conf", "environment"):
         if origins.given(("spark", name)) is not None:
             problem = f"{other}, and a Spark Connect server has a driver of its own; set it where that is started"
             problems.append(f"{origins.where(('spark', name))}: spark.{name}: {problem}")

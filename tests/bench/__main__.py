@@ -15,9 +15,9 @@ from pathlib import Path
 from rich.console import Console
 
 from consumer.domain.writer import Writer
-from consumer.embedded.cache import cache_directory
 from consumer.embedded.jars import CLICKHOUSE_JDBC, fetch
 from consumer.embedded.stack import EmbeddedStack
+from consumer.settings.cache import cache_directory
 from tests.bench import report
 from tests.bench.chart import chart_of
 from tests.bench.failpoints import failpoint_cost

@@ -62,7 +62,7 @@ class Icehaul:
 
     def _run(self, number: int) -> int:
         stream = self._streams[number]
-        self._handle(tick(stream=stream, boundary=day(DAY) + timedelta(days=1)), pause=_SELDOM_S)
+        self.handle(tick(stream=stream, boundary=day(DAY) + timedelta(days=1)), pause=_SELDOM_S)
         batches = self._application.ledger.batches(stream, 1000)
         published = [batch for batch in batches if batch.status is BatchStatus.PUBLISHED]
         rows = sum(batch.rows for batch in published)
@@ -85,23 +85,29 @@ class Icehaul:
             )
             for found in (small, idle):
                 boundary += timedelta(seconds=1)
-                milliseconds = self._handle(tick(stream=stream, boundary=boundary))
+                milliseconds = self.handle(tick(stream=stream, boundary=boundary))
                 if number >= _WARM_UP:
                     found.append(milliseconds)
         return Latencies(small=small, idle=idle)
 
-    def _handle(self, event: Event, *, pause: float = _POLL_S) -> float:
+    @property
+    def pid(self) -> int:
+        """The consumer's process."""
+        return self._consumer.pid
+
+    def handle(self, event: Event, *, pause: float = _POLL_S) -> float:
         """Send an event, wait for its committed offset, and return the milliseconds between."""
         self._sent += 1
         started = time.perf_counter()
         self._application.event_sink.send([event])
-        while self._committed() < self._sent:
+        while self.committed() < self._sent:
             if time.perf_counter() - started > max(_DEADLINE_S, self._bench.rows / _SLOWEST):
                 raise AssertionError(f"{event} was not handled:\n{self._consumer.text()[-3000:]}")
             time.sleep(pause)
         return (time.perf_counter() - started) * 1e3
 
-    def _committed(self) -> int:
+    def committed(self) -> int:
+        """Return how many events the group has done with."""
         request = ConsumerGroupTopicPartitions(self._group, [self._place])
         answer = self._admin.list_consumer_group_offsets([request])[self._group].result()
         places = answer.topic_partitions

@@ -33,6 +33,7 @@ RUN_BY = {
     "docs/how-to/follow-a-trace.md": "tests/e2e/test_traces.py",
     "docs/how-to/handle-dead-letters.md": "tests/integration/cli/test_dlq.py",
     "docs/reference/types.md": "tests/integration/test_every_type.py",
+    "docs/explanation/scaling.md": "tests/bench/test_cost_model.py",
     "docs/explanation/security.md": "tests/e2e/test_secrets.py",
     "docs/how-to/move-from-a-spark-submit-script.md": "tests/integration/cli/test_offload_command.py",
     "docs/how-to/query-both-tiers.md": "tests/integration/cli/test_both_tiers_pages.py",

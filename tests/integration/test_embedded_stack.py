@@ -23,7 +23,6 @@ from pyiceberg.catalog.rest import RestCatalog
 
 from consumer.domain.errors import EmbeddedStackError
 from consumer.embedded import kafka
-from consumer.embedded.cache import cache_directory
 from consumer.embedded.component import ComponentName
 from consumer.embedded.control import ControlAddress, Operation, State, ask
 from consumer.embedded.endpoints import Endpoints
@@ -32,6 +31,7 @@ from consumer.embedded.layout import Layout
 from consumer.embedded.ports import free_ports
 from consumer.embedded.stack import EmbeddedStack
 from consumer.embedded.toolchain import Toolchain
+from consumer.settings.cache import cache_directory
 from tests.support.stack_processes import listening_addresses, processes_of
 from tests.support.waiting import wait_for
 

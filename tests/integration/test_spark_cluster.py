@@ -1,4 +1,4 @@
-"""The same job on a standalone Spark master with two workers, to which our code is shipped."""
+"""The same job on a standalone Spark master with two workers, whose Python has no library: all of it is shipped."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
+import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 from pyarrow.fs import FileSelector
@@ -23,9 +24,12 @@ from consumer.embedded.stack import EmbeddedStack
 from consumer.failpoints.acting import Failpoints
 from consumer.settings.connections import SparkSettings
 from spark import unit_offload
+from spark.environment import FOLDER
 from spark.object_store import key_of
+from spark.packages import archive_name
 from spark.results import collect
 from spark.session import Session
+from tests.support.bare_python import bare_python
 from tests.support.local_platform import LocalPlatform, judge, ledger_database, local_platform, offload, published
 from tests.support.platform import day
 from tests.support.processes import family
@@ -47,11 +51,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneClus
 
 @pytest.fixture(scope="module")
 def cluster_engine(
-    stack: EmbeddedStack, spark_engine: SparkEngine, cluster: StandaloneCluster
+    stack: EmbeddedStack,
+    spark_engine: SparkEngine,
+    cluster: StandaloneCluster,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[SparkEngine]:
     # A process has one Spark context; the shared engine starts anew with its next batch.
     spark_engine.stop()
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    block, *_ = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     shown = SparkSettings.model_validate(yaml.safe_load(block)["spark"])
     here = {
         "spark.driver.host": "127.0.0.1",
@@ -61,7 +68,7 @@ def cluster_engine(
         "spark.speculation": "true",
         "spark.speculation.interval": "50ms",
         "spark.speculation.task.duration.threshold": "3s",
-        "spark.pyspark.python": sys.executable,
+        "spark.pyspark.python": str(bare_python(tmp_path_factory.mktemp("bare") / "python")),
     }
     assert shown.master.startswith("spark://")
     assert shown.conf.keys() <= here.keys()
@@ -81,7 +88,7 @@ def trades(stack: EmbeddedStack) -> HotTable:
     return table
 
 
-def test_two_workers_write_a_batch_with_the_code_that_was_sent_to_them(
+def test_two_workers_without_any_library_write_a_batch_with_the_code_and_the_libraries_that_were_sent_to_them(
     cluster_engine: SparkEngine, trades: HotTable
 ) -> None:
     batch = trades.batch(0, 1000, 2000, 3000, 4000)
@@ -93,8 +100,14 @@ def test_two_workers_write_a_batch_with_the_code_that_was_sent_to_them(
     assert all(trades.file_fingerprint(report.file.path) == report.file.fingerprint for report in reports)
     session = cluster_engine._session
     assert isinstance(session, Session)
-    origins = collect(session.context.parallelize([0, 1, 2, 3], 4).map(lambda _: str(unit_offload.__file__)))
-    assert all("icehaul-" in origin for origin in origins)
+    tasks = session.context.parallelize([0, 1, 2, 3], 4)
+    code, library, own = zip(
+        *collect(tasks.map(lambda _: (unit_offload.__file__, pa.__file__, os.listdir(sysconfig.get_path("purelib"))))),  # noqa: PTH208
+        strict=True,
+    )
+    assert all(Path(origin).match(f"*/{archive_name()}/spark/*") for origin in code)
+    assert all(Path(origin).match(f"*/{FOLDER}/pyarrow/__init__.py") for origin in library)
+    assert own == ([],) * 4, "the workers' Python has libraries of its own"
     assert session.context._jsc.sc().getExecutorMemoryStatus().size() == 3  # the driver and two executors
 
 

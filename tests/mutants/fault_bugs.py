@@ -79,7 +79,7 @@ BUGS = (
         breaks="Every driver that dies leaves its directories behind, until the disk is full.",
         edits=(
             Edit(
-                file="spark/session.py",
+                file="spark/properties.py",
                 before='        "spark.local.dir": str(scratch),\n',
                 after="",
             ),

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from consumer.embedded.cache import cache_directory
 from consumer.embedded.toolchain import Toolchain
+from consumer.settings.cache import cache_directory
 from tests.support.jvm import running_jvm
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from py4j.java_gateway import JavaGateway
 
-from consumer.embedded.cache import cache_directory
 from consumer.embedded.toolchain import Toolchain
+from consumer.settings.cache import cache_directory
 from tests.support.jvm import running_jvm
 
 

@@ -20,11 +20,11 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from consumer.embedded.cache import cache_directory
 from consumer.embedded.component import NotReadyError
 from consumer.embedded.kafka import Kafka
 from consumer.embedded.ports import LOOPBACK, free_ports
 from consumer.embedded.toolchain import Toolchain
+from consumer.settings.cache import cache_directory
 from tests.support.certificates import Authority, Certificate
 from tests.support.waiting import wait_until
 

@@ -13,10 +13,10 @@ import pyspark
 
 from consumer.adapters.spark.access import open_session
 from consumer.domain.errors import EngineFailedError
-from consumer.embedded.cache import cache_directory
 from consumer.embedded.java import find_java_home
 from consumer.embedded.ports import LOOPBACK, free_ports
 from consumer.embedded.process import Launch, ServerProcess
+from consumer.settings.cache import cache_directory
 from consumer.settings.connections import SparkSettings
 from tests.support.waiting import wait_for
 

@@ -65,6 +65,8 @@ def _daemon(
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [str(Path(pyspark.__path__[0]) / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *arguments]
     environment = os.environ | {"SPARK_LOCAL_IP": host, "SPARK_DAEMON_MEMORY": "256m", "SPARK_NO_DAEMONIZE": "1"}
+    # A worker hands it to its executors: they are to have nothing but what they are sent.
+    environment.pop("PYTHONPATH", None)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=home, env=environment, stdout=output, stderr=output, start_new_session=True

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from pydantic import SecretStr
 from pyiceberg.schema import Schema
 
 from consumer.domain.errors import ConfigurationError
 from consumer.domain.file_options import FileOptions
 from consumer.domain.unit_query import DISTRIBUTED_SETTINGS
+from consumer.settings.cache import cache_directory
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.batch_session import BatchSession
-from spark.session import Session, SessionSettings
+from spark.environment import pack_environment
+from spark.properties import SessionSettings
+from spark.session import Session
 from spark.unit_task import STORE_KEY, FileLayout, SourceAccess, StoreAccess
 
 _ROW_GROUP_BYTES = 96 * 1024**2
@@ -26,11 +32,7 @@ def open_session(spark: SparkSettings) -> BatchSession:
         EngineFailedError: if Spark does not start, or no server answers.
     """
     if spark.remote is None:
-        return Session(
-            SessionSettings(
-                master=spark.master, driver_memory=spark.driver_memory, jars=spark.jars, conf=dict(spark.conf)
-            )
-        )
+        return Session(session_settings(spark))
     try:
         # Needs the packages of an extra, and half a second: only where it is used.
         from spark.connect_session import ConnectSession, RemoteSettings  # noqa: PLC0415
@@ -40,6 +42,35 @@ def open_session(spark: SparkSettings) -> BatchSession:
             remedy="pip install 'icehaul[connect]'",
         ) from error
     return ConnectSession(RemoteSettings(url=spark.remote.get_secret_value(), address=spark.place))
+
+
+def session_settings(spark: SparkSettings) -> SessionSettings:
+    """Return what a driver of our own is started with; the archive of libraries is made where one has to be sent.
+
+    Raises:
+        ConfigurationError: if the libraries can't be packed.
+    """
+    settings = SessionSettings(
+        master=spark.master, driver_memory=spark.driver_memory, jars=spark.jars, conf=dict(spark.conf)
+    )
+    if settings.local or spark.environment == "installed":
+        return settings
+    return replace(settings, environment=packed(cache_directory()))
+
+
+def packed(directory: Path) -> Path:
+    """Return the archive of the tasks' libraries in ``directory``.
+
+    Raises:
+        ConfigurationError: if it can't be made.
+    """
+    try:
+        return pack_environment(directory)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the libraries for Spark's executors can't be packed into {directory}: {error}",
+            remedy="free about 100 MB there, or name another place in XDG_CACHE_HOME",
+        ) from error
 
 
 def source_access(clickhouse: ClickHouseSettings, spark: SparkSettings) -> SourceAccess:

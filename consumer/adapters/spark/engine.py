@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 from opentelemetry import trace
 
 from consumer.adapters.clickhouse.files import FileReader
-from consumer.adapters.spark.access import file_layout, open_session, source_access, store_access, without_keys
+from consumer.adapters.spark.access import file_layout, open_session, source_access, without_keys
+from consumer.adapters.spark.credentials import TaskCredentials, outlived, too_long
 from consumer.adapters.spark.exports import Exports
 from consumer.adapters.spark.unit_spans import record_units
 from consumer.domain.batch import Batch, Unit
@@ -62,7 +63,7 @@ class SparkEngine:
         self._files = FileReader(*without_keys(clickhouse, store))
         self._file_secret = next(iter(FileReader(clickhouse, store).secrets), None)
         self._exports = Exports(spark.writer, self._files)
-        self._store = store_access(store)
+        self._credentials = TaskCredentials(store)
         self._session: BatchSession | None = None
         self._session_lock = threading.Lock()
         self._running: defaultdict[UUID, list[_Running]] = defaultdict(list)
@@ -117,13 +118,6 @@ class SparkEngine:
         if not batch.units:
             return ()
         layout = file_layout(target.schema, self._settings, target.options)
-        context = JobContext(
-            source=self._source,
-            store=self._store,
-            layout=layout,
-            failpoints=self._failpoints.for_job(),
-            file_secret=self._file_secret,
-        )
         tasks = [
             UnitTask(
                 index=unit.index,
@@ -135,10 +129,35 @@ class SparkEngine:
             )
             for unit in batch.units
         ]
-        outcomes = self._run(batch, context, tasks)
+        context = JobContext(
+            source=self._source,
+            store=self._credentials.for_job(batch.id, prefix),
+            layout=layout,
+            failpoints=self._failpoints.for_job(),
+            file_secret=self._file_secret if any(map(_through_files, batch.units, tasks)) else None,
+        )
+        outcomes = self._outcomes(batch, context, tasks, prefix)
         self._exports.learn(stream, outcomes)
         record_units(batch, outcomes, trace.get_tracer(TRACER))
         return reports_of(batch, outcomes, target.order)
+
+    def _outcomes(self, batch: Batch, context: JobContext, tasks: Sequence[UnitTask], prefix: str) -> list[UnitOutcome]:
+        """Run the tasks; those that outlive the job's credentials for the store run again with new ones.
+
+        Raises:
+            EngineFailedError: if not one unit could be written while credentials were good, besides other reasons.
+        """
+        outcomes: list[UnitOutcome] = []
+        while True:
+            ended = self._run(batch, context, tasks)
+            late = outlived(context.store, ended)
+            outcomes += [outcome for outcome in ended if outcome.unit not in late]
+            if not late:
+                return outcomes
+            if len(late) == len(tasks):
+                raise too_long(batch.id, sorted(late))
+            tasks = [task for task in tasks if task.index in late]
+            context = replace(context, store=self._credentials.for_job(batch.id, prefix))
 
     def _query(self, stream: Stream, mapping: TableMapping, unit: Unit) -> str:
         if unit.kept is None:
@@ -215,6 +234,11 @@ class SparkEngine:
                 self._running[batch_id].remove(job)
                 if not self._running[batch_id]:
                     del self._running[batch_id]
+
+
+def _through_files(unit: Unit, task: UnitTask) -> bool:
+    """Whether ClickHouse reads or writes files for the unit: only then its task needs the server's key to them."""
+    return unit.kept is not None or task.export is not None
 
 
 def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome], order: RowOrder = AS_READ) -> Sequence[UnitReport]:

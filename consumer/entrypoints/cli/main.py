@@ -30,6 +30,7 @@ from consumer.entrypoints.cli import (
     replay,
     rewind,
     run,
+    spark,
     stack,
     state,
     stream,
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 app.add_typer(stack.app, name="stack")
 app.add_typer(config.app, name="config")
+app.add_typer(spark.app, name="spark")
 app.add_typer(stream.app, name="stream")
 app.add_typer(dlq.app, name="dlq")
 app.command("init")(init.init)

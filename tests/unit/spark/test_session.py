@@ -13,7 +13,8 @@ import pytest
 import spark
 from consumer.domain.errors import ConfigurationError
 from spark.packages import code_digest, runs_here, zip_packages
-from spark.session import SessionSettings, check_java, session_properties
+from spark.properties import SessionSettings, session_properties
+from spark.session import check_java
 from spark.unit_task import SourceAccess, StoreAccess
 
 LOG = Path("/tmp/log4j2.properties")  # noqa: S108 - only named, never opened

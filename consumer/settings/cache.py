@@ -1,4 +1,4 @@
-"""Where downloads that all stacks share are kept."""
+"""Where what is made or downloaded once, and can be again, is kept."""
 
 from __future__ import annotations
 

@@ -1,0 +1,66 @@
+"""What of the store's keys a job is given: no more than its units need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from consumer.adapters.spark.access import store_access
+from consumer.adapters.spark.credentials import TaskCredentials, outlived
+from consumer.adapters.spark.engine import _through_files
+from consumer.domain.batch import Unit
+from consumer.domain.errors import AccessDeniedError, IcehaulError, SourceMissingError, StoreUnavailableError
+from consumer.domain.window import Window
+from consumer.settings.connections import StoreSettings
+from spark.unit_task import ExportOrder, UnitOutcome, UnitTask
+
+STORE = StoreSettings(endpoint="http://store", access_key="key", secret_key=SecretStr("of the store"))
+SECOND = 10**9
+END = 1_000 * SECOND
+EXPIRING = replace(store_access(STORE), session_token="t", expires_ns=END)
+DENIED = AccessDeniedError("no", remedy="none")
+
+
+def outcome(unit: int, error: IcehaulError | None, ended_ns: int) -> UnitOutcome:
+    return UnitOutcome(unit=unit, file=None, error=error, started_ns=0, ended_ns=ended_ns)
+
+
+def test_without_a_role_tasks_get_the_keys_themselves() -> None:
+    assert TaskCredentials(STORE).for_job(uuid4(), "s3://b/t/data/x") == store_access(STORE)
+
+
+@pytest.mark.parametrize("error", [DENIED, StoreUnavailableError("?", remedy="none")])
+def test_what_the_store_refuses_after_the_credentials_end_is_done_again(error: IcehaulError) -> None:
+    outcomes = [outcome(0, error, END), outcome(1, error, END - 31 * SECOND), outcome(2, None, END + SECOND)]
+
+    assert outlived(EXPIRING, outcomes) == {0}
+
+
+def test_what_the_store_calls_expired_is_done_again_whatever_the_clocks_say() -> None:
+    said = AccessDeniedError("AWS Error EXPIRED_TOKEN during PutObject operation", remedy="none")
+
+    assert outlived(EXPIRING, [outcome(0, said, 0)]) == {0}
+
+
+def test_other_errors_and_keys_that_do_not_expire_are_no_reason_to_do_it_again() -> None:
+    assert outlived(EXPIRING, [outcome(0, SourceMissingError("gone", remedy="none"), END)]) == frozenset()
+    assert outlived(store_access(STORE), [outcome(0, DENIED, END)]) == frozenset()
+
+
+def test_the_servers_key_to_files_goes_only_with_units_that_need_it() -> None:
+    window = Window(lower=datetime(2024, 1, 1, tzinfo=UTC), upper=datetime(2024, 1, 2, tzinfo=UTC))
+    unit = Unit(index=0, window=window, rows=1)
+    task = UnitTask(index=0, batch_id="b", query="SELECT 1", prefix="s3://b/t")
+
+    assert not _through_files(unit, task)
+    assert _through_files(unit, replace(task, export=ExportOrder(statement="INSERT", may_stream=True)))
+
+
+@pytest.mark.parametrize("wrong", [{"task_role": "icehaul-tasks"}, {"task_credentials_seconds": 60}])
+def test_what_is_no_role_and_what_no_sts_gives_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        StoreSettings.model_validate(wrong)
