@@ -1,4 +1,4 @@
-"""The order of a stream's events in one consumer: one at a time, and none before an earlier one but if it asks for more.
+"""The order of a stream's events in one consumer: one at a time, none before an earlier one unless it asks for more.
 
 A stream that is behind is read as far as its latest event asks in one go: that one goes ahead, and what it does not
 cover (a partition close, which is compared besides) follows.

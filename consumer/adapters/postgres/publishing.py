@@ -13,6 +13,9 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
+from psycopg import Cursor
+from psycopg.rows import DictRow
+
 from consumer.adapters.postgres.comparisons import forget_window
 from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.events import event_to_row
@@ -48,7 +51,33 @@ def lock_stream(connection: Connection, claim: Claim) -> StreamRecord:
         FencedError: if the lease has moved on.
         DivergenceError: if the row is gone.
     """
-    row = connection.execute(statements("ledger")["lock"], {"stream": claim.stream}).fetchone()
+    return _held(connection.execute(statements("ledger")["lock"], {"stream": claim.stream}), claim)
+
+
+def lock_window(connection: Connection, claim: Claim, batch: Batch) -> StreamRecord:
+    """Lock the stream's row as :func:`lock_stream` does, and check that a window continues what is done.
+
+    The three statements take one round trip; each sees what was committed before it, after the lock was granted.
+
+    Raises:
+        FencedError: if the lease has moved on.
+        UnknownCommitError: if the batch is done already, and has to be read back.
+        DivergenceError: if the watermark is not the window's lower, windows that are done do not lead to it, or the
+            ledger contradicts itself.
+    """
+    sql = statements("publish")
+    with connection.pipeline():
+        locked = connection.execute(statements("ledger")["lock"], {"stream": claim.stream})
+        position = connection.execute(sql["position"], _place(batch))
+        chain = connection.execute(sql["chain"], {"stream": batch.stream})
+    record = _held(locked, claim)
+    _continues(batch, record, position)
+    _whole(record, chain)
+    return record
+
+
+def _held(locked: Cursor[DictRow], claim: Claim) -> StreamRecord:
+    row = locked.fetchone()
     if row is None:
         raise missing_row(claim.stream)
     record = stream_record(row)
@@ -68,7 +97,11 @@ def check_whole(connection: Connection, record: StreamRecord) -> None:
     Raises:
         DivergenceError: if somebody has edited the watermark, or deleted batches.
     """
-    row = connection.execute(statements("publish")["chain"], {"stream": record.stream}).fetchone()
+    _whole(record, connection.execute(statements("publish")["chain"], {"stream": record.stream}))
+
+
+def _whole(record: StreamRecord, chain: Cursor[DictRow]) -> None:
+    row = chain.fetchone()
     covered = timedelta(0) if row is None else row["covered"]
     check_chain(record.stream, start=record.start, watermark=record.watermark, covered=covered)
 
@@ -86,31 +119,30 @@ def check_continues(connection: Connection, batch: Batch, record: StreamRecord) 
         UnknownCommitError: if the batch is done already, and has to be read back.
         DivergenceError: if the watermark is not the window's lower, or the ledger contradicts itself.
     """
-    status, overlapped = _standing(connection, batch)
+    _continues(batch, record, connection.execute(statements("publish")["position"], _place(batch)))
+
+
+def _continues(batch: Batch, record: StreamRecord, position: Cursor[DictRow]) -> None:
+    status, overlapped = _standing(position)
     check_window(
         batch,
         Position(watermark=record.watermark, generation=record.generation, status=status, overlapped=overlapped),
     )
 
 
-def _standing(connection: Connection, batch: Batch) -> tuple[BatchStatus | None, bool]:
+def _place(batch: Batch) -> dict[str, Any]:
+    return {"batch_id": batch.id, "stream": batch.stream, "lower": batch.window.lower, "upper": batch.window.upper}
+
+
+def _standing(position: Cursor[DictRow]) -> tuple[BatchStatus | None, bool]:
     """Return the batch's status, and whether a window that is done overlaps it."""
-    row = connection.execute(
-        statements("publish")["position"],
-        {
-            "batch_id": batch.id,
-            "stream": batch.stream,
-            "lower": batch.window.lower,
-            "upper": batch.window.upper,
-        },
-    ).fetchone()
-    found = row or {"status": None, "overlapped": False}
+    found = position.fetchone() or {"status": None, "overlapped": False}
     return None if found["status"] is None else BatchStatus(found["status"]), bool(found["overlapped"])
 
 
 def backfill_place(connection: Connection, batch: Batch, record: StreamRecord) -> BackfillPlace:
     """Return where the ledger has a backfill batch, under the lock of its stream's row."""
-    status, overlapped = _standing(connection, batch)
+    status, overlapped = _standing(connection.execute(statements("publish")["position"], _place(batch)))
     request = connection.execute(
         statements("backfill")["position"], {"stream": batch.stream, "request_id": batch.request}
     ).fetchone()
@@ -145,16 +177,16 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
         DivergenceError: if the watermark is not the window's lower, windows that are done do not lead to it, or the
             ledger contradicts itself.
     """
+    if publication.adoption is None and publication.batch.kind is BatchKind.WINDOW:
+        return lock_window(connection, publication.claim, publication.batch)
     record = lock_stream(connection, publication.claim)
     if publication.adoption is not None:
-        status, _ = _standing(connection, publication.batch)
+        status, _ = _standing(connection.execute(statements("publish")["position"], _place(publication.batch)))
         check_adoption(publication.batch, publication.adoption, status, record.start, unread=record.unread)
     elif publication.batch.kind is BatchKind.BACKFILL:
         check_backfill(publication.batch, backfill_place(connection, publication.batch, record))
     elif publication.batch.rewind is not None:
         check_place(connection, publication.batch, publication.batch.rewind, record)
-    elif publication.batch.kind is BatchKind.WINDOW:
-        check_continues(connection, publication.batch, record)
     else:
         _check_content(connection, publication.batch, record)
     check_whole(connection, record)
@@ -222,8 +254,11 @@ def _record(connection: Connection, landing: Landing, parameters: dict[str, Any]
     if landing.adoption is not None:
         _record_adopted(connection, landing.adoption, parameters)
         note = ("publish", "advance_over_adopted")
-    for file, name in (("publish", "publish_batch"), note):
-        if connection.execute(statements(file)[name], parameters).rowcount != 1:
+    steps = (("publish", "publish_batch"), note)
+    with connection.pipeline():
+        done = [connection.execute(statements(file)[name], parameters) for file, name in steps]
+    for (_, name), cursor in zip(steps, done, strict=True):
+        if cursor.rowcount != 1:
             raise DivergenceError(
                 f"stream {batch.stream}: {name} of batch {batch.id} {batch.window} touched no row",
                 remedy=repair_command(batch.stream),

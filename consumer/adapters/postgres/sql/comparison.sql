@@ -22,7 +22,12 @@ WHERE stream = %(stream)s AND status = 'published' AND kind IN ('supplement', 'r
 -- name: differences
 SELECT lower, rows, digest
 FROM offload_differences
-WHERE stream = %(stream)s AND lower = ANY (%(lowers)s)
+WHERE stream = %(stream)s AND lower IN (
+    SELECT lower
+    FROM offload_batches
+    WHERE stream = %(stream)s AND status IN ('published', 'empty') AND kind IN ('window', 'backfill')
+      AND lower < %(upper)s AND upper > %(lower)s
+)
 
 -- name: findings
 SELECT kind, lower, upper, rows, detail, accepted IS NOT NULL AS accepted
