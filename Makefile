@@ -192,6 +192,10 @@ bench-connect: $(VENV)/.dev ## Compare small batches on a Spark Connect server w
 bench-dead-letters: $(VENV)/.dev ## Measure what a dead-lettered event costs, beside a valid one with nothing to do
 	@$(BIN)/python -m tests.bench.dead_letters
 
+.PHONY: bench-streams
+bench-streams: $(VENV)/.dev ## Measure a round of ticks of 1,000 streams on one consumer, beside one of 10 (STREAMS=1000)
+	@$(BIN)/python -m tests.bench.streams --streams $(or $(STREAMS),1000)
+
 .PHONY: bench-tracing
 bench-tracing: $(VENV)/.dev ## Measure what traces cost, beside the same consumer without them
 	@$(BIN)/python -m tests.bench.tracing
