@@ -165,6 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.streams", description=__doc__)
     parser.add_argument("--streams", type=int, default=1000, help="streams of the consumer that is measured")
     parser.add_argument("--idle-only", action="store_true", help="leave the round with rows out")
+    parser.add_argument("--local", action="store_true", help="run tasks in the consumer's process, without Spark")
+    parser.add_argument("--stack", type=Path, help="directory of a running stack to use (icehaul stack up)")
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="where the report and logs go")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -172,7 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"$ python -m tests.bench.streams {' '.join(sys.argv[1:] if arguments is None else arguments)}")
     console.print(describe_machine())
     with tempfile.TemporaryDirectory(prefix="icehaul-bench-") as scratch, ExitStack() as resources:
-        stack = resources.enter_context(EmbeddedStack.start(Path(scratch) / "stack"))
+        if options.stack is None:
+            stack = resources.enter_context(EmbeddedStack.start(Path(scratch) / "stack"))
+        else:
+            stack = EmbeddedStack.attach(options.stack)
         found = [
             _measure(stack, name, count, Path(scratch), options)
             for name, count in (("few", _BASELINE), ("many", options.streams))
@@ -188,10 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(
     stack: EmbeddedStack, name: str, count: int, scratch: Path, options: argparse.Namespace
 ) -> Sequence[Round]:
-    platform = Platform(stack.endpoints, f"bench_{name}", scratch)
+    platform = Platform(stack.endpoints, f"bench_{name}_{os.getpid()}", scratch)
     os.environ.update(platform.environment())
     platform.sections |= {
-        "store": {"prefix": f"bench/{name}"},
+        "store": {"prefix": f"bench/{platform.name}"},
         "spark": {"master": f"local[{os.cpu_count() or 1}]"},
         "consumer": {"http_port": 0, "lease_seconds": 30},
     }
@@ -200,8 +205,9 @@ def _measure(
     with Application(platform.configuration(), environment={}) as application:
         application.migrate()
         application.topics.ensure()
-        with icehaul("run", "-c", str(config), log=log, environment=platform.environment()) as consumer:
-            consumer.http_port()
+        arguments = (str(config),) if options.local else ("run", "-c", str(config))
+        program = "tests.support.local_consumer" if options.local else "consumer"
+        with icehaul(*arguments, log=log, environment=platform.environment(), program=program) as consumer:
             wait_until(lambda: "consumer.assigned" in consumer.text(), seconds=120, what="the assignment")
             groups = {component.value: stack.pid(component) for component in ComponentName}
             rounds = Rounds(platform, application, {**groups, "icehaul": consumer.pid})

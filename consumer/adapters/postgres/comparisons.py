@@ -51,35 +51,31 @@ def write_comparison(connection: Connection, stream: str, comparison: Comparison
     hot = [
         {"stream": stream, "lower": lower, "rows": hot.rows, "digest": hot.hex} for lower, hot in comparison.hot.items()
     ]
-    steps = (
-        ("compared", [_partition_row(stream, each) for each in comparison.partitions]),
-        ("differs", hot),
-        ("found", [_finding_row(stream, each) for each in comparison.findings]),
-    )
-    with connection.cursor() as cursor:
-        for name, rows in steps:
-            if rows:
-                cursor.executemany(sql[name], rows)
+    if comparison.partitions:
+        connection.execute(sql["compared"], _columns(stream, comparison.partitions))
+    for row in hot:
+        connection.execute(sql["differs"], row)
+    for found in comparison.findings:
+        connection.execute(sql["found"], _finding_row(stream, found))
     for window in comparison.equal:
         forget_window(connection, stream, window)
     if comparison.gone:
         connection.execute(sql["gone"], {"stream": stream, "gone": list(comparison.gone)})
 
 
-def _partition_row(stream: str, partition: ComparedPartition) -> Mapping[str, Any]:
-    content, span = partition.content, partition.span
+def _columns(stream: str, partitions: Sequence[ComparedPartition]) -> Mapping[str, Any]:
     return {
         "stream": stream,
-        "partition_id": partition.id,
-        "rows": content.rows,
-        "min_block": content.min_block,
-        "max_block": content.max_block,
-        "data_version": content.data_version,
-        "first": span.first,
-        "last": span.last,
-        "pending": span.pending,
-        "watermark": partition.watermark,
-        "exact": partition.exact,
+        "partition_ids": [one.id for one in partitions],
+        "rows": [one.content.rows for one in partitions],
+        "min_blocks": [one.content.min_block for one in partitions],
+        "max_blocks": [one.content.max_block for one in partitions],
+        "data_versions": [one.content.data_version for one in partitions],
+        "firsts": [one.span.first for one in partitions],
+        "lasts": [one.span.last for one in partitions],
+        "pending": [one.span.pending for one in partitions],
+        "watermarks": [one.watermark for one in partitions],
+        "exact": [one.exact for one in partitions],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Self
@@ -11,12 +11,13 @@ from typing import Any, Self
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 
 from consumer.adapters.postgres.connections import Connection, Connections
 from consumer.adapters.postgres.failures import LEDGER_DSN, refuses_commit, statement_failure, text_of
 from consumer.adapters.postgres.parameters import connection_parameters, milliseconds
 from consumer.adapters.postgres.statements import statements
+from consumer.adapters.postgres.together import together
 from consumer.adapters.postgres.traced_cursor import traced
 from consumer.adapters.postgres.watchdog import Watchdog
 from consumer.domain.errors import LedgerUnavailableError, UnknownCommitError
@@ -120,7 +121,7 @@ class Database:
                 _refuse_failed_transaction(connection)
             self._commit(connection, repeatable=repeatable)
 
-    def ask(self, *asked: bytes, parameters: Mapping[str, Any]) -> list[list[DictRow]]:
+    def ask(self, *asked: bytes, parameters: Mapping[str, Any]) -> list[Sequence[DictRow]]:
         """Run statements as a transaction of their own, in one round trip, and return the rows of each.
 
         It is as bounded and as durable as any other transaction. It has to do no harm if it is run again after it has
@@ -130,12 +131,12 @@ class Database:
             LedgerUnavailableError: if it may be tried again.
             AccessDeniedError, ConfigurationError, DivergenceError: if trying again is of no use.
         """
-        message = b";\n".join((self._begin(self._lease), *asked, b"COMMIT"))
+        whole = (*asked, b"COMMIT")
         for again in (True, False):
             with self._connections.lent() as connection, Watchdog(connection, self._lease):
                 try:
-                    with traced(connection, asked[0]):
-                        return _answers(connection, message, parameters)
+                    answers = together(connection, whole, parameters, begin=self._begin(self._lease))
+                    return [answer.rows for answer in answers[:-1]]
                 except psycopg.Error as error:
                     if again and connection.closed:
                         continue
@@ -198,14 +199,3 @@ def _refuse_failed_transaction(connection: Connection) -> None:
             "an error inside the transaction was swallowed, it can't be committed",
             remedy="nothing landed and it is tried again by itself",
         )
-
-
-def _answers(connection: Connection, message: bytes, parameters: Mapping[str, Any]) -> list[list[DictRow]]:
-    """Send a whole transaction as one message, and return the rows of the statements between its bounds and COMMIT."""
-    # Values are quoted here: a message with parameters beside it holds one statement only.
-    cursor = psycopg.ClientCursor(connection, row_factory=dict_row)
-    cursor.execute(message, parameters)
-    found: list[list[DictRow]] = []
-    while cursor.nextset():
-        found.append(cursor.fetchall() if cursor.description is not None else [])
-    return found[1:-1]

@@ -29,6 +29,7 @@ from consumer.adapters.postgres.publishing import (
 )
 from consumer.adapters.postgres.rows import batch_parameters, batch_record, finding, stream_record
 from consumer.adapters.postgres.statements import statements
+from consumer.adapters.postgres.together import together
 from consumer.domain.batch import Batch, WrittenFile
 from consumer.domain.errors import DivergenceError, LeaseHeldError, LedgerUnavailableError
 from consumer.domain.event import Event
@@ -142,11 +143,10 @@ class PostgresLedger:
         """
         with self._database.transaction(repeatable=True) as connection:
             known = lock_stream(connection, claim)
-            with connection.pipeline():
-                begun = connection.execute(self._sql["begin"], batch_parameters(claim, batch, trigger))
-                if prefix is not None:
-                    connection.execute(self._sql["stage_prefix"], _attempt(claim, batch.id, prefix))
-            if begun.rowcount == 0:
+            names = ("begin",) if prefix is None else ("begin", "stage_prefix")
+            parameters = {**batch_parameters(claim, batch, trigger), "prefix": prefix}
+            begun, *_ = together(connection, [self._sql[name] for name in names], parameters)
+            if begun.touched == 0:
                 check_continues(connection, batch, known)
 
     def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
@@ -173,10 +173,8 @@ class PostgresLedger:
         parameters = batch_parameters(claim, batch, trigger)
         with self._database.transaction() as connection:
             lock_window(connection, claim, batch)
-            with connection.pipeline():
-                for name in ("extend_empty", "add_empty", "advance"):
-                    connection.execute(self._sql[name], parameters)
-                send(connection, outbox)
+            together(connection, [self._sql[name] for name in ("extend_empty", "add_empty", "advance")], parameters)
+            send(connection, outbox)
 
     def fail(self, claim: Claim, batch_id: UUID, error: str) -> None:
         """Record that an attempt failed for certain; does nothing where a newer owner attempts the batch."""
