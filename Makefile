@@ -214,6 +214,10 @@ bench-dead-letters: $(VENV)/.dev ## Measure what a dead-lettered event costs, be
 bench-planning: $(VENV)/.dev ## Measure the planner's own cost on a simulated catalogue of 1,000 streams, beside a small one
 	@$(BIN)/python -m tests.bench.planning
 
+.PHONY: bench-streams
+bench-streams: $(VENV)/.dev ## Measure a round of ticks of 1,000 streams on one consumer, beside one of 10 (STREAMS=1000)
+	@$(BIN)/python -m tests.bench.streams --streams $(or $(STREAMS),1000)
+
 .PHONY: bench-tracing
 bench-tracing: $(VENV)/.dev ## Measure what traces cost, beside the same consumer without them
 	@$(BIN)/python -m tests.bench.tracing

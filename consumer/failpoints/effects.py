@@ -42,19 +42,13 @@ _CONSUMER = effects(
         "batch.begin",
         LEDGER,
         "the batch is planned, nothing of it is recorded",
-        "the batch and its attempt are recorded, nothing is written",
+        "the batch, its attempt and its path are recorded, nothing is written",
     ),
     (
         "comparison.record",
         LEDGER,
         "the hot tier was compared with the record, late rows are published, the comparison is not recorded",
         "how the hot tier's partitions were compared is recorded",
-    ),
-    (
-        "attempt.open",
-        LEDGER,
-        "the attempt's path is not recorded",
-        "the attempt's path is recorded, nothing is written below it",
     ),
     (
         "batch.write",

@@ -103,7 +103,8 @@ class Claim:
     """A lease on a stream at one epoch: the fence of everything that its owner writes.
 
     ``backfilling`` tells whether a range of history was asked for when the lease was taken, ``continuous`` whether a
-    window that is done ended at the watermark then.
+    window that is done ended at the watermark then. ``compared`` are the partitions of the source as they were last
+    compared with the record then; ``None`` where that has to be read.
     """
 
     stream: str
@@ -112,6 +113,7 @@ class Claim:
     record: StreamRecord
     backfilling: bool = True
     continuous: bool = True
+    compared: Mapping[str, ComparedPartition] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,12 +214,12 @@ class Ledger(Protocol):
         """Record which tables the stream is between, at the first claim that sees them; under the fence."""
         ...
 
-    def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
-        """Record that a batch is being written, and count the attempt; under the fence."""
+    def begin(self, claim: Claim, batch: Batch, trigger: Trigger, prefix: str | None = None) -> None:
+        """Record that a batch is being written, and below which path, and count the attempt; under the fence."""
         ...
 
     def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
-        """Record the attempt prefix before it is written to (no files yet), and its files once they are."""
+        """Record the attempt prefix, and the files that are below it; under the fence."""
         ...
 
     def advance(self, claim: Claim, batch: Batch, trigger: Trigger, outbox: Sequence[Event]) -> None:

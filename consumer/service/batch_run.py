@@ -81,9 +81,10 @@ class BatchRunner:
         if batch.empty:
             account.without_rows(BatchOutcome.EMPTY)
             return self._advance(context, claim, batch)
+        prefix = f"{context.work.target.location}/data/{batch.id}"
         try:
             with self._failpoints.around("batch.begin"):
-                self._ledger.begin(claim, batch, context.trigger)
+                self._ledger.begin(claim, batch, context.trigger, prefix)
         except UnknownCommitError:
             landed = self._read_back(context, claim, batch)
             if landed is None:
@@ -91,7 +92,7 @@ class BatchRunner:
             account.published(landed)
             return _after(claim, batch)
         try:
-            files = self._write(context, claim, batch)
+            files = self._write(context, claim, batch, prefix)
             account.wrote(files)
             if not files and batch.replacement is None:
                 # Every row has gone since the plan was made (TTL, a dropped partition).
@@ -143,12 +144,9 @@ class BatchRunner:
         self._metrics.unknown_commit(batch.stream, "landed" if landed else "not_landed")
         return landed
 
-    def _write(self, context: BatchContext, claim: Claim, batch: Batch) -> Sequence[WrittenFile]:
+    def _write(self, context: BatchContext, claim: Claim, batch: Batch, prefix: str) -> Sequence[WrittenFile]:
         attributes = _attributes(batch)
-        prefix = f"{context.work.target.location}/data/{batch.id}"
         with step(self._metrics, batch.stream, "write", **attributes) as span:
-            with self._failpoints.around("attempt.open"):
-                self._ledger.stage(claim, batch.id, prefix, ())
             with self._failpoints.around("batch.write"):
                 reports = self._engine.write(
                     stream=context.stream,

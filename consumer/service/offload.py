@@ -21,7 +21,6 @@ from consumer.domain.errors import (
     IcehaulError,
     InvalidEventError,
     InvalidReason,
-    LeaseHeldError,
     StreamError,
 )
 from consumer.domain.event import Event
@@ -29,7 +28,8 @@ from consumer.domain.stream import OnDivergence, Stream
 from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source, StreamRecord, StreamState
-from consumer.service.backfill.backfiller import Backfiller, is_hint
+from consumer.service.admission import Admission
+from consumer.service.backfill.backfiller import Backfiller
 from consumer.service.backfill.ports import Backfills
 from consumer.service.batch_context import BatchContext, RunningBatch, dependants_of
 from consumer.service.batch_run import BatchRunner
@@ -77,10 +77,10 @@ class Offload:
         self._catalog = catalog
         self._engine = engine
         self._metrics = metrics
-        self._owner = owner
         self._lease = lease
         self._failpoints = failpoints
         self._threads = threads
+        self._admission = Admission(ledger=ledger, metrics=metrics, owner=owner, lease=lease, failpoints=failpoints)
         self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog, failpoints=failpoints)
         self._runner = BatchRunner(
             source=source,
@@ -126,22 +126,8 @@ class Offload:
             self._handle(stream, event, abandoned)
 
     def _handle(self, stream: Stream, event: Event, abandoned: Signal) -> None:
-        record = self._register(stream)
-        if record.state is StreamState.HALTED:
-            self._park(event)
-            return
-        try:
-            claim = self._claim(stream)
-        except LeaseHeldError:
-            # Nobody but the stream's next owner goes on with a backfill.
-            if record.watermark < event.cutoff or is_hint(event):
-                raise
-            self._metrics.event_handled(stream.name, event.type, "covered")
-            return
-        if claim.record.state is StreamState.HALTED:
-            with self._failpoints.around("lease.release"):
-                self._ledger.release(claim)
-            self._park(event)
+        claim = self._admission.admit(stream, event)
+        if claim is None:
             return
         self._guarded(stream, event, claim, abandoned, heal=stream.on_divergence is OnDivergence.HEAL)
 
@@ -172,10 +158,9 @@ class Offload:
         except StreamError as error:
             # Where ledger and table agree, it may have been an heir's progress: the next look, by the new claim, tells.
             refused = None if error is found else error
-        claim = self._claim(stream)
+        claim = self._admission.claim(stream)
         if refused is not None:
-            with self._failpoints.around("lease.release"):
-                self._ledger.release(claim)
+            self._admission.release(claim)
             self._halt(event, claim, refused)
             return
         self._guarded(stream, event, claim, abandoned, heal=False)
@@ -197,8 +182,8 @@ class Offload:
             InvalidEventError, FencedError, TransientError: as :meth:`handle` does.
         """
         stream = self._stream(event)
-        check_active(self._register(stream))
-        claim = self._claim(stream)
+        check_active(self._admission.register(stream))
+        claim = self._admission.claim(stream)
         self._handle_claimed(stream, event, claim, abandoned, again)
 
     def _stream(self, event: Event) -> Stream:
@@ -211,17 +196,6 @@ class Offload:
                 reason=InvalidReason.UNKNOWN_STREAM,
             )
         return stream
-
-    def _register(self, stream: Stream) -> StreamRecord:
-        with self._failpoints.around("stream.register"):
-            return self._ledger.register(stream.name, stream.begins)
-
-    def _claim(self, stream: Stream) -> Claim:
-        with step(self._metrics, stream.name, "claim"), self._failpoints.around("lease.claim"):
-            claim = self._ledger.claim(stream.name, self._owner, self._lease)
-        self._metrics.lease(stream.name)
-        self._metrics.state(stream.name, halted=claim.record.state is StreamState.HALTED)
-        return claim
 
     def _handle_claimed(
         self, stream: Stream, event: Event, claim: Claim, abandoned: Signal, again: Window | None = None
@@ -273,11 +247,6 @@ class Offload:
         run = partial(self._reconciler.reconcile, context, claim, event, seen)
         retrying(context.stream, context.abandoned, run)
 
-    def _park(self, event: Event) -> None:
-        with self._failpoints.around("event.park"):
-            self._ledger.park(event)
-        self._metrics.event_handled(event.stream, event.type, "parked")
-
     def _halt(self, event: Event, claim: Claim, error: IcehaulError) -> None:
         """Halt the stream, and park the event before it counts as done.
 
@@ -293,7 +262,7 @@ class Offload:
             )
         self._metrics.state(event.stream, halted=True)
         _log.error("stream.halted", stream=event.stream, reason=error.message, remedy=error.remedy)
-        self._park(event)
+        self._admission.park(event)
 
 
 def check_active(record: StreamRecord) -> None:

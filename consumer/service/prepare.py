@@ -47,6 +47,7 @@ class Preparation:
         self._ledger = ledger
         self._catalog = catalog
         self._planner = Planner(source, ledger)
+        self._mappings: dict[str, tuple[Stream, SourceTable, TableMapping]] = {}
 
     def prepare(
         self,
@@ -103,6 +104,13 @@ class Preparation:
                 " the table was dropped and made anew, or exchanged",
                 remedy="put the recorded table back, or give the new one a stream of its own",
             )
+        return described, self._mapped(stream, described)
+
+    def _mapped(self, stream: Stream, described: SourceTable) -> TableMapping:
+        """Map a table's columns, once for each description: a table that is described anew is another object."""
+        known = self._mappings.get(stream.name)
+        if known is not None and known[0] is stream and known[1] is described:
+            return known[2]
         mapping = map_table(
             described.columns,
             timestamp_column=stream.timestamp_column,
@@ -110,7 +118,8 @@ class Preparation:
             chosen=dict(stream.columns),
             source_uuid=described.uuid,
         )
-        return described, mapping
+        self._mappings[stream.name] = stream, described, mapping
+        return mapping
 
     def plan(
         self,

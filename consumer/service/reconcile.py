@@ -81,7 +81,8 @@ class Reconciler:
         Raises:
             GapError: if rows at or above the watermark, seen earlier, are not there any more.
         """
-        survey, recorded = self._source.survey(stream), self._ledger.partitions(stream.name)
+        survey = self._source.survey(stream)
+        recorded = self._ledger.partitions(stream.name) if claim.compared is None else claim.compared
         watermark = claim.record.watermark
         seen = Observation(
             contents=survey.contents,

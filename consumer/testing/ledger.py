@@ -139,8 +139,8 @@ class MemoryLedger:
             )
             self.put(replace(known, source_uuid=source_uuid, target_uuid=target_uuid))
 
-    def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
-        """Record that a batch is being written, and count the attempt; under the fence."""
+    def begin(self, claim: Claim, batch: Batch, trigger: Trigger, prefix: str | None = None) -> None:
+        """Record that a batch is being written, and below which path, and count the attempt; under the fence."""
         with self.row(claim.stream):
             known = self.fenced(claim)
             stored = self._batches.get(batch.id)
@@ -149,9 +149,11 @@ class MemoryLedger:
             attempts = 1 if stored is None else stored.record.attempts + 1
             fresh = self._batches.record(batch, trigger, status=BatchStatus.WRITING)
             self._batches.put(batch, replace(fresh, attempts=attempts, ended=None), claim.epoch)
+            if prefix is not None:
+                self.recorded.stage(claim.stream, batch.id, prefix, ())
 
     def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
-        """Record the attempt prefix before it is written to, and its files once they are."""
+        """Record the attempt prefix, and the files that are below it; under the fence."""
         with self.row(claim.stream):
             self.fenced(claim)
             if self._batches.get(batch_id) is None:

@@ -90,11 +90,6 @@ class Icehaul:
                     found.append(milliseconds)
         return Latencies(small=small, idle=idle)
 
-    @property
-    def pid(self) -> int:
-        """The consumer's process."""
-        return self._consumer.pid
-
     def handle(self, event: Event, *, pause: float = _POLL_S) -> float:
         """Send an event, wait for its committed offset, and return the milliseconds between."""
         self._sent += 1

@@ -172,7 +172,6 @@ def test_rows_that_ttl_takes_before_they_were_read_are_a_gap_not_an_empty_window
     "point",
     [
         "batch.before-begin",
-        "attempt.after-open",
         "batch.after-write",
         "publish.before-commit",
         "publish.after-commit",

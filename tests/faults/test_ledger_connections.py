@@ -284,9 +284,6 @@ def test_an_advance_over_an_empty_window_may_be_unknown_too(
 def test_what_may_be_repeated_is_never_unknown(
     ledger: PostgresLedger, proxy: PostgresProxy, fault: CommitFault
 ) -> None:
-    proxy.strike(fault)
-    with pytest.raises(LedgerUnavailableError):
-        ledger.claim(STREAM, "first", TTL)
     claim = ledger.claim(STREAM, "first", TTL)
 
     proxy.strike(fault)
@@ -295,6 +292,19 @@ def test_what_may_be_repeated_is_never_unknown(
     ledger.begin(claim, batch(), trigger())
 
     assert status(ledger, batch()) is BatchStatus.WRITING
+
+
+@pytest.mark.parametrize(("fault", "epoch"), [(CommitFault.APPLIED, 2), (CommitFault.LOST, 1)])
+def test_a_transaction_in_one_message_is_sent_once_more_when_its_connection_breaks(
+    ledger: PostgresLedger, proxy: PostgresProxy, fault: CommitFault, epoch: int
+) -> None:
+    proxy.strike(fault)
+
+    claim = ledger.claim(STREAM, "first", TTL)
+
+    assert proxy.struck.is_set()
+    assert claim.epoch == epoch
+    ledger.renew(claim, TTL)
 
 
 def test_an_error_that_the_block_swallowed_is_not_taken_for_a_commit(

@@ -109,7 +109,6 @@ def test_rows_of_other_windows_that_a_compaction_has_put_into_the_same_file_are_
     "point",
     [
         "batch.before-begin",
-        "attempt.after-open",
         "attempt.after-stage",
         "publish.before-commit",
         "publish.after-commit",

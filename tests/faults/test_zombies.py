@@ -150,7 +150,7 @@ PAUSES = [
     *pauses("target.before-create", "target.after-create", "stream.before-bind", "stream.after-bind"),
     *pauses("target.before-discard", "target.after-discard", story=is_beaten_to_the_target),
     *pauses("lease.before-renew", "lease.after-renew", story=is_slow),
-    *pauses("batch.before-begin", "batch.after-begin", "attempt.before-open", "attempt.after-open"),
+    *pauses("batch.before-begin", "batch.after-begin"),
     *pauses("batch.before-write", "task.before-read", "task.after-read", "task.before-close", "task.after-close"),
     *pauses("task.before-answer", "task.after-answer", "batch.after-write"),
     *pauses("attempt.before-stage", "attempt.after-stage"),

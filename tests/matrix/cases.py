@@ -70,7 +70,6 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         "lease.release": Plot(),
         "batch.begin": _SECOND_BATCH,
         "comparison.record": Plot(),
-        "attempt.open": _SECOND_BATCH,
         "batch.write": _SECOND_BATCH,
         "attempt.stage": _SECOND_BATCH,
         "batch.advance": Plot(story=Story.GAP),

@@ -125,12 +125,12 @@ BUGS = (
         breaks='A replayed event is dropped for lying "at or below the watermark": nobody sees that the table is gone.',
         edits=(
             Edit(
-                file=_OFFLOAD_PY,
-                before="            return\n        try:\n            claim = self._claim(stream)\n",
-                after="            return\n"
-                "        if event.cutoff <= record.watermark:\n"
-                "            return\n"
-                "        try:\n            claim = self._claim(stream)\n",
+                file="consumer/service/admission.py",
+                before="            return None\n        try:\n            claim = self.claim(stream)\n",
+                after="            return None\n"
+                "        if event.cutoff <= self.register(stream).watermark:\n"
+                "            return None\n"
+                "        try:\n            claim = self.claim(stream)\n",
             ),
         ),
         tests=(f"{_REDELIVERY}::test_a_replayed_event_finds_a_table_that_was_rolled_back",),
@@ -140,8 +140,8 @@ BUGS = (
         breaks="Work that another owner may never finish counts as done.",
         edits=(
             Edit(
-                file=_OFFLOAD_PY,
-                before=("            if record.watermark < event.cutoff or is_hint(event):\n                raise\n"),
+                file="consumer/service/admission.py",
+                before="        if record.watermark < event.cutoff or is_hint(event):\n            return False\n",
                 after="",
             ),
         ),

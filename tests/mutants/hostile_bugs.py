@@ -179,7 +179,7 @@ BUGS = (
         breaks="A password with an unencoded @ or / is shown in part, as the host that can't be reached.",
         edits=(
             Edit(
-                file="consumer/adapters/postgres/database.py",
+                file="consumer/adapters/postgres/parameters.py",
                 before="    if _misread(named):\n",
                 after="    if _misread({}):\n",
             ),

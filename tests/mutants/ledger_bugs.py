@@ -68,7 +68,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_SESSION,
-                before="    set_config('idle_in_transaction_session_timeout', %(idle)s::text, true),\n",
+                before="    set_config('idle_in_transaction_session_timeout', '%(idle)d', true),\n",
                 after="    set_config('idle_in_transaction_session_timeout', '0', true),\n",
             ),
         ),
@@ -105,7 +105,7 @@ BUGS = (
     Bug(
         name="failed_transaction_taken_for_committed",
         breaks="Postgres answers COMMIT of a failed transaction with ROLLBACK, and nobody notices.",
-        edits=(Edit(file=_DATABASE, before="                    _refuse_failed_transaction(connection)\n", after=""),),
+        edits=(Edit(file=_DATABASE, before="                _refuse_failed_transaction(connection)\n", after=""),),
         tests=(f"{_CONNECTIONS}::test_an_error_that_the_block_swallowed_is_not_taken_for_a_commit",),
     ),
     Bug(
@@ -142,7 +142,7 @@ BUGS = (
             Edit(
                 file=_OFFLOAD_PY,
                 before='        _log.error("stream.halted", stream=event.stream, reason=error.message,'
-                " remedy=error.remedy)\n        self._park(event)\n",
+                " remedy=error.remedy)\n        self._admission.park(event)\n",
                 after='        _log.error("stream.halted", stream=event.stream, reason=error.message,'
                 " remedy=error.remedy)\n",
             ),
@@ -154,9 +154,9 @@ BUGS = (
         breaks="Events that arrive while a stream is halted are acknowledged and forgotten.",
         edits=(
             Edit(
-                file=_OFFLOAD_PY,
-                before="        if record.state is StreamState.HALTED:\n            self._park(event)\n",
-                after="        if record.state is StreamState.HALTED:\n",
+                file="consumer/service/admission.py",
+                before="self.register(stream).state is StreamState.HALTED:\n            self.park(event)\n",
+                after="self.register(stream).state is StreamState.HALTED:\n",
             ),
         ),
         tests=(f"{_OFFLOAD}::test_events_of_a_halted_stream_are_parked_and_taken_up_by_resume",),

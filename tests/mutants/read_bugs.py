@@ -109,8 +109,8 @@ BUGS = (
             Edit(
                 file=_RUN,
                 before="            account.without_rows(BatchOutcome.EMPTY)\n"
-                "            return self._advance(context, claim, batch)\n        try:\n",
-                after="            account.without_rows(BatchOutcome.EMPTY)\n            return claim\n        try:\n",
+                "            return self._advance(context, claim, batch)\n",
+                after="            account.without_rows(BatchOutcome.EMPTY)\n            return claim\n",
             ),
         ),
         tests=(

@@ -123,8 +123,10 @@ class WatchedLedger(MemoryLedger):
         super().release(claim)
         self._truth.released(claim)
 
-    def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
-        super().begin(claim, batch, trigger)
+    def begin(self, claim: Claim, batch: Batch, trigger: Trigger, prefix: str | None = None) -> None:
+        super().begin(claim, batch, trigger, prefix)
+        if prefix is not None:
+            self._truth.prefixes.add(prefix)
         thread = self._kernel.current
         self._truth.begun(thread.name if thread else "", batch)
 

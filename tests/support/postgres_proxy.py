@@ -13,6 +13,7 @@ from tests.support.postgres_wire import (
     READY,
     ROLLBACK,
     error_response,
+    holds_transaction,
     is_whole,
     next_message,
     starts_session,
@@ -96,6 +97,8 @@ class PostgresProxy(TcpProxy):
         """
         self.struck.clear()
         self.statements = 0
+        for session in self._sessions.values():
+            session.marked = False
         self._aim, self._after = aim, after
         self._countdown = skip
         self._meanwhile = meanwhile
@@ -159,8 +162,10 @@ class PostgresProxy(TcpProxy):
         statement = statement_of(message)
         if statement is None:
             return None
-        session.marked = session.marked or self._after.match(statement) is not None
-        if self._aim.match(statement) is None:
+        whole = holds_transaction(statement)
+        ran = self._after.search(statement) if whole else self._after.match(statement)
+        session.marked = session.marked or ran is not None
+        if self._aim.match(statement) is None and not (whole and self._aim is COMMIT):
             return None
         marked, session.marked = session.marked, False
         if not marked:
@@ -174,5 +179,5 @@ class PostgresProxy(TcpProxy):
 
 
 def runs(sql: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of a statement of our own, with the server's parameters in the place of ours."""
-    return re.compile(re.sub(rb"%\\\(\w+\\\)s", rb"\\$\\d+", re.escape(sql.strip().lower().replace(b"%%", b"%"))))
+    """Return the pattern of a statement of our own, with the server's parameters, or values, in the place of ours."""
+    return re.compile(re.sub(rb"%\\\(\w+\\\)s", rb".*?", re.escape(sql.strip().lower().replace(b"%%", b"%"))))

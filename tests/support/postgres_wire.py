@@ -52,6 +52,11 @@ def statement_of(message: bytes) -> bytes | None:
     return text.lstrip().lower()
 
 
+def holds_transaction(statement: bytes) -> bool:
+    """Tell whether a message holds a transaction from its begin to its COMMIT."""
+    return statement.startswith(b"begin") and statement.rstrip(b"\0; \n").endswith(b"commit")
+
+
 def is_whole(reply: bytes) -> bool:
     """Tell whether a server's reply is at its end: ReadyForQuery, in whatever state the transaction is."""
     return reply[-6:-1] == READY[:-1]

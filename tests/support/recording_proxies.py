@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -64,6 +65,10 @@ class HttpRecorder(_Recorder):
 class StatementRecorder(_Recorder):
     """Keeps the text of every statement that Postgres is sent."""
 
+    def round_trips(self) -> list[str]:
+        """Return what was sent before each answer that was waited for, connection by connection."""
+        return [sent for said in self.conversations() for sent in _round_trips(said)]
+
     def statements(self) -> set[str]:
         """Return the texts of all statements so far, without the values that were bound to them."""
         return {statement for said in self.conversations() for statement in _statements(said)}
@@ -97,14 +102,32 @@ def _chunks(rest: bytes) -> tuple[bytes, bytes]:
 
 
 def _statements(said: bytes) -> set[str]:
-    found: set[str] = set()
+    return {text for kind, text in _messages(said) if kind in {b"Q", b"P"}}
+
+
+def _round_trips(said: bytes) -> Iterator[str]:
+    """Yield the texts of the statements up to each message that a server answers by being ready: Query and Sync."""
+    texts: list[str] = []
+    for kind, text in _messages(said):
+        if kind in {b"Q", b"P"}:
+            texts.append(text)
+        if kind in {b"Q", b"S"}:
+            yield "; ".join(texts)
+            texts = []
+
+
+def _messages(said: bytes) -> Iterator[tuple[bytes, str]]:
+    """Yield kind and statement of each message after the greeting; the statement is empty where it has none."""
     greeted = False
     while True:
         message, said = next_message(said, greeted=greeted)
         if message is None:
-            return found
-        if greeted and message[:1] == b"Q":
-            found.add(message[5:].rstrip(b"\0").decode())
-        elif greeted and message[:1] == b"P":
-            found.add(message[5:].split(b"\0", 2)[1].decode())
+            return
+        kind = message[:1]
+        if greeted and kind == b"Q":
+            yield kind, message[5:].rstrip(b"\0").decode()
+        elif greeted and kind == b"P":
+            yield kind, message[5:].split(b"\0", 2)[1].decode()
+        elif greeted:
+            yield kind, ""
         greeted = greeted or starts_session(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from importlib import resources
 from string import Template
 from threading import Lock
@@ -28,8 +29,14 @@ Row = tuple[Any, ...]
 
 def load_sql(name: str, **parts: str) -> str:
     """Return the statement ``sql/<name>.sql`` with its ``$parts`` put in."""
-    text = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
-    return Template(text).substitute(parts)
+    return _template(name).substitute(parts)
+
+
+@cache
+def _template(name: str) -> Template:
+    """Read a statement, without the lines that are comments: the driver looks at each word that it sends."""
+    lines = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8").splitlines()
+    return Template("\n".join(line for line in lines if not line.lstrip().startswith("--")))
 
 
 class ClickHouseConnection:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from threading import Lock
-from typing import Any
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
-from consumer.adapters.clickhouse.partitions import content_of, parts_query
+from consumer.adapters.clickhouse.partitions import content_of
 from consumer.adapters.clickhouse.tables import describe_table
-from consumer.domain.clickhouse_sql import read_system
+from consumer.domain.clickhouse_sql import partition_of, read_system
 from consumer.domain.stream import TableName
 from consumer.domain.time_type import from_micros
 from consumer.ports import SourceTable, Survey
@@ -54,8 +54,7 @@ class Descriptions:
         That the user may read every column is proved once for each definition; a grant that is taken away later
         fails the query that reads the rows.
         """
-        (told,) = self._ask(_version_query(table), table)
-        version, settled = self._version(told)
+        version, settled = self._version(self._ask(_version_query(table), table))
         unchanged = self._unchanged(table, version)
         if unchanged is not None:
             return unchanged
@@ -68,11 +67,10 @@ class Descriptions:
 
     def survey(self, table: TableName) -> Survey:
         """Return what the partitions of a table hold, and how it was described, if that is what it looks like now."""
-        statement = load_sql("survey", parts=parts_query(table), version=_version_query(table))
-        ((*told, partitions),) = self._ask(statement, table)
-        version, _ = self._version(told)
+        told = self._ask(_survey_query(table), table)
+        version, _ = self._version([row for row in told if row[1]])
         return Survey(
-            contents={str(id_): content_of(parts) for id_, *parts, _ in partitions},
+            contents={str(id_): content_of(parts) for id_, definition, *parts in told if not definition},
             table=self._unchanged(table, version),
         )
 
@@ -106,21 +104,33 @@ class Descriptions:
             known = self._known.get(table)
         return known.table if known is not None and version is not None and known.version == version else None
 
-    def _version(self, told: Sequence[Any]) -> tuple[Version | None, bool]:
+    def _version(self, told: Sequence[Row]) -> tuple[Version | None, bool]:
         """Return the version that ``table_version.sql`` told, and whether nobody has altered the table for a while.
 
         There is none where there is no table.
         """
-        definition, modified, micros, tables = told
-        if not int(tables):
+        if not told:
             return None, False
-        now = from_micros(int(micros))
+        now = from_micros(min(int(micros) for _, _, _, micros, *_ in told))
+        modified = max(int(seconds) for _, _, seconds, *_ in told)
         with self._lock:
             self._clock = (now, time.monotonic())
-        settled = int(modified) <= int(now.timestamp()) - _SETTLED_S
-        return Version(definition=definition, modified=int(modified)), settled
+        definitions = sorted(str(definition) for _, definition, *_ in told)
+        settled = modified <= int(now.timestamp()) - _SETTLED_S
+        return Version(definition="\n".join(definitions), modified=modified), settled
 
 
+@cache
+def _survey_query(table: TableName) -> str:
+    return load_sql(
+        "survey",
+        partition=partition_of(table, "partition_id"),
+        parts=read_system(table, "parts"),
+        version=_version_query(table),
+    )
+
+
+@cache
 def _version_query(table: TableName) -> str:
     shard = "0" if table.cluster is None else "_shard_num"
     return load_sql("table_version", tables=read_system(table, "tables"), shard=shard)

@@ -65,6 +65,8 @@ class IcebergCatalog:
         self.moments = moments_of(database, placement)
         self.sizes = TableSizes(placement, store)
         self._tagger = tagger_of(placement, store)
+        # What was compared last, and fitted: metadata and mapping never change, but are replaced.
+        self._checked: dict[str, tuple[Base, Stream, TableMapping]] = {}
 
     def close(self) -> None:
         """Close connections that the catalog has of its own; the next call opens them again."""
@@ -93,7 +95,12 @@ class IcebergCatalog:
             base = self._create(stream, mapping)
         if expected_uuid is not None and base.metadata.table_uuid != expected_uuid:
             raise replaced(stream.name, stream.target, base)
-        check_table(base.metadata, stream, mapping)
+        checked = self._checked.get(stream.name)
+        if checked is None or any(
+            one is not other for one, other in zip(checked, (base, stream, mapping), strict=True)
+        ):
+            check_table(base.metadata, stream, mapping)
+            self._checked[stream.name] = base, stream, mapping
         return self._target(base)
 
     def inspect(self, table: TableName) -> TargetTable | None:

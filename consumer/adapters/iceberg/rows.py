@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 
 from psycopg import Connection, errors
@@ -41,10 +42,10 @@ class CatalogRows:
         Raises:
             TargetMismatchError: if the name is a view's.
         """
-        with self._database.transaction(repeatable=True) as connection:
-            row = connection.execute(_sql("location"), self._key(table)).fetchone()
-        if row is None:
+        (rows,) = self._database.ask(_sql("location"), parameters=self._key(table))
+        if not rows:
             return None
+        row = rows[0]
         if row["iceberg_type"] not in {None, _TABLE_TYPE}:
             raise TargetMismatchError(
                 f"the target {table} is a {row['iceberg_type'].lower()} in the catalog {self._catalog!r}",
@@ -110,5 +111,6 @@ class CatalogRows:
         return {"catalog": self._catalog, "namespace": table.database, "table": table.table}
 
 
+@cache
 def _sql(name: str) -> bytes:
     return (resources.files(__package__) / "sql" / f"{name}.sql").read_bytes()

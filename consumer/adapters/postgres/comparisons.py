@@ -7,28 +7,34 @@ from datetime import datetime
 from typing import Any
 
 from consumer.adapters.postgres.database import Connection
-from consumer.adapters.postgres.rows import compared_partition, differences, done_part, finding
+from consumer.adapters.postgres.rows import compared_partition, differences, done_part
 from consumer.adapters.postgres.statements import statements
 from consumer.domain.lateness import NO_LATENESS, add_lateness
-from consumer.domain.reconcile import ComparedPartition, Finding, PartKind, RecordedWindow, recorded_windows
+from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow, recorded_windows
 from consumer.domain.window import Window
 from consumer.ports import Comparison
 
 
+def compared(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, ComparedPartition]:
+    """Return the partitions that rows tell of, by id."""
+    return {row["partition_id"]: compared_partition(row) for row in rows}
+
+
 def read_partitions(connection: Connection, stream: str) -> Mapping[str, ComparedPartition]:
     """Return the partitions as they were last compared, by id."""
-    rows = connection.execute(statements("comparison")["partitions"], {"stream": stream}).fetchall()
-    return {row["partition_id"]: compared_partition(row) for row in rows}
+    return compared(connection.execute(statements("comparison")["partitions"], {"stream": stream}).fetchall())
+
+
+def windows_of(done: Sequence[Mapping[str, Any]], differing: Sequence[Mapping[str, Any]]) -> Sequence[RecordedWindow]:
+    """Return the windows of which rows tell that they are done, and how the tiers differ in them."""
+    return recorded_windows([done_part(row) for row in done], differences(differing))
 
 
 def read_windows(connection: Connection, stream: str, within: Window) -> Sequence[RecordedWindow]:
     """Return the windows that are done and overlap ``within``, ascending, with what is recorded of each."""
-    sql = statements("comparison")
-    stretch = {"stream": stream, "lower": within.lower, "upper": within.upper}
-    parts = [done_part(row) for row in connection.execute(sql["done"], stretch).fetchall()]
-    lowers = [part.window.lower for part in parts if part.kind is PartKind.WINDOW]
-    rows = connection.execute(sql["differences"], {"stream": stream, "lowers": lowers}).fetchall()
-    return recorded_windows(parts, differences(rows))
+    sql, stretch = statements("comparison"), {"stream": stream, "lower": within.lower, "upper": within.upper}
+    done, differing = (connection.execute(sql[name], stretch).fetchall() for name in ("done", "differences"))
+    return windows_of(done, differing)
 
 
 def read_lateness(connection: Connection, stream: str) -> Sequence[int]:
@@ -39,45 +45,37 @@ def read_lateness(connection: Connection, stream: str) -> Sequence[int]:
     return total
 
 
-def read_findings(connection: Connection, stream: str) -> Sequence[Finding]:
-    """Return the findings, by window."""
-    rows = connection.execute(statements("comparison")["findings"], {"stream": stream}).fetchall()
-    return [finding(row) for row in rows]
-
-
 def write_comparison(connection: Connection, stream: str, comparison: Comparison) -> None:
     """Record the outcome of a comparison; after the first offload that may be thousands of partitions."""
     sql = statements("comparison")
-    with connection.cursor() as cursor:
-        cursor.executemany(sql["compared"], [_partition_row(stream, each) for each in comparison.partitions])
-        cursor.executemany(
-            sql["differs"],
-            [
-                {"stream": stream, "lower": lower, "rows": hot.rows, "digest": hot.hex}
-                for lower, hot in comparison.hot.items()
-            ],
-        )
-        cursor.executemany(sql["found"], [_finding_row(stream, each) for each in comparison.findings])
+    hot = [
+        {"stream": stream, "lower": lower, "rows": hot.rows, "digest": hot.hex} for lower, hot in comparison.hot.items()
+    ]
+    if comparison.partitions:
+        connection.execute(sql["compared"], _columns(stream, comparison.partitions))
+    for row in hot:
+        connection.execute(sql["differs"], row)
+    for found in comparison.findings:
+        connection.execute(sql["found"], _finding_row(stream, found))
     for window in comparison.equal:
         forget_window(connection, stream, window)
     if comparison.gone:
         connection.execute(sql["gone"], {"stream": stream, "gone": list(comparison.gone)})
 
 
-def _partition_row(stream: str, partition: ComparedPartition) -> Mapping[str, Any]:
-    content, span = partition.content, partition.span
+def _columns(stream: str, partitions: Sequence[ComparedPartition]) -> Mapping[str, Any]:
     return {
         "stream": stream,
-        "partition_id": partition.id,
-        "rows": content.rows,
-        "min_block": content.min_block,
-        "max_block": content.max_block,
-        "data_version": content.data_version,
-        "first": span.first,
-        "last": span.last,
-        "pending": span.pending,
-        "watermark": partition.watermark,
-        "exact": partition.exact,
+        "partition_ids": [one.id for one in partitions],
+        "rows": [one.content.rows for one in partitions],
+        "min_blocks": [one.content.min_block for one in partitions],
+        "max_blocks": [one.content.max_block for one in partitions],
+        "data_versions": [one.content.data_version for one in partitions],
+        "firsts": [one.span.first for one in partitions],
+        "lasts": [one.span.last for one in partitions],
+        "pending": [one.span.pending for one in partitions],
+        "watermarks": [one.watermark for one in partitions],
+        "exact": [one.exact for one in partitions],
     }
 
 

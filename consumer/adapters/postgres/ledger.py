@@ -14,25 +14,24 @@ import psycopg
 
 from consumer.adapters.postgres.comparisons import (
     accept_findings,
-    read_findings,
+    compared,
     read_lateness,
-    read_partitions,
-    read_windows,
+    windows_of,
     write_comparison,
 )
 from consumer.adapters.postgres.database import Connection, Database
 from consumer.adapters.postgres.events import event_from_json, event_to_row
 from consumer.adapters.postgres.publishing import (
     check_continues,
-    check_whole,
     lock_stream,
-    read_streams,
+    lock_window,
     send,
 )
-from consumer.adapters.postgres.rows import batch_parameters, batch_record, stream_record
+from consumer.adapters.postgres.rows import batch_parameters, batch_record, finding, stream_record
 from consumer.adapters.postgres.statements import statements
+from consumer.adapters.postgres.together import together
 from consumer.domain.batch import Batch, WrittenFile
-from consumer.domain.errors import DivergenceError, LeaseHeldError
+from consumer.domain.errors import DivergenceError, LeaseHeldError, LedgerUnavailableError
 from consumer.domain.event import Event
 from consumer.domain.fence import check_binding, missing_row
 from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow
@@ -60,40 +59,47 @@ class PostgresLedger:
 
     def register(self, stream: str, start: datetime = BEGINNING) -> StreamRecord:
         """Create the stream's row unless it exists, and return it; ``start`` counts until it is first claimed."""
-        with self._database.transaction(repeatable=True) as connection:
-            for name in ("register", "start"):
-                connection.execute(self._sql[name], {"stream": stream, "start": start})
-            row = connection.execute(self._sql["read"], {"streams": [stream]}).fetchone()
-        if row is None:
+        sql = self._sql
+        *_, rows = self._database.ask(
+            sql["register"],
+            sql["start"],
+            sql["read"],
+            parameters={"stream": stream, "start": start, "streams": [stream]},
+        )
+        if not rows:
             raise missing_row(stream)
-        return stream_record(row)
+        return stream_record(rows[0])
 
     def read(self, streams: Sequence[str]) -> Mapping[str, StreamRecord]:
         """Return the records of the streams that have one."""
-        with self._database.transaction(repeatable=True) as connection:
-            return read_streams(connection, streams)
+        (rows,) = self._database.ask(self._sql["read"], parameters={"streams": list(streams)})
+        return {row["stream"]: stream_record(row) for row in rows}
 
     def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
-        """Take the stream's lease and increment its epoch."""
-        with self._database.transaction(repeatable=True) as connection:
-            try:
-                row = connection.execute(self._sql["claim"], {"stream": stream, "owner": owner, "ttl": ttl}).fetchone()
-            except psycopg.errors.LockNotAvailable as error:
+        """Take the stream's lease and increment its epoch; in the same round trip, read what the owner needs first."""
+        parameters = {"stream": stream, "owner": owner, "ttl": ttl, "streams": [stream]}
+        try:
+            claimed, partitions = self._database.ask(
+                self._sql["claim"], statements("comparison")["partitions"], parameters=parameters
+            )
+        except LedgerUnavailableError as error:
+            if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
                 raise _held(stream, "its row is locked by a transaction under way") from error
-            if row is None:
-                known = connection.execute(self._sql["read"], {"streams": [stream]}).fetchone()
-                if known is None:
-                    raise missing_row(stream)
-                held = stream_record(known)
-                raise _held(stream, f"{held.owner} holds it until {held.lease_expires}")
-        record = stream_record(row)
+            raise
+        if not claimed:
+            held = self.read([stream]).get(stream)
+            if held is None:
+                raise missing_row(stream)
+            raise _held(stream, f"{held.owner} holds it until {held.lease_expires}")
+        record = stream_record(claimed[0])
         return Claim(
             stream=stream,
             owner=owner,
             epoch=record.epoch,
             record=record,
-            backfilling=row["backfilling"],
-            continuous=row["continuous"],
+            backfilling=claimed[0]["backfilling"],
+            continuous=claimed[0]["continuous"],
+            compared=compared(partitions),
         )
 
     def renew(self, claim: Claim, ttl: timedelta) -> None:
@@ -104,8 +110,8 @@ class PostgresLedger:
 
     def release(self, claim: Claim) -> None:
         """Give a lease back; does nothing if the epoch has moved on."""
-        with self._database.transaction(repeatable=True) as connection:
-            connection.execute(self._sql["release"], _lease(claim))
+        # A release that got lost is an expiry that is waited for.
+        self._database.ask(statements("session")["forgettable"], self._sql["release"], parameters=_lease(claim))
 
     def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID) -> None:
         """Record which tables the stream is between, at the first claim that sees them; under the fence.
@@ -128,8 +134,8 @@ class PostgresLedger:
                 {"stream": claim.stream, "source_uuid": source_uuid, "target_uuid": target_uuid},
             )
 
-    def begin(self, claim: Claim, batch: Batch, trigger: Trigger) -> None:
-        """Record that a batch is being written, and count the attempt; under the fence.
+    def begin(self, claim: Claim, batch: Batch, trigger: Trigger, prefix: str | None = None) -> None:
+        """Record that a batch is being written, and below which path, and count the attempt; under the fence.
 
         Raises:
             FencedError: if the epoch has moved on.
@@ -137,18 +143,20 @@ class PostgresLedger:
         """
         with self._database.transaction(repeatable=True) as connection:
             known = lock_stream(connection, claim)
-            begun = connection.execute(self._sql["begin"], batch_parameters(claim, batch, trigger))
-            if begun.rowcount == 0:
+            names = ("begin",) if prefix is None else ("begin", "stage_prefix")
+            parameters = {**batch_parameters(claim, batch, trigger), "prefix": prefix}
+            begun, *_ = together(connection, [self._sql[name] for name in names], parameters)
+            if begun.touched == 0:
                 check_continues(connection, batch, known)
 
     def stage(self, claim: Claim, batch_id: UUID, prefix: str, files: Sequence[WrittenFile]) -> None:
-        """Record the attempt prefix before it is written to (no files yet), and its files once they are.
+        """Record the attempt prefix, and the files that are below it.
 
         Raises:
             FencedError: if the epoch has moved on.
             DivergenceError: if the batch was not begun, or a path is recorded already with other content.
         """
-        where = {"stream": claim.stream, "batch_id": batch_id, "prefix": prefix, "epoch": claim.epoch}
+        where = _attempt(claim, batch_id, prefix)
         with self._database.transaction(repeatable=True) as connection:
             lock_stream(connection, claim)
             connection.execute(self._sql["stage_prefix"], where)
@@ -164,12 +172,8 @@ class PostgresLedger:
         """Advance the watermark over an empty window, if it still equals the window's lower; under the fence."""
         parameters = batch_parameters(claim, batch, trigger)
         with self._database.transaction() as connection:
-            known = lock_stream(connection, claim)
-            check_continues(connection, batch, known)
-            check_whole(connection, known)
-            if connection.execute(self._sql["extend_empty"], parameters).rowcount == 0:
-                connection.execute(self._sql["add_empty"], parameters)
-            connection.execute(self._sql["advance"], parameters)
+            lock_window(connection, claim, batch)
+            together(connection, [self._sql[name] for name in ("extend_empty", "add_empty", "advance")], parameters)
             send(connection, outbox)
 
     def fail(self, claim: Claim, batch_id: UUID, error: str) -> None:
@@ -253,13 +257,14 @@ class PostgresLedger:
 
     def partitions(self, stream: str) -> Mapping[str, ComparedPartition]:
         """Return the partitions of the source as they were last compared with the record, by id."""
-        with self._database.transaction(repeatable=True) as connection:
-            return read_partitions(connection, stream)
+        (rows,) = self._database.ask(statements("comparison")["partitions"], parameters={"stream": stream})
+        return compared(rows)
 
     def windows(self, stream: str, within: Window) -> Sequence[RecordedWindow]:
         """Return the windows that are done and overlap ``within``, ascending."""
-        with self._database.transaction(repeatable=True) as connection:
-            return read_windows(connection, stream, within)
+        sql = statements("comparison")
+        parameters = {"stream": stream, "lower": within.lower, "upper": within.upper}
+        return windows_of(*self._database.ask(sql["done"], sql["differences"], parameters=parameters))
 
     def lateness(self, stream: str) -> Sequence[int]:
         """Return how many rows of all supplements were how late."""
@@ -268,8 +273,8 @@ class PostgresLedger:
 
     def findings(self, stream: str) -> Sequence[Finding]:
         """Return what was found in the hot tier, by window."""
-        with self._database.transaction(repeatable=True) as connection:
-            return read_findings(connection, stream)
+        (rows,) = self._database.ask(statements("comparison")["findings"], parameters={"stream": stream})
+        return [finding(row) for row in rows]
 
     def record_comparison(self, claim: Claim, comparison: Comparison) -> None:
         """Record the outcome of a comparison; under the fence."""
@@ -310,6 +315,10 @@ def _held(stream: str, by: str) -> LeaseHeldError:
 
 def _lease(claim: Claim) -> dict[str, Any]:
     return {"stream": claim.stream, "epoch": claim.epoch, "owner": claim.owner}
+
+
+def _attempt(claim: Claim, batch_id: UUID, prefix: str) -> dict[str, Any]:
+    return {"stream": claim.stream, "batch_id": batch_id, "prefix": prefix, "epoch": claim.epoch}
 
 
 def _columns(files: Sequence[WrittenFile]) -> dict[str, Any]:

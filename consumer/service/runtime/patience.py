@@ -4,7 +4,7 @@ from __future__ import annotations
 
 IDLE_SECONDS = 0.2
 """Longest wait: how late the loop may notice that it should stop."""
-BUSY_SECONDS = 0.005
+BUSY_SECONDS = 0.002
 """Wait while work is in flight: how late an event that is finished at once may be acknowledged."""
 BUSY_SECONDS_MAX = 0.05
 """The same for work that takes long."""

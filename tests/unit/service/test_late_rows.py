@@ -300,7 +300,7 @@ def test_lateness_is_counted_in_a_histogram(world: World) -> None:
     assert world.ledger.lateness("trades")[0] == 1
 
 
-@pytest.mark.parametrize("point", ["publish.before-commit", "batch.after-begin", "attempt.after-open"])
+@pytest.mark.parametrize("point", ["publish.before-commit", "batch.after-begin"])
 def test_a_supplement_that_fails_is_written_again_and_published_once(world: World, point: str) -> None:
     insert(world, Row(ts=TWO_DAYS_AGO, seq=70))
     world.arm(f"{point}=raise@1")

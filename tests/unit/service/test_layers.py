@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from statistics import median
 
 from consumer.domain.event import EventType
+from consumer.domain.event_factory import tick
 from consumer.domain.stream import Layer, RetryPolicy
 from consumer.domain.window import BEGINNING
 from consumer.ports import StreamState
@@ -182,8 +184,14 @@ def test_five_hundred_streams_are_planned_fairly() -> None:
         lake.insert(name, NOON - DAY)
     # All that one stream wants stands before all that the next one wants: in the topic's order the last would starve.
     for name in lake.streams:
-        for number in range(rounds):
-            lake.ticks(NOON - (rounds - number) * MINUTE, name)
+        wanted = replace(tick(stream=name, boundary=NOON), type=EventType.PARTITION_CLOSED)
+        # Closes of different partitions, for of several ticks the last one would do for all.
+        lake.broker.send(
+            [
+                replace(wanted, id=f"{name} {number}", partition_id=f"{number}", content_id=f"{number}")
+                for number in range(rounds)
+            ]
+        )
     gate = threading.Event()
     with lake.running(workers=4, gate=gate):
         wait_until(lambda: lake.metrics.values.get("in_flight") == streams * rounds, what="all events in memory")

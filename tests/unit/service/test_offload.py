@@ -157,7 +157,7 @@ def test_a_thousand_duplicate_triggers_make_one_batch(world: World) -> None:
     assert world.engine.jobs == 1
 
 
-TWICE = ("batch.begin", "attempt.open", "batch.write", "attempt.stage", "publish.stage", "publish.commit")
+TWICE = ("batch.begin", "batch.write", "attempt.stage", "publish.stage", "publish.commit")
 ONCE = ("event.handle", "stream.register", "lease.claim", "stream.bind", "target.create", "batch.advance")
 FAILURES = [
     pytest.param(f"{point}={mode}@{occurrence}", id=f"{point}={mode}@{occurrence}")

@@ -486,7 +486,6 @@ POINTS = (
     "lease.after-claim",
     "batch.before-begin",
     "batch.after-begin",
-    "attempt.after-open",
     "batch.after-write",
     "attempt.after-stage",
     "publish.before-stage",

@@ -1,8 +1,15 @@
--- The version of a table, and what its partitions hold, in one look.
+-- What the partitions of a table hold, as inventory_parts.sql tells, and how it is defined, in one look. Rows of the
+-- first kind have no definition. Flat: nested queries take a server longer to plan than these to run.
 SELECT
-    version.*,
-    (
-        SELECT groupArray((_icehaul_partition, partition_rows, min_block, max_block, mutation, modified))
-        FROM ($parts)
-    ) AS partitions
-FROM ($version) AS version
+    $partition AS _icehaul_partition,
+    '' AS definition,
+    toInt64(sum(rows)) AS partition_rows,
+    toInt64(min(min_block_number)) AS min_block,
+    toInt64(max(max_block_number)) AS max_block,
+    toInt64(max(if(data_version = min_block_number, 0, data_version))) AS mutation
+FROM $parts
+WHERE database = {database:String} AND table = {table:String} AND active
+GROUP BY _icehaul_partition
+HAVING partition_rows > 0
+UNION ALL
+$version

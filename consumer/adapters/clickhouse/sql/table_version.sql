@@ -1,9 +1,11 @@
--- Whatever alters a table rewrites its definition; the times tell whether one of two equal definitions was altered.
--- Of a cluster: all shards' together.
+-- How a table is defined, of a cluster by each shard. Whatever alters a table rewrites its definition; the times tell
+-- whether one of two equal definitions was altered.
 SELECT
-    toString(arraySort(groupArray(tuple($shard, uuid, create_table_query)))) AS definition,
-    toUnixTimestamp(max(metadata_modification_time)) AS modified,
-    toUnixTimestamp64Micro(min(now64(6))) AS now,
-    count() AS tables
+    '' AS _icehaul_partition,
+    toString(tuple($shard, uuid, create_table_query)) AS definition,
+    toInt64(toUnixTimestamp(metadata_modification_time)) AS modified,
+    toInt64(toUnixTimestamp64Micro(now64(6))) AS now,
+    toInt64(0) AS unused,
+    toInt64(0) AS unused_too
 FROM $tables
 WHERE database = {database:String} AND name = {table:String}

@@ -22,7 +22,12 @@ WHERE stream = %(stream)s AND status = 'published' AND kind IN ('supplement', 'r
 -- name: differences
 SELECT lower, rows, digest
 FROM offload_differences
-WHERE stream = %(stream)s AND lower = ANY (%(lowers)s)
+WHERE stream = %(stream)s AND lower IN (
+    SELECT lower
+    FROM offload_batches
+    WHERE stream = %(stream)s AND status IN ('published', 'empty') AND kind IN ('window', 'backfill')
+      AND lower < %(upper)s AND upper > %(lower)s
+)
 
 -- name: findings
 SELECT kind, lower, upper, rows, detail, accepted IS NOT NULL AS accepted
@@ -34,10 +39,12 @@ ORDER BY lower, kind
 INSERT INTO offload_partitions AS known (
     stream, partition_id, rows, min_block, max_block, data_version, first, last, pending, watermark, exact
 )
-VALUES (
-    %(stream)s, %(partition_id)s, %(rows)s, %(min_block)s, %(max_block)s, %(data_version)s, %(first)s, %(last)s,
-    %(pending)s, %(watermark)s, %(exact)s
-)
+SELECT %(stream)s, compared.*
+FROM unnest(
+    %(partition_ids)s::text[], %(rows)s::bigint[], %(min_blocks)s::bigint[], %(max_blocks)s::bigint[],
+    %(data_versions)s::bigint[], %(firsts)s::timestamptz[], %(lasts)s::timestamptz[], %(pending)s::bigint[],
+    %(watermarks)s::timestamptz[], %(exact)s::boolean[]
+) AS compared
 ON CONFLICT (stream, partition_id) DO UPDATE
 SET rows = excluded.rows,
     min_block = excluded.min_block,

@@ -118,6 +118,7 @@ WHERE stream = %(stream)s AND generation = %(generation)s AND upper = %(lower)s
   AND NOT EXISTS (SELECT FROM offload_batches AS known WHERE known.batch_id = %(batch_id)s)
 
 -- name: add_empty
+-- Touches no row where extend_empty has given one this batch's id.
 INSERT INTO offload_batches AS batch (
     batch_id, stream, kind, lower, upper, generation, status, kafka_topic, kafka_partition, kafka_offset,
     event_ids, trace_id, epoch, owner, ended
