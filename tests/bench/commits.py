@@ -34,9 +34,6 @@ from tests.support.cold_tier import START, STREAM, TRIGGER
 from tests.support.local_table import LocalTable, local_table
 from tests.support.machine import describe_machine
 
-LIMIT = 1.2
-"""What a commit after many may cost on average, in commits after ten."""
-
 _FIRST = 10
 
 
@@ -120,7 +117,7 @@ def measure(folder: Path, snapshots: int, measured: int, retain: int) -> dict[st
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; return 1 if commits of the publisher get dearer than they may."""
+    """Measure and print; the target is that of a whole batch, so nothing fails here."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.commits", description=__doc__)
     parser.add_argument("--snapshots", type=int, default=500)
     parser.add_argument("--measured", type=int, default=200, help="commits of each mean: several merges are among them")
@@ -139,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     report = {"machine": describe_machine(), **found}
     (options.out / "commits.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return 1 if found["icehaul"]["ratio"] > LIMIT else 0
+    return 0
 
 
 if __name__ == "__main__":
