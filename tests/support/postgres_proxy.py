@@ -163,8 +163,8 @@ class PostgresProxy(TcpProxy):
         if statement is None:
             return None
         whole = holds_transaction(statement)
-        ran = self._after.search(statement) if whole else self._after.match(statement)
-        session.marked = session.marked or ran is not None
+        # Statements may travel together, in one message.
+        session.marked = session.marked or self._after.search(statement) is not None
         if self._aim.match(statement) is None and not (whole and self._aim is COMMIT):
             return None
         marked, session.marked = session.marked, False
