@@ -27,7 +27,8 @@ from tests.support.bare_python import bare_python
 from tests.support.kubernetes_api import KubernetesApi, kubernetes_api
 from tests.support.yarn_resource_manager import REFUSAL, ResourceManager, resource_manager
 
-pytestmark = pytest.mark.spark
+# The cluster's test shows the same on a standalone master.
+pytestmark = [pytest.mark.spark, pytest.mark.thorough]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "use-a-spark-cluster.md"
 HERE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -9,19 +10,26 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from consumer.adapters.spark.access import store_access
+from consumer.adapters.spark.access import source_access, store_access
 from consumer.adapters.spark.credentials import TaskCredentials, outlived
-from consumer.adapters.spark.engine import _through_files
-from consumer.domain.batch import Unit
-from consumer.domain.errors import AccessDeniedError, IcehaulError, SourceMissingError, StoreUnavailableError
+from consumer.adapters.spark.engine import SparkEngine, _through_files
+from consumer.domain.batch import Batch, BatchKind, Unit
+from consumer.domain.errors import (
+    AccessDeniedError,
+    EngineFailedError,
+    IcehaulError,
+    SourceMissingError,
+    StoreUnavailableError,
+)
 from consumer.domain.window import Window
-from consumer.settings.connections import StoreSettings
-from spark.unit_task import ExportOrder, UnitOutcome, UnitTask
+from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
+from spark.unit_task import ExportOrder, FileLayout, JobContext, UnitOutcome, UnitTask
 
 STORE = StoreSettings(endpoint="http://store", access_key="key", secret_key=SecretStr("of the store"))
 SECOND = 10**9
 END = 1_000 * SECOND
 EXPIRING = replace(store_access(STORE), session_token="t", expires_ns=END)
+WINDOW = Window(lower=datetime(2024, 1, 1, tzinfo=UTC), upper=datetime(2024, 1, 2, tzinfo=UTC))
 DENIED = AccessDeniedError("no", remedy="none")
 
 
@@ -51,9 +59,35 @@ def test_other_errors_and_keys_that_do_not_expire_are_no_reason_to_do_it_again()
     assert outlived(store_access(STORE), [outcome(0, DENIED, END)]) == frozenset()
 
 
+def test_units_that_always_outlive_their_credentials_are_given_up_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs: list[Sequence[UnitTask]] = []
+
+    def late(_engine: SparkEngine, _batch: Batch, _context: JobContext, tasks: Sequence[UnitTask]) -> list[UnitOutcome]:
+        jobs.append(tasks)
+        return [outcome(task.index, None if task.index == 0 else DENIED, END) for task in tasks]
+
+    monkeypatch.setattr(SparkEngine, "_run", late)
+    monkeypatch.setattr(TaskCredentials, "for_job", lambda *_: EXPIRING)
+    batch = Batch(id=uuid4(), stream="s", kind=BatchKind.WINDOW, window=WINDOW, generation=0, units=())
+    tasks = [UnitTask(index=index, batch_id="b", query="SELECT 1", prefix="s3://b/t") for index in range(3)]
+    settings = SparkSettings()
+    context = JobContext(
+        source=source_access(ClickHouseSettings(), settings),
+        store=EXPIRING,
+        layout=FileLayout(schema_json="{}", row_group_rows=1, row_group_bytes=1),
+    )
+
+    with pytest.raises(EngineFailedError, match=r"expired before any of its units \[1, 2\]") as caught:
+        SparkEngine(settings, ClickHouseSettings(), STORE)._outcomes(batch, context, tasks, "s3://b/t")
+
+    assert [[task.index for task in job] for job in jobs] == [[0, 1, 2], [1, 2]]
+    assert "raise store.task_credentials_seconds" in caught.value.remedy
+
+
 def test_the_servers_key_to_files_goes_only_with_units_that_need_it() -> None:
-    window = Window(lower=datetime(2024, 1, 1, tzinfo=UTC), upper=datetime(2024, 1, 2, tzinfo=UTC))
-    unit = Unit(index=0, window=window, rows=1)
+    unit = Unit(index=0, window=WINDOW, rows=1)
     task = UnitTask(index=0, batch_id="b", query="SELECT 1", prefix="s3://b/t")
 
     assert not _through_files(unit, task)
