@@ -26,7 +26,7 @@ from consumer.emitter.ports import EmitterMetrics, EmitterStore, EventSink, Inve
 from consumer.emitter.ticks import due_tick
 from consumer.failpoints.acting import Failpoints
 from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
-from consumer.settings.connections import EmitterSettings
+from consumer.settings.emission import EmitterSettings
 
 _log = structlog.get_logger(__name__)
 

@@ -17,7 +17,6 @@ from consumer.domain.writer import WriterPolicy
 from consumer.settings.limits import ClickHouseLimits, limit_of
 from consumer.settings.scalars import (
     Bucket,
-    Duration,
     Folders,
     Host,
     Names,
@@ -263,23 +262,6 @@ class ConsumerSettings(Section):
     """Token with which streams can be paused and resumed in the console; without it, it only shows; a secret."""
     console_hosts: Names = ()
     """Host names under which a proxy serves the console; addresses, localhost and http_host need not be named."""
-
-
-class EmitterSettings(Section):
-    """The emitter of ticks and partition closes; its boundaries are counted from midnight UTC of 1970-01-01."""
-
-    tick: Duration = timedelta(minutes=15)
-    """Distance of the wall-clock boundaries at which ticks are sent; 0 sends none."""
-    poll: PositiveDuration = timedelta(seconds=15)
-    """Pause between two looks at the source tables' parts."""
-    grace: Duration = timedelta(minutes=5)
-    """How long a partition must have been quiet before it counts as closed; not below any settle_lag."""
-    lease_seconds: Seconds = 30
-    """Seconds after which a dead emitter is replaced by one that stands by."""
-    http_host: str = "127.0.0.1"
-    """Address on which /metrics, /livez, /readyz and /startupz are served."""
-    http_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Port of these; 0 takes a free one, none serves nothing."""
 
 
 class TelemetrySettings(Section):

@@ -27,13 +27,13 @@ from consumer.settings.connections import (
     CatalogSettings,
     ClickHouseSettings,
     ConsumerSettings,
-    EmitterSettings,
     KafkaSettings,
     PostgresSettings,
     SparkSettings,
     StoreSettings,
     TelemetrySettings,
 )
+from consumer.settings.emission import EmitterSettings
 from consumer.settings.scalars import Duration, Instant, PositiveDuration, Size
 from consumer.settings.section import Section
 

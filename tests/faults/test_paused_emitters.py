@@ -24,7 +24,8 @@ from consumer.emitter.emitter import Emitter, Round
 from consumer.failpoints.acting import Failpoints
 from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
-from consumer.settings.connections import EmitterSettings, PostgresSettings
+from consumer.settings.connections import PostgresSettings
+from consumer.settings.emission import EmitterSettings
 from consumer.testing.events import MemoryEventSink
 from consumer.testing.rows import Row
 from consumer.testing.source import MemorySource

@@ -19,7 +19,8 @@ from consumer.adapters.kafka.codec import decode_message
 from consumer.adapters.kafka.topics import Topics
 from consumer.domain.event import EventType
 from consumer.domain.stream import Stream, TableName
-from consumer.settings.connections import ClickHouseSettings, EmitterSettings, KafkaSettings
+from consumer.settings.connections import ClickHouseSettings, KafkaSettings
+from consumer.settings.emission import EmitterSettings
 from tests.support.containers import needs_containers
 from tests.support.event_objects import apply
 from tests.support.kafka_topics import read_topic

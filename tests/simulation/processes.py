@@ -24,7 +24,8 @@ from consumer.service.rewinding.review import Review as RewindReview
 from consumer.service.rewinding.rewinds import Rewinds
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.threads import Signal
-from consumer.settings.connections import ConsumerSettings, EmitterSettings
+from consumer.settings.connections import ConsumerSettings
+from consumer.settings.emission import EmitterSettings
 from consumer.testing.broker import BrokerMessage, decode
 from tests.simulation.kernel import Kernel, Process, SimulatedThreads, Thread
 from tests.simulation.watched import WatchedMember

@@ -20,7 +20,8 @@ from consumer.domain.event_factory import EVENT_NAMESPACE
 from consumer.domain.stream import Stream
 from consumer.domain.table_facts import EventObject
 from consumer.domain.window import END_OF_TIME, MICROSECOND, PartitionBy
-from consumer.settings.connections import EmitterSettings, KafkaSettings
+from consumer.settings.connections import KafkaSettings
+from consumer.settings.emission import EmitterSettings
 
 OWN_COLLECTION = "icehaul_kafka"
 """Named collection that is made with the other objects; any other is the operator's own."""

@@ -14,7 +14,8 @@ from consumer.domain.errors import ConfigurationError
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.table_facts import EventObject
 from consumer.domain.window import PartitionBy
-from consumer.settings.connections import EmitterSettings, KafkaSettings
+from consumer.settings.connections import KafkaSettings
+from consumer.settings.emission import EmitterSettings
 
 T = TableName(database="d", table="t")
 

@@ -13,7 +13,7 @@ from consumer.domain.errors import BrokerUnavailableError, FencedError, LeaseHel
 from consumer.domain.event import Event, EventType
 from consumer.domain.stream import Stream, TableName
 from consumer.emitter.emitter import Emitter
-from consumer.settings.connections import EmitterSettings
+from consumer.settings.emission import EmitterSettings
 from consumer.testing.emissions import MemoryEmitterStore
 from consumer.testing.events import MemoryEventSink
 from consumer.testing.rows import Row
