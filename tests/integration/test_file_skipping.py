@@ -223,7 +223,8 @@ def test_one_column_is_read_without_the_bytes_of_the_others(cold: Cold) -> None:
 
 def test_spark_plans_and_reads_the_files_of_the_answer_and_no_more(cold: Cold, tmp_path: Path) -> None:
     with spark_plans(cold, tmp_path) as ask:
-        for question in QUESTIONS:
+        # Each takes a job; the others are PyIceberg's.
+        for question in QUESTIONS[::2]:
             cold.meter.data_files()
             answer = ask(f"SELECT count(price) FROM icehaul.{cold.platform.name}.trades WHERE {question.filter}")
             assert answer["rows"] == [[question.rows]], question.name
