@@ -72,8 +72,9 @@ class Connections:
             self._answered[connection] = time.monotonic()
         finally:
             if connection.closed:
-                # One that died seldom dies alone: none is trusted any more for having answered before.
+                # One that died seldom dies alone, and the pool would make others after growing pauses: all go at once.
                 self._answered.clear()
+                self._retire(pool)
             pool.putconn(connection)
 
     def _take(self, begin: Callable[[Connection], object] | None) -> tuple[_Pool, Connection]:
