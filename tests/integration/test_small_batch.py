@@ -17,20 +17,18 @@ from psycopg.rows import TupleRow
 
 from consumer.adapters.kafka.consumer import KafkaEventSource
 from consumer.bootstrap import Application
-from consumer.domain.batch import BatchStatus
 from consumer.domain.event import Event
-from consumer.domain.event_factory import partition_closed, tick
+from consumer.domain.event_factory import tick
 from consumer.domain.window import BEGINNING
 from consumer.embedded.stack import EmbeddedStack
 from consumer.service.runtime.ports import Partition
 from tests.support.consuming import consuming
-from tests.support.local_platform import LocalPlatform, judge, ledger_database, local_platform, session_of
+from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, session_of
 from tests.support.platform import day
 from tests.support.recording_proxies import HttpRecorder, StatementRecorder
 from tests.support.waiting import wait_until
 
 MINUTE = timedelta(minutes=1)
-DAY = timedelta(days=1)
 CLOCK = "SELECT toUnixTimestamp64Micro(now64(6))"
 """What is asked besides on a machine that is so slow that the server's time is not fresh any more.
 
@@ -80,11 +78,6 @@ class Scene:
         self.send([event])
         self.wait()
         return self.asked() - before
-
-    def windows(self) -> int:
-        """How many windows are done."""
-        done = {BatchStatus.PUBLISHED, BatchStatus.EMPTY}
-        return sum(one.status in done for one in self.application.ledger.batches(self.stream, 100))
 
 
 def _methods(store: HttpRecorder) -> Counter[str]:
@@ -161,42 +154,3 @@ def test_a_small_batch_asks_each_server_for_no_more_than_it_must(warm: Scene) ->
     most = {"clickhouse": 7, "postgres": 23, "spark": 1, "kafka": 1, "store PUT": 4, "store HEAD": 4, "store GET": 3}
     assert cost.keys() == most.keys()
     assert not cost - Counter(most)
-
-
-def test_the_ticks_of_a_consumer_that_is_behind_become_one_or_two_batches(scene: Scene) -> None:
-    scene.platform.insert(50, day="2024-01-01")
-    midnight = day("2024-01-01")
-    scene.send([tick(stream=scene.stream, boundary=midnight + number * MINUTE) for number in range(1, 21)])
-    with consuming(scene.application):
-        scene.wait()
-    # The worker may have taken the first one before the others were there.
-    assert scene.windows() <= 2
-    _each_offset_follows_its_rows(scene)
-    judge(scene.application, scene.stream, rows=50)
-
-
-def test_the_closes_of_a_consumer_that_is_behind_become_one_or_two_batches(scene: Scene) -> None:
-    days = [day("2024-01-01") + number * DAY for number in range(6)]
-    for number, start in enumerate(days):
-        scene.platform.insert(10, day=start.date().isoformat(), first=10 * number)
-    stream = scene.application.streams[scene.stream]
-    closed = {one.id: one for one in scene.application.inventory.inventory(stream).partitions}
-    scene.send(
-        [
-            partition_closed(
-                stream=scene.stream, table=stream.source, partition=closed[f"{start:%Y%m%d}"], cutoff=start + DAY
-            )
-            for start in days
-        ]
-    )
-    with consuming(scene.application):
-        scene.wait()
-    assert scene.windows() <= 2
-    _each_offset_follows_its_rows(scene)
-    judge(scene.application, scene.stream, rows=60)
-
-
-def _each_offset_follows_its_rows(scene: Scene) -> None:
-    """Whatever was committed, everything that the events before it ask for was in the table already."""
-    for offset, watermark in scene.commits:
-        assert all(event.cutoff <= watermark for event in scene.sent[:offset])

@@ -180,4 +180,4 @@ class PostgresProxy(TcpProxy):
 
 def runs(sql: bytes) -> re.Pattern[bytes]:
     """Return the pattern of a statement of our own, with the server's parameters, or values, in the place of ours."""
-    return re.compile(re.sub(rb"%\\\(\w+\\\)s", rb".*?", re.escape(sql.strip().lower().replace(b"%%", b"%"))))
+    return re.compile(re.sub(rb"%\\\(\w+\\\)[sd]", rb".*?", re.escape(sql.strip().lower().replace(b"%%", b"%"))))

@@ -13,7 +13,7 @@ from consumer.domain.turns import Rank
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.failures import Verdict
 from consumer.service.runtime.ports import M
-from consumer.service.runtime.work import Assignment, Task, furthest
+from consumer.service.runtime.work import Assignment, Task
 from consumer.service.threads import SYSTEM_THREADS, Signal, Thread, Threads
 
 
@@ -23,21 +23,6 @@ class _Lane(Generic[M]):
     running: tuple[Task[M], ...] = ()
     attempts: int = 0
     waiting: bool = False
-    passed: Task[M] | None = None
-
-    def take(self) -> tuple[Task[M], ...]:
-        """Take the task that runs next out of the queue, with those that it covers.
-
-        Of a stream that is behind it is the one that asks for the most: small stretches that follow each other become
-        one batch. The first in the queue is passed over once at most if that one does not cover it.
-        """
-        first = self.tasks[0]
-        head = first if self.passed is first else furthest(self.tasks)
-        self.passed = None if head.covers(first) or head is first else first
-        self.running = (head, *(task for task in self.tasks if task is not head and head.covers(task)))
-        taken = set(map(id, self.running))
-        self.tasks = deque(task for task in self.tasks if id(task) not in taken)
-        return self.running
 
 
 def no_rank(_stream: str) -> Rank | None:
@@ -71,9 +56,8 @@ class _PatientSignal:
 class Dispatcher(Generic[M]):
     """Bounded workers over many lanes.
 
-    A worker takes the task of the lane whose turn it is that asks for the most, with all queued tasks that it covers,
-    and runs them as one. It is the turn of the lane that has waited longest, but those whose stream has a rank come
-    first.
+    A worker takes the first task of the lane whose turn it is, with all queued tasks that it covers, and runs
+    them as one. It is the turn of the lane that has waited longest, but those whose stream has a rank come first.
     If that raises, they go back to the head of their lane, which rests for the verdict's delay without holding a
     worker; a task that waits by itself does so on a ``patient`` signal. Tasks of a closing assignment are dropped.
 
@@ -244,8 +228,14 @@ class Dispatcher(Generic[M]):
                 if lane is None or lane.running or not lane.tasks:
                     continue
                 lane.waiting = False
+                head = lane.tasks.popleft()
+                covered = [task for task in lane.tasks if head.covers(task)]
+                if covered:
+                    superfluous = set(map(id, covered))
+                    lane.tasks = deque(task for task in lane.tasks if id(task) not in superfluous)
+                lane.running = (head, *covered)
                 self._active += 1
-                return lane, lane.take()
+                return lane, lane.running
             self._changed.wait(pause)
         return None
 

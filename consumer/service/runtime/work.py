@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -36,7 +36,7 @@ class Task(Generic[M]):
     """A message to be handled, or to be moved to the dead letters; or an event that an incident asks for.
 
     Attributes:
-        lane: tasks of one lane run one after the other, in the order of ``number`` unless one asks for more.
+        lane: tasks of one lane run one after the other, in the order of ``number``.
         offset: the message's; for an incident, where its partition is read on.
         message: ``None`` for an incident: its event was never sent.
         event: the decoded event; ``None`` if the message is no valid event.
@@ -80,19 +80,3 @@ class Task(Generic[M]):
         if theirs.type is not EventType.PARTITION_CLOSED:
             return True
         return (mine.type, mine.partition_id, mine.content_id) == (theirs.type, theirs.partition_id, theirs.content_id)
-
-
-def furthest(tasks: Sequence[Task[M]]) -> Task[M]:
-    """Return the task of the first one's partition that asks for the most, the first of several that do.
-
-    A task that makes no use of a cutoff (its message is no valid event) comes when it is its turn.
-    """
-    first = tasks[0]
-    if first.event is None or first.error is not None:
-        return first
-    found, cutoff = first, first.event.cutoff
-    for task in tasks:
-        valid = task.event is not None and task.error is None and task.assignment is first.assignment
-        if valid and task.event is not None and task.event.cutoff > cutoff:
-            found, cutoff = task, task.event.cutoff
-    return found

@@ -13,7 +13,7 @@ from consumer.service.runtime.failures import judge
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.work import Assignment
 from tests.support.waiting import wait_until
-from tests.unit.runtime.conftest import Bench, Start, Tasks
+from tests.unit.runtime.conftest import Start, Tasks
 
 
 def test_events_of_a_stream_run_one_after_the_other_in_order(start: Start) -> None:
@@ -32,7 +32,7 @@ def test_events_of_a_stream_run_one_after_the_other_in_order(start: Start) -> No
 
     bench = start(run)
     for number in range(90):
-        bench.send("abc"[number % 3], type_=EventType.PARTITION_CLOSED, partition_id=str(number))
+        bench.send("abc"[number % 3], minutes=number)
     wait_until(lambda: len(bench.finished) == 90)
     assert not overlaps
     assert all(numbers == sorted(numbers) and len(numbers) == 30 for numbers in order.values())
@@ -163,7 +163,7 @@ def test_a_failed_event_is_held_at_the_head_of_its_stream_until_it_succeeds(star
 
     bench = start(run)
     for number in range(3):
-        bench.send("a", type_=EventType.PARTITION_CLOSED, partition_id=str(number))
+        bench.send("a", minutes=number)
     wait_until(lambda: len(bench.finished) == 3)
     assert bench.finished == [1, 2, 3]
     assert attempts == {1: 4, 2: 1, 3: 1}
@@ -183,80 +183,6 @@ def test_a_thousand_duplicate_triggers_run_twice_at_most(start: Start) -> None:
     gate.set()
     wait_until(lambda: len(bench.finished) == 1000)
     assert len(runs) <= 2
-
-
-def queued_behind(start: Start) -> tuple[Bench, threading.Event, list[list[int]]]:
-    """A bench whose worker is busy until the gate opens, and what runs together after that."""
-    gate = threading.Event()
-    runs: list[list[int]] = []
-
-    def run(tasks: Tasks) -> None:
-        gate.wait(5)
-        runs.append([task.number for task in tasks])
-
-    bench = start(run, workers=1)
-    bench.send("other")
-    wait_until(lambda: bench.dispatcher.running([bench.assignment]))
-    return bench, gate, runs
-
-
-def test_the_ticks_of_a_stream_that_is_behind_run_as_one_the_latest_for_all(start: Start) -> None:
-    bench, gate, runs = queued_behind(start)
-    for minutes in range(20):
-        bench.send("a", minutes=minutes)
-    gate.set()
-    wait_until(lambda: len(bench.finished) == 21)
-    assert runs[1:] == [[21, *range(2, 21)]]
-
-
-def test_the_closes_of_a_stream_that_is_behind_find_its_rows_read_and_are_compared_one_by_one(start: Start) -> None:
-    bench, gate, runs = queued_behind(start)
-    for minutes in range(4):
-        bench.send("a", minutes=minutes, type_=EventType.PARTITION_CLOSED, partition_id=str(minutes))
-    gate.set()
-    wait_until(lambda: len(bench.finished) == 5)
-    assert runs[1:] == [[5], [2], [4], [3]]
-
-
-def test_an_event_is_passed_over_once_at_most_however_many_ask_for_more(start: Start) -> None:
-    bench, gate, runs = queued_behind(start)
-    close = bench.send("a", type_=EventType.PARTITION_CLOSED, partition_id="1")
-    for minutes in (9, 8, 7):
-        bench.send("a", minutes=minutes, type_=EventType.PARTITION_CLOSED, partition_id=f"later {minutes}")
-    gate.set()
-    wait_until(lambda: len(bench.finished) == 5)
-    assert runs[2] == [close.number]
-
-
-def test_events_of_another_partition_are_not_gone_ahead_for(start: Start) -> None:
-    bench, gate, runs = queued_behind(start)
-    bench.send("a", minutes=1)
-    bench.send("a", minutes=5, assignment=Assignment(Partition("events", 7)))
-    gate.set()
-    wait_until(lambda: len(bench.finished) == 3)
-    assert runs[1:] == [[2], [3]]
-
-
-def test_what_ran_as_one_and_failed_is_tried_again_with_what_has_come_since(start: Start) -> None:
-    attempts: list[list[int]] = []
-    gate = threading.Event()
-
-    def run(tasks: Tasks) -> None:
-        gate.wait(5)
-        if tasks[0].stream == "a":
-            attempts.append(sorted(task.number for task in tasks))
-            if len(attempts) == 1:
-                bench.send("a", minutes=9)
-                raise LeaseHeldError("held", remedy="wait")
-
-    bench = start(run, workers=1)
-    bench.send("other")
-    wait_until(lambda: bench.dispatcher.running([bench.assignment]))
-    for minutes in range(3):
-        bench.send("a", minutes=minutes)
-    gate.set()
-    wait_until(lambda: len(bench.finished) == 5)
-    assert attempts == [[2, 3, 4], [2, 3, 4, 5]]
 
 
 def test_a_partition_close_is_covered_by_the_same_close_only(start: Start) -> None:
