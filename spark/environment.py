@@ -30,13 +30,13 @@ _ROOTS = ("boto3", "numpy", "pyarrow", "pyiceberg", "thrift", "urllib3")
 """What the code of tasks imports; Spark brings its own Python side along."""
 _LEFT_OUT = frozenset({"__pycache__", "include", "tests"})
 _NO_CODE = (".h", ".hpp", ".pxd", ".pyi", ".pyx")
-_UNUSED = ("pyarrow/*flight*", "pyarrow/*substrait*", "zstandard/_cffi*")
-"""Parts of libraries for other purposes, which are a fifth of all bytes."""
+_UNUSED = ("zstandard/_cffi*",)
+"""Parts of libraries for other purposes. Not of pyarrow: its core is linked to all of its libraries."""
 _SERVICES = PurePosixPath("botocore/data")
 _SERVICES_KEPT = frozenset({"s3"})
 """Of some hundred of Amazon's services whose descriptions botocore brings along."""
 _DIGEST_LETTERS = 16
-_FORMAT = "1"
+_FORMAT = "2"
 """Part of the digest; another number where the same libraries are packed in another way."""
 _COMPRESSION_LEVEL = 1
 """Level 6 takes five times as long, and saves a tenth."""
