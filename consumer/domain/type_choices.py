@@ -69,16 +69,22 @@ def _text(loses: str, function: str | None = "toString({})") -> Choice:
 
 _AS_TEXT = _text("the order of numbers: it is text")
 _ANY_TYPE = _text("which type each value had", None)
-_WIDE = {
-    As.STRING: _AS_TEXT,
-    As.DECIMAL: Choice(
-        iceberg_type=DecimalType(MAX_DECIMAL_PRECISION, 0),
-        bare_type=f"Decimal({MAX_DECIMAL_PRECISION}, 0)",
+
+
+def _long_decimal(scale: int) -> Mapping[As, Choice]:
+    if scale > MAX_DECIMAL_PRECISION:
+        return {As.STRING: _AS_TEXT}
+    decimal = Choice(
+        iceberg_type=DecimalType(MAX_DECIMAL_PRECISION, scale),
+        bare_type=f"Decimal({MAX_DECIMAL_PRECISION}, {scale})",
         loses=_TOO_LONG,
         # By way of the text, which is refused where it has too many digits: a plain conversion lets 39 through.
-        function="toDecimal128(toString({}), 0)",
-    ),
-}
+        function=f"toDecimal128(toString({{}}), {scale})",
+    )
+    return {As.STRING: _AS_TEXT, As.DECIMAL: decimal}
+
+
+_WIDE = _long_decimal(0)
 _FIXED: Mapping[str, Mapping[As, Choice]] = {
     "Int128": _WIDE,
     "UInt128": _WIDE,
@@ -157,18 +163,6 @@ def choices(type_: ClickHouseType) -> Mapping[As, Choice]:
             return _fine_duration(precision)
         case name, _:
             return _FIXED.get(name, {})
-
-
-def _long_decimal(scale: int) -> Mapping[As, Choice]:
-    if scale > MAX_DECIMAL_PRECISION:
-        return {As.STRING: _AS_TEXT}
-    decimal = Choice(
-        iceberg_type=DecimalType(MAX_DECIMAL_PRECISION, scale),
-        bare_type=f"Decimal({MAX_DECIMAL_PRECISION}, {scale})",
-        loses=_TOO_LONG,
-        function=f"toDecimal128(toString({{}}), {scale})",
-    )
-    return {As.STRING: _AS_TEXT, As.DECIMAL: decimal}
 
 
 def _fine_duration(precision: int) -> Mapping[As, Choice]:

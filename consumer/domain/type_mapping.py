@@ -13,7 +13,7 @@ from consumer.domain.clickhouse_sql import quote_name
 from consumer.domain.clickhouse_type import TypeSyntaxError, parse_type
 from consumer.domain.errors import SourceMissingError, TimeColumnError, UnsupportedTypeError
 from consumer.domain.mapping import ColumnMapping, SourceColumn, TableMapping
-from consumer.domain.stream import IDENTIFIER
+from consumer.domain.stream import IDENTIFIER, Stream
 from consumer.domain.time_type import time_type
 from consumer.domain.type_choices import UNORDERED, As
 from consumer.domain.type_forms import FormMapper, UnsupportedFormError
@@ -111,6 +111,17 @@ def _check_sequence_column(column: SourceColumn, form: ColumnMapping) -> None:
             " all its values (NULL and NaN compare with nothing, containers are not compared)",
             remedy="name columns that are neither Nullable, Float, Array, Map, Tuple, JSON nor Variant, or none at all",
         )
+
+
+def map_source(stream: Stream, columns: Sequence[SourceColumn], *, source_uuid: UUID | None = None) -> TableMapping:
+    """Map all columns of a stream's source as the stream is configured; see :func:`map_table`."""
+    return map_table(
+        columns,
+        timestamp_column=stream.timestamp_column,
+        sequence_columns=stream.sequence_columns,
+        chosen=dict(stream.columns),
+        source_uuid=source_uuid,
+    )
 
 
 def map_table(

@@ -14,7 +14,7 @@ from consumer.domain.fence import broken_chain
 from consumer.domain.mapping import TableMapping
 from consumer.domain.planning import Cutoff
 from consumer.domain.stream import Stream
-from consumer.domain.type_mapping import map_table
+from consumer.domain.type_mapping import map_source
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, Source, SourceTable, StreamRecord, TargetTable
 from consumer.service.course import Course
@@ -111,13 +111,7 @@ class Preparation:
         known = self._mappings.get(stream.name)
         if known is not None and known[0] is stream and known[1] is described:
             return known[2]
-        mapping = map_table(
-            described.columns,
-            timestamp_column=stream.timestamp_column,
-            sequence_columns=stream.sequence_columns,
-            chosen=dict(stream.columns),
-            source_uuid=described.uuid,
-        )
+        mapping = map_source(stream, described.columns, source_uuid=described.uuid)
         self._mappings[stream.name] = stream, described, mapping
         return mapping
 

@@ -26,7 +26,7 @@ from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_choices import As
-from consumer.domain.type_mapping import map_table
+from consumer.domain.type_mapping import map_source
 from consumer.domain.unit_query import file_rows, file_structure, fingerprint_query, unit_query, wire_rows
 from consumer.domain.window import Window
 from consumer.domain.writer import EXPORT_BYTES_MIN, WriterPolicy
@@ -139,7 +139,7 @@ class HotTable:
             timestamp_column="ts",
             columns=tuple((chosen or {}).items()),
         )
-        mapping = map_table(columns, timestamp_column="ts", chosen=dict(stream.columns))
+        mapping = map_source(stream, columns)
         target = TargetTable(
             name=stream.target,
             uuid=uuid4(),

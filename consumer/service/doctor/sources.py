@@ -17,7 +17,7 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.table_facts import TableFacts
 from consumer.domain.table_ttl import has_column_ttl, row_ttls
-from consumer.domain.type_mapping import map_table
+from consumer.domain.type_mapping import map_source
 from consumer.domain.window import Window
 from consumer.ports import Extent, SourceTable
 from consumer.service.doctor.finding import Statement, error, info, ok, warning
@@ -67,12 +67,7 @@ class SourceCheck:
 
     def _mapping(self, described: SourceTable) -> Iterator[Statement]:
         try:
-            mapping: TableMapping = map_table(
-                described.columns,
-                timestamp_column=self.stream.timestamp_column,
-                sequence_columns=self.stream.sequence_columns,
-                chosen=dict(self.stream.columns),
-            )
+            mapping: TableMapping = map_source(self.stream, described.columns)
         except IcehaulError as failure:
             yield error(failure.message, failure.remedy)
             return

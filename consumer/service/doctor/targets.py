@@ -12,7 +12,7 @@ from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import IcehaulError
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.type_mapping import map_table
+from consumer.domain.type_mapping import map_source
 from consumer.ports import BatchRecord, SourceTable, StreamRecord, StreamState, TargetTable
 from consumer.service.doctor.finding import Statement, error, info, ok, warning
 
@@ -119,12 +119,7 @@ class TargetCheck:
     def _shape(self, record: StreamRecord | None) -> Iterator[Statement]:
         try:
             described = self.describe(self.stream.source)
-            mapping = map_table(
-                described.columns,
-                timestamp_column=self.stream.timestamp_column,
-                sequence_columns=self.stream.sequence_columns,
-                chosen=dict(self.stream.columns),
-            )
+            mapping = map_source(self.stream, described.columns)
         except IcehaulError as failure:
             yield info(f"schema and partition spec are not compared, for the source can't be read: {failure.message}")
             return

@@ -13,7 +13,7 @@ from consumer.domain.fingerprint import EMPTY
 from consumer.domain.hot_drop import Comparison, HotDrop, HotPartition, Selection
 from consumer.domain.phrasing import instant_text
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.type_mapping import map_table
+from consumer.domain.type_mapping import map_source
 from consumer.domain.view_query import ViewMark
 from consumer.domain.window import BEGINNING
 from consumer.ports import Catalog, Ledger, Source, StreamRecord
@@ -173,13 +173,7 @@ class Review:
         """Compare a partition of the source, or of a quarantine table, with the data files of its stretch of time."""
         there = replace(stream, source=table)
         described = self._source.describe(table)
-        mapping = map_table(
-            described.columns,
-            timestamp_column=stream.timestamp_column,
-            sequence_columns=stream.sequence_columns,
-            chosen=dict(stream.columns),
-            source_uuid=described.uuid,
-        )
+        mapping = map_source(stream, described.columns, source_uuid=described.uuid)
         target = self._catalog.inspect(stream.target)
         paths = self._catalog.data_files(stream.target, stream.partition_by, partition.window) if target else ()
         hot = self._source.fingerprint(there, mapping, partition.window, partition=partition.id)
