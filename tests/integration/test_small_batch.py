@@ -7,19 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
-from psycopg.rows import TupleRow
 
 from consumer.adapters.kafka.consumer import KafkaEventSource
 from consumer.bootstrap import Application
 from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
-from consumer.domain.window import BEGINNING
 from consumer.embedded.stack import EmbeddedStack
 from consumer.service.runtime.ports import Partition
 from tests.support.consuming import consuming
@@ -45,7 +42,7 @@ class Scene:
     clickhouse: HttpRecorder
     store: HttpRecorder
     postgres: StatementRecorder
-    commits: list[tuple[int, datetime]]
+    commits: list[int]
     stream: str
     sent: list[Event] = field(default_factory=list)
 
@@ -55,7 +52,7 @@ class Scene:
 
     def done(self) -> bool:
         """Whether the offsets of all events were committed."""
-        return bool(self.commits) and self.commits[-1][0] == len(self.sent)
+        return bool(self.commits) and self.commits[-1] == len(self.sent)
 
     def wait(self) -> None:
         wait_until(self.done, seconds=120, what="the committed offset of the last event")
@@ -103,22 +100,17 @@ def scene(stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: p
         stream = platform.add_stream()
         application = running.enter_context(platform.consumer())
         application.topics.ensure()
-        past_the_proxy = running.enter_context(psycopg.connect(dsn, autocommit=True))
-        commits = _watch_commits(past_the_proxy, stream, monkeypatch)
-        yield Scene(platform, application, clickhouse, store, postgres, commits, stream)
+        yield Scene(platform, application, clickhouse, store, postgres, _watch_commits(monkeypatch), stream)
 
 
-def _watch_commits(
-    ledger: psycopg.Connection[TupleRow], stream: str, monkeypatch: pytest.MonkeyPatch
-) -> list[tuple[int, datetime]]:
-    """Note each offset that is committed, and how far the stream had been read by then."""
-    commits: list[tuple[int, datetime]] = []
+def _watch_commits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note each offset that is committed."""
+    commits: list[int] = []
     original: Callable[..., None] = KafkaEventSource.commit
 
     @functools.wraps(original)
     def commit(source: KafkaEventSource, offsets: Mapping[Partition, int]) -> None:
-        row = ledger.execute(b"SELECT watermark FROM offload_watermarks WHERE stream = %s", (stream,)).fetchone()
-        commits.extend((offset, BEGINNING if row is None else row[0]) for offset in offsets.values())
+        commits.extend(offsets.values())
         original(source, offsets)
 
     monkeypatch.setattr(KafkaEventSource, "commit", commit)

@@ -71,11 +71,7 @@ class Connections:
             yield connection
             self._answered[connection] = time.monotonic()
         finally:
-            if connection.closed:
-                # One that died seldom dies alone, and the pool would make others after growing pauses: all go at once.
-                self._answered.clear()
-                self._retire(pool)
-            pool.putconn(connection)
+            self._give_back(pool, connection)
 
     def _take(self, begin: Callable[[Connection], object] | None) -> tuple[_Pool, Connection]:
         for _ in range(_POOLS_TO_TRY):
@@ -89,14 +85,11 @@ class Connections:
             try:
                 self._ask(connection, begin)
             except psycopg.Error as error:
-                # The pool's own check would try the others one after the other, with growing pauses in between, so all
-                # of them go at once.
                 translated = (
                     None if connection.closed else statement_failure(error, user=self._user, setting=self._setting)
                 )
                 connection.close()
-                self._retire(pool)
-                pool.putconn(connection)
+                self._give_back(pool, connection)
                 if translated is not None:
                     raise translated from error
             else:
@@ -112,6 +105,16 @@ class Connections:
             return
         with Watchdog(connection, timedelta(seconds=self._settings.connect_timeout_seconds)):
             (begin or ConnectionPool.check_connection)(connection)
+
+    def _give_back(self, pool: _Pool, connection: Connection) -> None:
+        """Give a connection back to its pool; one that died seldom dies alone, so the others go with it.
+
+        The pool would try them one after the other, and make new ones after growing pauses.
+        """
+        if connection.closed:
+            self._answered.clear()
+            self._retire(pool)
+        pool.putconn(connection)
 
     def _retire(self, pool: _Pool) -> None:
         with self._opening:
