@@ -104,6 +104,8 @@ def test_a_daily_bar_waits_for_its_day_and_is_woken_when_that_is_over() -> None:
         lake.source.time = midnight + 3 * DAY
         lake.ticks(NOON + 60 * MINUTE, *BRONZE)
         wait_until(lambda: lake.watermark("trades") == NOON + 60 * MINUTE, what="silver")
+        # What wakes the bars may not have been sent yet when every offset is committed.
+        wait_until(lambda: lake.watermark("days") >= midnight, what="yesterday's bar")
         wait_until(lake.acknowledged, what="every offset")
         assert lake.watermark("days") == midnight
 
