@@ -123,6 +123,7 @@ class Rewind:
         hot: what the hot tier holds of the remainder, by its lower bound, where that is not what the table keeps of it.
         findings: what an operator still has to know of the remainder.
         reason: why rows may go that the hot tier does not hold, where somebody has insisted.
+        held: epochs of the leases on dependants, all of which have to be the owner's when it becomes true.
     """
 
     watermark: datetime
@@ -133,6 +134,7 @@ class Rewind:
     hot: Mapping[datetime, Fingerprint] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     reason: str | None = None
+    held: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def since(self) -> datetime:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from consumer.domain.batch import Batch, BatchStatus, Rewind
 from consumer.domain.divergence import repair_command
 from consumer.domain.errors import ConfigurationError, DivergenceError, StaleDifferenceError, UnknownCommitError
+from consumer.domain.fence import check_fence, missing_row
 from consumer.domain.inventory import PartitionContent
 from consumer.domain.phrasing import instant_text
 from consumer.domain.reconcile import (
@@ -196,6 +197,25 @@ def check_rewind(batch: Batch, rewind: Rewind, place: RewindPlace) -> None:
             f"stream {batch.stream}: the rewind to {rewind.watermark.isoformat()} is out of date: {problem}",
             remedy="nothing has to be done: the stream is looked at again",
         )
+
+
+def check_held(rewind: Rewind, owner: str, holders: Mapping[str, tuple[int, str | None]]) -> None:
+    """Check the leases on dependants: what another owner has planned may reach beyond the watermark that is set back.
+
+    Args:
+        rewind: says which leases its owner holds.
+        owner: who rewinds.
+        holders: epoch and owner of each dependant, read under the lock of its row.
+
+    Raises:
+        FencedError: if one of them has moved on.
+        DivergenceError: if the ledger has no row of a dependant any more.
+    """
+    for stream, epoch in sorted(rewind.held.items()):
+        if stream not in holders:
+            raise missing_row(stream)
+        current_epoch, current_owner = holders[stream]
+        check_fence(stream=stream, epoch=epoch, owner=owner, current_epoch=current_epoch, current_owner=current_owner)
 
 
 def _contents(windows: Sequence[RecordedWindow]) -> list[tuple[object, ...]]:

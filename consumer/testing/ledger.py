@@ -289,13 +289,15 @@ class MemoryLedger:
         """Do the ledger's part of a publish: fence, ``swap`` the table's metadata, record; all of it or nothing.
 
         ``swap`` is given the locked record, and returns what its part of the commit does; what it raises, or
-        ``before_commit`` does, leaves the ledger as it was. The target's row is held as well as the stream's.
+        ``before_commit`` does, leaves the ledger as it was. The target's row is held as well as the stream's, and those
+        of the dependants of one that is rewound.
 
         Raises:
             FencedError, DivergenceError, UnknownCommitError, LedgerUnavailableError: as the real publish does.
         """
         batch = publication.batch
-        with self.database.transaction(batch.stream, str(publication.stream.target)) as transaction:
+        held = () if batch.rewind is None else tuple(batch.rewind.held)
+        with self.database.transaction(batch.stream, str(publication.stream.target), *held) as transaction:
             with self.database.mutex:
                 swapped = swap(self.check(publication))
 
@@ -319,7 +321,7 @@ class MemoryLedger:
         elif batch.kind is BatchKind.BACKFILL:
             self.backfills.check(batch, known)
         elif batch.rewind is not None:
-            self.rewinds.check(batch, batch.rewind, known)
+            self.rewinds.check(batch, batch.rewind, known, publication.claim.owner)
         elif batch.kind is BatchKind.WINDOW:
             self._check_continues(known, batch)
         else:
@@ -366,10 +368,10 @@ class MemoryLedger:
         self._outbox.send(publication.outbox)
 
     @contextmanager
-    def row(self, stream: str, *, patience: timedelta | None = None) -> Iterator[None]:
-        """Hold a stream's row for one short transaction."""
+    def row(self, *streams: str, patience: timedelta | None = None) -> Iterator[None]:
+        """Hold the rows of streams for one short transaction."""
         with self.database.mutex:
-            self.database.wait_for(stream, patience=patience)
+            self.database.wait_for(*streams, patience=patience)
             yield
 
     def activate(self, record: StreamRecord) -> None:

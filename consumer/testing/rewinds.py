@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from consumer.domain.batch import Batch, BatchStatus, Rewind
 from consumer.domain.reconcile import recorded_windows
-from consumer.domain.rewind import RewindPlace, check_rewind
+from consumer.domain.rewind import RewindPlace, check_held, check_rewind
 from consumer.domain.window import Window
 from consumer.ports import BatchRecord, Claim, Comparison, StreamRecord, Trigger
 from consumer.testing.batches import MemoryBatches
@@ -33,15 +33,15 @@ class MemoryRewinds:
 
     def set_back(self, claim: Claim, batch: Batch, rewind: Rewind, trigger: Trigger) -> None:
         """Rewind a stream over windows without rows, for which the table need not change; under the fence."""
-        with self._ledger.row(claim.stream):
+        with self._ledger.row(claim.stream, *rewind.held):
             known = self._ledger.fenced(claim)
-            self.check(batch, rewind, known)
+            self.check(batch, rewind, known, claim.owner)
             record = self._batches.record(batch, trigger, status=BatchStatus.EMPTY)
             self._batches.put(batch, record, claim.epoch)
             self._ledger.put(self.apply(batch, rewind, record, known))
 
-    def check(self, batch: Batch, rewind: Rewind, known: StreamRecord) -> None:
-        """Check the predicate of a rewind against the locked record."""
+    def check(self, batch: Batch, rewind: Rewind, known: StreamRecord, owner: str) -> None:
+        """Check the predicate of a rewind against the locked record, and the leases on dependants."""
         above = Window(lower=rewind.watermark, upper=max(known.watermark, batch.window.upper))
         done = self._batches.done(batch.stream, above)
         place = RewindPlace(
@@ -52,6 +52,8 @@ class MemoryRewinds:
             last_upper=self._batches.last_rows(batch.stream, rewind.since),
         )
         check_rewind(batch, rewind, place)
+        records = self._ledger.read(list(rewind.held))
+        check_held(rewind, owner, {name: (one.epoch, one.owner) for name, one in records.items()})
 
     def apply(self, batch: Batch, rewind: Rewind, record: BatchRecord, known: StreamRecord) -> StreamRecord:
         """Withdraw what is done from the instant on, record what is left, and return the stream's record set back."""

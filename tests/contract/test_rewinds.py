@@ -170,6 +170,35 @@ def test_a_rewind_lands_once_and_only_at_the_owners_epoch(ledger: Ledger, publis
         publish(without_files(filled, planned(ledger, BEGINNING + DAY)))
 
 
+@pytest.mark.parametrize("way", ["publish", "set back"])
+def test_a_rewind_needs_the_leases_on_its_dependants_when_it_lands(
+    ledger: Ledger, rewinds: RewindLedger, publish: Publish, filled: Claim, way: str
+) -> None:
+    ledger.register("derived", BEGINNING)
+    held = ledger.claim("derived", filled.owner, TTL)
+    made = planned(ledger, T0 if way == "publish" else AFTER.upper)
+    assert made.rewind is not None
+    back = replace(made.rewind, held={"derived": held.epoch})
+    if way == "set back":
+        back = replace(back, last_upper=AFTER.upper)
+
+    def land() -> None:
+        if way == "publish":
+            publish(without_files(filled, replace(made, rewind=back)))
+        else:
+            rewinds.set_back(filled, made, back, trigger())
+
+    before = current(ledger)
+    ledger.release(held)
+    ledger.claim("derived", "another", TTL)
+    with pytest.raises(FencedError, match=r"stream derived: .* belongs to another"):
+        land()
+    assert current(ledger) == before
+    back = replace(back, held={})
+    land()
+    assert current(ledger).watermark == made.window.lower
+
+
 def test_what_is_known_of_the_source_is_put_right(ledger: Ledger, publish: Publish, filled: Claim) -> None:
     spans = (window(), AFTER)
     kinds = (FindingKind.CHANGED, FindingKind.DELETED, FindingKind.GAP)

@@ -191,6 +191,18 @@ BUGS = (
         tests=(f"{_UNIT}::test_nothing_is_rewound_while_somebody_works_on_what_is_derived_from_it",),
     ),
     Bug(
+        name="rewind_lands_without_the_leases_on_its_dependants",
+        breaks="A rewind that stood still past its leases lands after a dependant was planned by another owner.",
+        edits=(
+            Edit(
+                file=_REWIND,
+                before="    for stream, epoch in sorted(rewind.held.items()):\n",
+                after="    for stream, epoch in sorted(dict[str, int]().items()):\n",
+            ),
+        ),
+        tests=(f"{_CONTRACT}::test_a_rewind_needs_the_leases_on_its_dependants_when_it_lands[memory-publish]",),
+    ),
+    Bug(
         name="rewind_not_read_back",
         breaks="A rewind whose answer was lost is reported as nothing to do, and nobody learns its snapshot.",
         edits=(

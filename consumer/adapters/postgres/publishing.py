@@ -167,7 +167,7 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
     """Lock the stream's row, check the epoch and the predicate of the batch; return the locked record.
 
     Raises:
-        FencedError: if the lease has moved on.
+        FencedError: if the lease has moved on, or one on a dependant that a rewind holds.
         UnknownCommitError: if the batch is done already, and has to be read back.
         StaleDifferenceError: if the window of a supplement or replacement has got another content, or one of a rewind.
         BackfillChangedError: if a backfill's request is not open any more, or further on.
@@ -185,7 +185,7 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
     elif publication.batch.kind is BatchKind.BACKFILL:
         check_backfill(publication.batch, backfill_place(connection, publication.batch, record))
     elif publication.batch.rewind is not None:
-        check_place(connection, publication.batch, publication.batch.rewind, record)
+        check_place(connection, publication.batch, publication.batch.rewind, record, publication.claim.owner)
     else:
         _check_content(connection, publication.batch, record)
     check_whole(connection, record)

@@ -12,15 +12,16 @@ from consumer.adapters.postgres.statements import statements
 from consumer.domain.batch import Batch, BatchKind, BatchStatus, Remainder, Rewind, WrittenFile
 from consumer.domain.errors import DivergenceError
 from consumer.domain.fingerprint import EMPTY
-from consumer.domain.rewind import RewindPlace, check_rewind
+from consumer.domain.rewind import RewindPlace, check_held, check_rewind
 from consumer.domain.window import Window
 from consumer.ports import Comparison, StreamRecord
 
 
-def check_place(connection: Connection, batch: Batch, rewind: Rewind, record: StreamRecord) -> None:
-    """Check the predicate of a rewind against the locked record.
+def check_place(connection: Connection, batch: Batch, rewind: Rewind, record: StreamRecord, owner: str) -> None:
+    """Check the predicate of a rewind against the locked record, and lock the rows of the dependants that are held.
 
     Raises:
+        FencedError: if the lease on a dependant is not the owner's any more.
         UnknownCommitError, StaleDifferenceError: as :func:`consumer.domain.rewind.check_rewind` does.
     """
     row = connection.execute(statements("publish")["status"], {"batch_id": batch.id}).fetchone()
@@ -33,6 +34,9 @@ def check_place(connection: Connection, batch: Batch, rewind: Rewind, record: St
         last_upper=last_rows(connection, batch.stream, rewind.since),
     )
     check_rewind(batch, rewind, place)
+    if rewind.held:
+        rows = connection.execute(statements("rewind")["lock_held"], {"streams": list(rewind.held)}).fetchall()
+        check_held(rewind, owner, {row["stream"]: (row["epoch"], row["owner"]) for row in rows})
 
 
 def record_rewind(

@@ -28,13 +28,13 @@ class PostgresRewinds:
         """Rewind a stream over windows without rows, for which the table need not change; under the fence.
 
         Raises:
-            FencedError: if the epoch has moved on.
+            FencedError: if the epoch has moved on, or that of a dependant that is held.
             StaleDifferenceError: if the ledger does not hold any more what was looked at.
             UnknownCommitError: if it is done already, or nobody knows whether the commit landed.
         """
         parameters = batch_parameters(claim, batch, trigger)
         with self._database.transaction() as connection:
             known = lock_stream(connection, claim)
-            check_place(connection, batch, rewind, known)
+            check_place(connection, batch, rewind, known, claim.owner)
             connection.execute(statements("ledger")["add_empty"], parameters)
             record_rewind(connection, batch, rewind, parameters, ())

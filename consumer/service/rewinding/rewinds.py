@@ -84,13 +84,12 @@ class Rewinds:
         with ExitStack() as leases:
             claim, keeper = self._hold(leases, stream, running.cancel)
             others = [
-                self._hold(leases, self._streams[name], running.cancel)[1]
-                for name in dependants_of(stream, self._streams)
+                self._hold(leases, self._streams[name], running.cancel) for name in dependants_of(stream, self._streams)
             ]
             check_active(claim.record)
 
             def still_ours() -> None:
-                for one in (keeper, *others):
+                for one in (keeper, *(other for _, other in others)):
                     one.check()
 
             event = tick(stream=stream.name, boundary=claim.record.watermark)
@@ -103,7 +102,8 @@ class Rewinds:
                 still_ours=still_ours,
                 started=running.start,
             )
-            attempt = _Attempt(context=context, claim=claim, wish=wish)
+            held = {other.stream: other.epoch for other, _ in others}
+            attempt = _Attempt(context=context, claim=claim, wish=wish, held=held)
             return retrying(stream, context.abandoned, lambda: self._attempt(attempt))
 
     def _hold(self, leases: ExitStack, stream: Stream, on_lost: Callable[[], None]) -> tuple[Claim, LeaseKeeper]:
@@ -125,7 +125,7 @@ class Rewinds:
             return self._done(attempt, attempt.found or found, attempt.batch)
         if found.verdict is not Verdict.POSSIBLE or found.rewind is None:
             return found
-        rewind = self._rewind(attempt.context, record, found, found.rewind)
+        rewind = self._rewind(attempt.context, record, found, replace(found.rewind, held=attempt.held))
         attempt.found, attempt.batch = found, self._batch(attempt.context, record, found, rewind)
         claim = replace(attempt.claim, record=record)
         with self._failpoints.around("watermark.rewind"):
@@ -188,10 +188,14 @@ class Rewinds:
 
 @dataclass(slots=True, kw_only=True)
 class _Attempt:
-    """One call of :meth:`Rewinds.rewind`, with what its last attempt has found and tried."""
+    """One call of :meth:`Rewinds.rewind`, with what its last attempt has found and tried.
+
+    ``held`` are the epochs of the leases on dependants.
+    """
 
     context: BatchContext
     claim: Claim
     wish: Wish
+    held: Mapping[str, int]
     found: Examined | None = None
     batch: Batch | None = None

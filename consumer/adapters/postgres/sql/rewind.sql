@@ -3,6 +3,10 @@ SELECT max(upper) AS upper
 FROM offload_batches
 WHERE stream = %(stream)s AND kind = 'window' AND status = 'published' AND upper <= %(before)s
 
+-- name: lock_held
+-- What is derived from the stream must not be planned anew by another owner before the rewind is committed.
+SELECT stream, epoch, owner FROM offload_watermarks WHERE stream = ANY (%(streams)s) ORDER BY stream FOR UPDATE
+
 -- name: explain
 UPDATE offload_batches SET reason = %(reason)s WHERE batch_id = %(batch_id)s
 
