@@ -137,11 +137,15 @@ def undecided(batches: Sequence[KnownBatch]) -> Judged:
 def _oldest_seen(
     batches: Sequence[KnownBatch], lineage: Lineage, evidence: Evidence | None
 ) -> tuple[int, datetime] | None:
-    """Return the place up to which expired snapshots prove their batches; ``None`` if none can be expired."""
+    """Return the place up to which expired snapshots prove their batches; ``None`` if none can be expired.
+
+    What was counted in a table that is still to be seen has a place of its own: all that was before it was in the table.
+    """
     if lineage.whole or evidence is None:
         return None
     ids = lineage.batch_ids or {evidence.batch_id}
-    return min((batch.order for batch in batches if batch.id in ids and batch.status in _DONE), default=None)
+    seen = (batch for batch in batches if batch.id in ids or batch.snapshot_id in lineage.snapshot_ids)
+    return min((batch.order for batch in seen if batch.status in _DONE), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

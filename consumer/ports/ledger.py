@@ -188,6 +188,14 @@ class Ledger(Protocol):
         """Return the records of the streams that have one."""
         ...
 
+    def final_until(self, streams: Sequence[str]) -> Mapping[str, datetime]:
+        """Return for each stream that has a record the instant up to which what is derived from it may go.
+
+        That is its watermark; or where a rewind will set it back, whose commit to a catalog outside of the ledger may
+        have landed already.
+        """
+        ...
+
     def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
         """Take the stream's lease and increment its epoch.
 

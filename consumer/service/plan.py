@@ -65,8 +65,8 @@ class Planner:
         Where an upstream is waited for, and what is left by that may be lost to the TTL of the source ``table``, it is
         not waited for, or the cutoff has an obstacle. Without a table it is waited for in any case.
         """
-        records = self._ledger.read(stream.upstreams) if stream.upstreams else {}
-        upstreams = {name: records[name].watermark if name in records else BEGINNING for name in stream.upstreams}
+        until = self._ledger.final_until(stream.upstreams) if stream.upstreams else {}
+        upstreams = {name: until.get(name, BEGINNING) for name in stream.upstreams}
         now = self._source.now()
         waiting = find_cutoff(stream, event_cutoff=event_cutoff, now=now, upstreams=upstreams)
         if waiting.reason is not CutoffReason.UPSTREAM or table is None:

@@ -91,6 +91,13 @@ class MemoryLedger:
         with self.database.mutex:
             return {stream: self._streams[stream] for stream in streams if stream in self._streams}
 
+    def final_until(self, streams: Sequence[str]) -> Mapping[str, datetime]:
+        """Return up to where what is derived from the streams may go: the watermark, or the end of an open rewind."""
+        with self.database.mutex:
+            return {
+                name: min([record.watermark, *self.rewinds.open(name)]) for name, record in self.read(streams).items()
+            }
+
     def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
         """Take the stream's lease and increment its epoch."""
         with self.database.mutex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -25,6 +26,20 @@ class MemoryRewinds:
         self._ledger = ledger
         self._batches = batches
         self._comparisons = comparisons
+        self._intended: dict[int, tuple[str, datetime]] = {}
+
+    def intend(self, snapshot_id: int, batch: Batch) -> None:
+        """Note that a commit to a catalog elsewhere is about to be made, if it is a rewind's."""
+        if batch.rewind is not None:
+            self._intended[snapshot_id] = batch.stream, batch.rewind.watermark
+
+    def settle(self, snapshot_id: int) -> None:
+        """Forget a commit whose outcome is known."""
+        self._intended.pop(snapshot_id, None)
+
+    def open(self, stream: str) -> Sequence[datetime]:
+        """Return the instants to which rewinds of a stream may have been committed already."""
+        return [to for name, to in self._intended.values() if name == stream]
 
     def last_rows(self, stream: str, before: datetime) -> datetime | None:
         """Return the upper bound of the last window with rows that ends at an instant or before it."""

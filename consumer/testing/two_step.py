@@ -68,7 +68,8 @@ class TwoStepMemoryCatalog(MemoryCatalog):
             known = self._found(self._open(stream.name), table)
         self._hit("publish.after-stage")
         self._hit("publish.before-intend")
-        with self._ledger.row(stream.name):
+        rewind = publication.batch.rewind
+        with self._ledger.row(stream.name, *(() if rewind is None else rewind.held)):
             record = self._ledger.check(publication)
             if known:
                 raise UnknownCommitError("a commit is in the table, and not recorded yet", remedy="it is read back")
@@ -78,6 +79,7 @@ class TwoStepMemoryCatalog(MemoryCatalog):
             check_live(table, publication.batch)
             self._ledger.mark(publication.batch, BatchStatus.PUBLISHING, publication.claim.epoch)
             self._intents.setdefault(stream.name, []).append(intent)
+            self._ledger.rewinds.intend(intent.snapshot_id, publication.batch)
         self._hit("publish.after-intend")
         self._send(intent)
         self._record(intent)
@@ -198,6 +200,7 @@ class TwoStepMemoryCatalog(MemoryCatalog):
         for intent in intents:
             stream = intent.publication.stream.name
             self._intents[stream] = [one for one in self._open(stream) if one is not intent]
+            self._ledger.rewinds.settle(intent.snapshot_id)
             # A request that is refused for good need not be kept any longer.
             self._late = [one for one in self._late if one is not intent]
             self._ledger.mark(intent.publication.batch, BatchStatus.FAILED, None)

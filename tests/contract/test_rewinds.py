@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from consumer.adapters.postgres.intents import intend, settle
 from consumer.adapters.postgres.rewinds import PostgresRewinds
 from consumer.domain.batch import Batch, BatchKind, BatchStatus, Remainder, Replacement, Rewind, WrittenFile
 from consumer.domain.errors import FencedError, StaleDifferenceError, UnknownCommitError
@@ -197,6 +198,26 @@ def test_a_rewind_needs_the_leases_on_its_dependants_when_it_lands(
     back = replace(back, held={})
     land()
     assert current(ledger).watermark == made.window.lower
+
+
+def test_what_is_derived_may_not_go_beyond_a_rewind_that_is_about_to_be_committed(
+    ledger: Ledger, filled: Claim, request: pytest.FixtureRequest
+) -> None:
+    made, stays = planned(ledger, T0), current(ledger).watermark
+    assert ledger.final_until([STREAM, "unknown"]) == {STREAM: stays}
+    if isinstance(ledger, MemoryLedger):
+        ledger.rewinds.intend(7, made)
+    else:
+        with request.getfixturevalue("database").transaction() as connection:
+            intend(connection, without_files(filled, made), snapshot_id=7, base_snapshot_id=None)
+    assert ledger.final_until([STREAM]) == {STREAM: T0}
+    assert current(ledger).watermark == stays, "it may not have landed"
+    if isinstance(ledger, MemoryLedger):
+        ledger.rewinds.settle(7)
+    else:
+        with request.getfixturevalue("database").transaction() as connection:
+            settle(connection, STREAM, [7])
+    assert ledger.final_until([STREAM]) == {STREAM: stays}
 
 
 def test_what_is_known_of_the_source_is_put_right(ledger: Ledger, publish: Publish, filled: Claim) -> None:

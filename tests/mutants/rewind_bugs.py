@@ -13,6 +13,7 @@ _FILES = "consumer/service/rewinding/files.py"
 _DEPENDANTS = "consumer/service/rewinding/dependants.py"
 _PUBLISH = "consumer/adapters/iceberg/publish.py"
 _EVIDENCE = "consumer/adapters/iceberg/evidence.py"
+_LEDGER_SQL = "consumer/adapters/postgres/sql/ledger.sql"
 _REWIND_SQL = "consumer/adapters/postgres/sql/rewind.sql"
 
 _UNIT = "tests/unit/service/test_rewinding.py"
@@ -201,6 +202,14 @@ BUGS = (
             ),
         ),
         tests=(f"{_CONTRACT}::test_a_rewind_needs_the_leases_on_its_dependants_when_it_lands[memory-publish]",),
+    ),
+    Bug(
+        name="dependants_planned_over_a_rewind_that_may_have_landed",
+        breaks="With a catalog elsewhere a dependant goes beyond a rewind whose commit is not recorded yet.",
+        edits=(Edit(file=_LEDGER_SQL, before="    WHERE open.stream = known.stream\n", after="    WHERE false\n"),),
+        tests=(
+            f"{_CONTRACT}::test_what_is_derived_may_not_go_beyond_a_rewind_that_is_about_to_be_committed[postgres]",
+        ),
     ),
     Bug(
         name="rewind_not_read_back",

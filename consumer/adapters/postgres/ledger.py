@@ -6,7 +6,7 @@ All but ``advance`` may be repeated after an unknown outcome, so only that one r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -74,6 +74,11 @@ class PostgresLedger:
         """Return the records of the streams that have one."""
         (rows,) = self._database.ask(self._sql["read"], parameters={"streams": list(streams)})
         return {row["stream"]: stream_record(row) for row in rows}
+
+    def final_until(self, streams: Sequence[str]) -> Mapping[str, datetime]:
+        """Return up to where what is derived from the streams may go: the watermark, or the end of an open rewind."""
+        (rows,) = self._database.ask(self._sql["final_until"], parameters={"streams": list(streams)})
+        return {row["stream"]: row["until"].astimezone(UTC) for row in rows}
 
     def claim(self, stream: str, owner: str, ttl: timedelta) -> Claim:
         """Take the stream's lease and increment its epoch; in the same round trip, read what the owner needs first."""

@@ -26,7 +26,7 @@ from consumer.domain.repair import (
     undecided,
 )
 from consumer.domain.stream import Stream
-from consumer.domain.window import Window
+from consumer.domain.window import EVER, Window
 from consumer.ports import Catalog, StreamRecord, TargetTable
 from consumer.service.adoption.ports import FileSource
 from consumer.service.prepare import Preparation
@@ -78,6 +78,12 @@ class LostWindow:
         return self.published - self.there
 
 
+def _proves(evidence: Evidence | None, record: StreamRecord) -> bool:
+    """Tell whether the table proves what the ledger has recorded last."""
+    proven = (None, None) if evidence is None else (evidence.upper, evidence.batch_id)
+    return proven == (record.last_upper, record.last_batch_id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
     """How ledger and table differ, and what a repair makes of it.
@@ -115,13 +121,12 @@ class Examination:
     def needed(self) -> bool:
         """Whether the ledger does not follow the table already."""
         evidence, record = self.evidence, self.record
-        proven = (None, None) if evidence is None else (evidence.upper, evidence.batch_id)
         return bool(
             self.judged.withdrawn
             or self.judged.reinstated
             or self.rebuilt
             or self.watermark != record.watermark
-            or proven != (record.last_upper, record.last_batch_id)
+            or not _proves(evidence, record)
             or (record.target_uuid is not None and (self.target is None or self.target.uuid != record.target_uuid))
             or (evidence is not None and evidence.generation > record.generation)
         )
@@ -176,6 +181,8 @@ class Examiner:
         rebuilt = [one for one in found if one.recorded != one.found]
         watermark = live[-1].window.upper if live else record.start
         gone, again, lost, backfills = self._hot(stream, mapping, record, judged)
+        # Where the table has lost what was recorded last, that may be more than the ledger still has rows of.
+        changed = [*gone, *(one.window for one in rebuilt)] if _proves(evidence, record) else [EVER]
         return Examination(
             record=record,
             source_uuid=described.uuid,
@@ -186,7 +193,7 @@ class Examiner:
             again=again,
             lost=lost,
             backfills=backfills,
-            partitions=self._partitions(stream, watermark, [*gone, *(one.window for one in rebuilt)]),
+            partitions=self._partitions(stream, watermark, changed),
         )
 
     def _check_ours(

@@ -401,6 +401,33 @@ def test_what_was_counted_twice_counts_once() -> None:
     assert lake.whole()
 
 
+def test_what_was_counted_is_not_counted_again_though_the_snapshots_before_it_are_expired() -> None:
+    lake = Lake()
+    insert(lake, *rows(5))
+    handle(lake)
+    insert(lake, *rows(1))
+    lake.catalog.expire(lake.stream.target, 1)
+    handle(lake)
+    lake.forget(1)
+    assert lake.repair().rebuilt
+    assert not lake.review().needed
+    handle(lake)
+    assert lake.whole()
+
+
+def test_a_late_row_comes_again_though_its_supplement_is_gone_from_table_and_ledger() -> None:
+    lake = Lake()
+    insert(lake, *rows(5))
+    handle(lake)
+    insert(lake, Row(ts=NOW - timedelta(days=3), seq=9, value=9))
+    handle(lake)
+    lake.roll_back(1)
+    lake.forget(0)
+    lake.repair()
+    handle(lake)
+    assert lake.whole()
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 1_000)), max_size=14))
 def test_whatever_was_done_to_table_and_ledger_a_repair_brings_every_row_back(

@@ -14,6 +14,16 @@ SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoc
 FROM offload_watermarks
 WHERE stream = ANY (%(streams)s)
 
+-- name: final_until
+-- A rewind of which the commit to a catalog outside of this database is not settled may have landed.
+SELECT stream, LEAST(watermark, (
+    SELECT min((landing #>> '{batch,rewind,watermark}')::timestamptz)
+    FROM offload_publishes AS open
+    WHERE open.stream = known.stream
+)) AS until
+FROM offload_watermarks AS known
+WHERE stream = ANY (%(streams)s)
+
 -- name: lock
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
        halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted
