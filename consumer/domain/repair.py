@@ -139,7 +139,7 @@ def _oldest_seen(
 ) -> tuple[int, datetime] | None:
     """Return the place up to which expired snapshots prove their batches; ``None`` if none can be expired.
 
-    What was counted in a table that is still to be seen has a place of its own: all that was before it was in the table.
+    What was counted in a table that is still to be seen has a place too: all that was done before was in the table.
     """
     if lineage.whole or evidence is None:
         return None

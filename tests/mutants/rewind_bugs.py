@@ -185,8 +185,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_REWINDS,
-                before="                for name in dependants_of(stream, self._streams)\n",
-                after="                for name in dependants_of(stream, {})\n",
+                before="running.cancel) for name in dependants_of(stream, self._streams)\n",
+                after="running.cancel) for name in dependants_of(stream, {})\n",
             ),
         ),
         tests=(f"{_UNIT}::test_nothing_is_rewound_while_somebody_works_on_what_is_derived_from_it",),
@@ -210,6 +210,7 @@ BUGS = (
         tests=(
             f"{_CONTRACT}::test_what_is_derived_may_not_go_beyond_a_rewind_that_is_about_to_be_committed[postgres]",
         ),
+        servers=(ComponentName.POSTGRES,),
     ),
     Bug(
         name="rewind_not_read_back",
