@@ -267,7 +267,7 @@ class Truth:
             if batch.stream in other.stream.upstreams and above and rewind.reason is None:
                 self.violated(f"{batch.stream} is rewound to {to}, but {name} has been read up to {watermarks[name]}")
         known.windows = [
-            Landed(Window(lower=one.window.lower, upper=min(one.window.upper, to)), one.readings)
+            Landed(Window(lower=one.window.lower, upper=min(one.window.upper, to)), one.readings, counted=one.counted)
             for one in known.windows
             if one.window.lower < to
         ]
