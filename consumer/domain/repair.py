@@ -6,7 +6,7 @@ expired is proved by its place before the oldest that is still to be seen.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -132,6 +132,20 @@ def undecided(batches: Sequence[KnownBatch]) -> Judged:
     """Return the batches of a table whose snapshots prove nothing, neither way: all stay until its rows are counted."""
     kept = tuple(batch for batch in batches if batch.status in _DONE)
     return Judged(kept=kept, withdrawn=(), reinstated=())
+
+
+def written_until(batches: Iterable[KnownBatch], last: datetime | None) -> datetime | None:
+    """Return up to where windows were ever written, as far as a table that proves nothing still holds rows of them.
+
+    A table that was rolled back may hold rows of windows that were withdrawn since: these are counted, too.
+
+    Args:
+        batches: what the ledger has of the stream, with what was withdrawn.
+        last: instant of the table's last row.
+    """
+    if last is None:
+        return None
+    return max((one.window.upper for one in batches if one.fingerprint.rows and one.window.lower <= last), default=None)
 
 
 def _oldest_seen(

@@ -24,10 +24,11 @@ from consumer.domain.repair import (
     stretches,
     touching,
     undecided,
+    written_until,
 )
 from consumer.domain.stream import Stream
 from consumer.domain.window import EVER, Window
-from consumer.ports import Catalog, StreamRecord, TargetTable
+from consumer.ports import Catalog, Extent, StreamRecord, TargetTable
 from consumer.service.adoption.ports import FileSource
 from consumer.service.prepare import Preparation
 from consumer.service.repair.ports import RepairLedger
@@ -146,6 +147,14 @@ class Examination:
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """What a table holds: its live data files, and how many rows from when to when."""
+
+    paths: Sequence[str]
+    extent: Extent
+
+
 class Examiner:
     """Compares the ledger with the table, window by window; changes nothing."""
 
@@ -173,9 +182,11 @@ class Examiner:
         judged = (
             undecided(known) if unproven else judge(known, NO_LINEAGE if target is None else target.lineage, evidence)
         )
-        live = stretches(judged.valid, start=record.start, reach=None if evidence is None else evidence.upper)
+        extent = self._source.extent_files(stream, mapping, paths)
+        reach = written_until(known, extent.last) if evidence is None else evidence.upper
+        live = stretches(judged.valid, start=record.start, reach=reach)
         below = history(judged.valid, record.start)
-        found = self._count(stream, mapping, live, below, paths)
+        found = self._count(stream, mapping, live, below, _Held(paths=paths, extent=extent))
         if unproven:
             judged, live, found = without_tail(judged, live, found)
         rebuilt = [one for one in found if one.recorded != one.found]
@@ -214,23 +225,22 @@ class Examiner:
         mapping: TableMapping,
         live: Sequence[Stretch],
         below: Sequence[Stretch],
-        paths: Sequence[str],
+        held: _Held,
     ) -> list[CountedWindow]:
         """Count the rows of all windows in the table, and make sure that there are no others.
 
         Raises:
             DivergenceError: if the table holds rows outside of all windows.
         """
-        extent = self._source.extent_files(stream, mapping, paths)
         counted_windows: list[CountedWindow] = []
         recorded = {one.window: one.recorded for one in (*below, *live) if one.recorded is not None}
         for run in runs(list(recorded)):
-            for window, found in zip(run, self._tally(stream, mapping, run, paths), strict=True):
+            for window, found in zip(run, self._tally(stream, mapping, run, held.paths), strict=True):
                 counted_windows.append(CountedWindow(window=window, recorded=recorded[window].fingerprint, found=found))
         for stretch in live:
             if stretch.recorded is None:
-                counted_windows += self._unknown(stream, mapping, stretch.window, extent.first, paths)
-        stray = extent.rows - sum(one.found.rows for one in counted_windows)
+                counted_windows += self._unknown(stream, mapping, stretch.window, held)
+        stray = held.extent.rows - sum(one.found.rows for one in counted_windows)
         if stray:
             raise DivergenceError(
                 f"stream {stream.name}: the table {stream.target} holds {counted(stray, 'row')} outside of every window"
@@ -240,15 +250,14 @@ class Examiner:
             )
         return counted_windows
 
-    def _unknown(
-        self, stream: Stream, mapping: TableMapping, whole: Window, first: datetime | None, paths: Sequence[str]
-    ) -> list[CountedWindow]:
+    def _unknown(self, stream: Stream, mapping: TableMapping, whole: Window, held: _Held) -> list[CountedWindow]:
         """Count a stretch that the ledger knows nothing of, in windows of the size of batches."""
+        first = held.extent.first
         if first is None or first >= whole.upper:
             return [CountedWindow(window=whole, recorded=None, found=EMPTY)]
         pieces = days(max(first, whole.lower), whole.upper)
         pieces[0] = Window(lower=whole.lower, upper=pieces[0].upper)
-        found = self._tally(stream, mapping, pieces, paths)
+        found = self._tally(stream, mapping, pieces, held.paths)
         cold = [Counted(window=piece, hot=EMPTY, cold=rows) for piece, rows in zip(pieces, found, strict=True)]
         windows = list(windows_of(cold, whole.lower, stream.bounds))
         reached = windows[-1][0].upper if windows else whole.lower

@@ -428,6 +428,26 @@ def test_a_late_row_comes_again_though_its_supplement_is_gone_from_table_and_led
     assert lake.whole()
 
 
+def test_rows_of_withdrawn_windows_in_a_table_that_proves_nothing_are_counted(lake: Lake) -> None:
+    table = lake.catalog.tables[lake.stream.target]
+    newest = lake.snapshots()[0]
+    files = [file for file, _ in table.live()]
+    lake.roll_back(2)
+    lake.repair()
+    assert lake.record.watermark < NOW
+    lake.catalog.roll_back(lake.stream.target, newest)
+    table.snapshots = {
+        number: replace(snapshot, evidence=None, parent=-1) for number, snapshot in table.snapshots.items()
+    }
+    table.repeated = None
+    handle(lake)
+    assert lake.record.state is StreamState.HALTED
+    assert lake.repair().needed
+    handle(lake)
+    assert [file for file, _ in table.live()] == files, "nothing was written again"
+    assert lake.whole()
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 1_000)), max_size=14))
 def test_whatever_was_done_to_table_and_ledger_a_repair_brings_every_row_back(
