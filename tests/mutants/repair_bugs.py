@@ -55,7 +55,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_EXAMINATION,
-                before="        found = self._tally(stream, mapping, pieces, paths)\n",
+                before="        found = self._tally(stream, mapping, pieces, held.paths)\n",
                 after="        found = [EMPTY] * len(pieces)\n",
             ),
         ),
