@@ -55,6 +55,12 @@ MOVES = {
 }
 
 
+# What lies before a read is the same for both writers; what happens during one is played with both always.
+BY_TASKS_FIRST = pytest.mark.parametrize(
+    "platform", [Writer.STREAM, pytest.param(Writer.EXPORT, marks=pytest.mark.thorough)], indirect=True
+)
+
+
 @pytest.fixture(params=Writer)
 def platform(local: LocalPlatform, request: pytest.FixtureRequest) -> LocalPlatform:
     """A closed day in several parts, which a batch of two units reads; a task does, or ClickHouse itself."""
@@ -116,6 +122,7 @@ def read_once(application: Application, stream: str, *, expected: Fingerprint) -
     judge_record(application, stream)
 
 
+@BY_TASKS_FIRST
 @pytest.mark.parametrize("move", MOVES)
 def test_after_the_plan(platform: LocalPlatform, stream: str, move: str) -> None:
     point = Interrupt("batch.before-write", lambda: run(platform, MOVES[move]))
@@ -124,6 +131,7 @@ def test_after_the_plan(platform: LocalPlatform, stream: str, move: str) -> None
         read_once(consumer, stream, expected=sum(halves(consumer, stream), EMPTY))
 
 
+@BY_TASKS_FIRST
 @pytest.mark.parametrize("move", MOVES)
 def test_between_the_reads_of_two_units(platform: LocalPlatform, stream: str, move: str) -> None:
     with platform.consumer() as consumer:
