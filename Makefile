@@ -198,6 +198,15 @@ crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes
 groups: $(VENV)/.dev ## Let consumer groups grow, lose members and shrink under load, and measure their throughput (SEED= plays one again)
 	@$(BIN)/python -m tests.groups $(if $(SEED),--seed $(SEED)) $(GROUPS_ARGS)
 
+.PHONY: round-trip
+round-trip: $(VENV)/.dev ## Offload 500 random tables of every type by both writers, and compare all rows (SCHEMAS=500 ROWS=50000000, SEED=)
+	@$(BIN)/python -m tests.roundtrip --schemas $(or $(SCHEMAS),500) \
+		$(if $(findstring command,$(origin ROWS)),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: bench-types
+bench-types: $(VENV)/.dev ## Write every type into Iceberg by other programs, for docs/reference/types.md (make schemas writes the page)
+	@$(BIN)/python -m tests.bench.peers
+
 .PHONY: bench-costs
 bench-costs: $(VENV)/.dev ## Fit what a row, a unit, a batch and a commit cost, and predict a day of 1,000,000,000 rows
 	@$(BIN)/python -m tests.bench.costs

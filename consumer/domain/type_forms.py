@@ -33,6 +33,7 @@ from consumer.domain.type_choices import (
     Choice,
     choices,
 )
+from consumer.domain.vector_form import VectorForm
 from consumer.domain.wire_form import ArrayForm, MapForm, ScalarForm, TupleForm, WireForm
 
 _SCALARS: dict[str, tuple[IcebergType, str]] = {
@@ -154,10 +155,18 @@ class FormMapper:
                 raise TypeSyntaxError(f"{parsed.name} without a length")
 
     def _vector(self, parsed: ClickHouseType, _nullable: bool) -> WireForm:
-        element = parsed.arguments[0] if parsed.arguments else None
-        if not isinstance(element, ClickHouseType):
-            raise TypeSyntaxError(f"{parsed.name} without a type")
-        return self._array_of(self.form(element))
+        match parsed.arguments:
+            case (ClickHouseType() as element, int(size), *_):
+                array = self._array_of(self.form(element))
+                return VectorForm(
+                    iceberg_type=array.iceberg_type,
+                    nullable=False,
+                    bare_type=array.bare_type,
+                    element=array.element,
+                    vector_type=f"{parsed.name}({element.name}, {size})",
+                )
+            case _:
+                raise TypeSyntaxError(f"{parsed.name} without a type and a size")
 
     def _decimal(self, parsed: ClickHouseType, nullable: bool) -> WireForm:
         match parsed.arguments:

@@ -38,7 +38,7 @@ from tests.support.local_platform import LocalPlatform, deliver, mapping_of
 
 WRITERS = (WriterPolicy.STREAM, WriterPolicy.EXPORT)
 _ALWAYS = Window(lower=BEGINNING, upper=END_OF_TIME)
-_AT_ONCE = 2
+_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +229,9 @@ class _Trial:
         differing = _rows(hot) - _rows(cold.select(hot.column_names))
         if differing or cold.num_rows != hot.num_rows:
             self._unequal = True
-            self._problems[writer] = f"read by Arrow, {differing.total()} rows differ, such as {next(iter(differing), '')}"
+            self._problems[writer] = (
+                f"read by Arrow, {differing.total()} rows differ, such as {next(iter(differing), '')}"
+            )
 
     def _hot_values(self, application: Application, stream: Stream) -> pa.Table:
         mapping = mapping_of(application, stream.name)

@@ -101,9 +101,7 @@ def _texts() -> Iterator[Leaf]:
     for length in (1, 4, 16, 33):
         ends = (f"unhex('{'FF' * length}')", "''")
         yield _same(f"FixedString({length})", *ends, key=True, low=True)
-        yield Leaf(
-            type=f"FixedString({length})", raw="String", value=f"substring({{}}, 1, {length})", choice=As.STRING
-        )
+        yield Leaf(type=f"FixedString({length})", raw="String", value=f"substring({{}}, 1, {length})", choice=As.STRING)
     zero, ones = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
     yield _same("UUID", f"'{zero}'", f"'{ones}'", key=True, low=True)
     yield _same("Bool")
@@ -124,7 +122,9 @@ def _times() -> Iterator[Leaf]:
     for digits in range(7):
         first, last = "1900-01-01 00:00:00", "2299-12-31 23:59:59.999999"[: 20 + digits].rstrip(".")
         ends = (f"toDateTime64('{first}', {digits}, 'UTC')", f"toDateTime64('{last}', {digits}, 'UTC')")
-        yield _same(f"DateTime64({digits}, 'Asia/Tokyo')", *ends, f"toDateTime64('1969-12-31 23:59:59', {digits}, 'UTC')")
+        yield _same(
+            f"DateTime64({digits}, 'Asia/Tokyo')", *ends, f"toDateTime64('1969-12-31 23:59:59', {digits}, 'UTC')"
+        )
     for digits in (7, 8, 9):
         nanos = [f"fromUnixTimestamp64Nano(toInt64('{n}'), 'UTC')" for n in (-2208988800000000000, -1, 2**63 - 1)]
         for choice in (As.MICROS, As.NANOS, As.STRING):
@@ -158,14 +158,17 @@ def _others() -> Iterator[Leaf]:
     for element, size in (("Float32", 8), ("Float64", 5), ("BFloat16", 3)):
         type_ = f"QBit({element}, {size})"
         value = f"CAST(arrayResize({{}}, {size}) AS Array({element}))"
-        yield Leaf(type=type_, raw="Array(Float64)" if element == "Float64" else "Array(Float32)", value=value, bare=True)
+        yield Leaf(
+            type=type_, raw="Array(Float64)" if element == "Float64" else "Array(Float32)", value=value, bare=True
+        )
     for inner in ("Int64", "UInt8", "Float64", "DateTime", "Nullable(String)"):
         yield Leaf(type=f"SimpleAggregateFunction(max, {inner})", raw=inner, bare=True)
     for function, type_ in (("sum", "UInt64"), ("uniq", "String"), ("max", "Decimal(18, 4)"), ("avg", "Float64")):
         value = f"initializeAggregation('{function}State', {{}})"
         state = f"AggregateFunction({function}, {type_})"
         yield Leaf(type=state, raw=type_, value=value, choice=As.BINARY, bare=True)
-    document = '\'{"a": \', toString({}), \', "b": {"c": ["\', toString({} % 7), \'", null]}, "d\', toString({} % 5), \'": 1.5}\''
+    pieces = ("'{\"a\": '", "toString({})", '\', "b": {"c": ["\'', "toString({} % 7)", "'\", null]}, \"d'")
+    document = ", ".join((*pieces, "toString({} % 5)", "'\": 1.5}'"))
     for type_ in ("JSON", "JSON(max_dynamic_paths=2, a Int64)"):
         yield Leaf(type=type_, raw="Int32", value=f"concat({document})", choice=As.STRING, bare=True)
     yield from (_any(type_) for type_ in ("Variant(String, UInt8)", "Dynamic", "Dynamic(max_types=4)"))

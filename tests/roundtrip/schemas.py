@@ -101,7 +101,10 @@ def cases(seed: int, number: int) -> Iterator[TableCase]:
 def case(seed: int, index: int) -> TableCase:
     """Return one table of a campaign."""
     chance = random.Random(f"{seed} {index}")
-    columns = [_column(chance) for _ in range(chance.randint(1, _MOST_COLUMNS))]
+    # Each type and choice in its turn, and what chance puts beside it.
+    turn = LEAVES[index % len(LEAVES)]
+    columns = [_placed(chance, [turn], turn.choice, 0)]
+    columns += [_column(chance) for _ in range(chance.randrange(_MOST_COLUMNS))]
     expected = Expected.EXACT
     lot = chance.random()
     if lot < 0.03:
@@ -152,10 +155,13 @@ class _Part:
 
 
 def _column(chance: random.Random) -> Column:
-    """A column, with a choice in every third one."""
+    """A column of anything; two of five take a choice if a part of them leaves it."""
     choice = chance.choice(list(As)) if chance.random() < 0.4 else None
-    pool = _pool(choice)
-    part = _part(chance, pool, chance.choice((0, 0, 0, 1, 2, _DEEPEST)))
+    return _placed(chance, _pool(choice), choice, chance.choice((0, 0, 0, 1, 2, _DEEPEST)))
+
+
+def _placed(chance: random.Random, pool: Sequence[Leaf], choice: As | None, depth: int) -> Column:
+    part = _part(chance, pool, depth)
     used = choice is not None and _offers(part.type, choice)
     return Column(type=part.type, raw=part.raw, value=part.make, choice=choice if used else None)
 
@@ -218,7 +224,9 @@ def _leaf(leaf: Leaf) -> _Part:
 def _nullable(leaf: Leaf, type_: str) -> _Part:
     made = leaf.make("assumeNotNull({raw})")
     return _Part(
-        type=type_, raw=f"Nullable({leaf.raw})", make=f"if(isNull({{raw}}), CAST(NULL AS {type_}), CAST({made} AS {type_}))"
+        type=type_,
+        raw=f"Nullable({leaf.raw})",
+        make=f"if(isNull({{raw}}), CAST(NULL AS {type_}), CAST({made} AS {type_}))",
     )
 
 

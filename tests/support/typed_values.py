@@ -170,6 +170,13 @@ RECENT = (
         "QBit(Float32, 8)",
         st.lists(st.floats(width=16), min_size=8, max_size=8).map(lambda v: f"[{', '.join(map(_number, v))}]"),
     ),
+    _sql(
+        "Array(QBit(Float64, 4))",
+        st.lists(
+            st.lists(st.integers(-9, 9), min_size=4, max_size=4).map(lambda v: f"CAST({v} AS QBit(Float64, 4))"),
+            max_size=2,
+        ).map(lambda vectors: f"[{', '.join(vectors)}]"),
+    ),
     _sql("QBit(BFloat16, 8)", st.lists(st.integers(-9, 9), min_size=8, max_size=8).map(repr)),
 )
 """Types that ClickHouse has had for a short time."""

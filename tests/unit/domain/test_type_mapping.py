@@ -281,3 +281,12 @@ def test_a_missing_sequence_column_is_named() -> None:
 def test_a_sequence_column_without_a_total_order_is_refused(type_: str) -> None:
     with pytest.raises(UnsupportedTypeError, match="sequence_columns: column 'n'"):
         map_table([TIME, SourceColumn(name="n", type=type_)], timestamp_column="ts", sequence_columns=["n"])
+
+
+@pytest.mark.parametrize("holder", ["Array({})", "Map(String, {})", "Tuple(a {}, b Int8)", "Array(Array({}))"])
+def test_a_vector_inside_of_something_is_cast_by_itself_both_ways(holder: str) -> None:
+    found = column(holder.format("QBit(BFloat16, 3)"))
+
+    # CAST refuses a whole array of vectors.
+    assert "AS Array(Float32))" in found.read_sql
+    assert "AS QBit(BFloat16, 3))" in found.restore_sql
