@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
@@ -122,6 +122,9 @@ class StreamSettings(Section):
     sort_by: tuple[Identifier, ...] = ()
     """Columns that a new target has the rows of its files sorted by; none: they stay as ClickHouse reads them.
     Afterwards the target's own sort order counts: ALTER TABLE … WRITE ORDERED BY changes it for new files."""
+    format_version: Literal[2] = 2
+    """Version of Iceberg's table format that a new target has. Version 3, with timestamps in nanoseconds and variants,
+    is refused: the library that commits does not write it (docs/reference/types.md)."""
     table_properties: dict[str, str] = Field(default_factory=dict)
     """Iceberg table properties that the target gets unless it has other values for them already, such as
     write.parquet.compression-level: "3" or write.target-file-size-bytes."""
@@ -142,6 +145,16 @@ class StreamSettings(Section):
     """Snapshots that the target keeps."""
     retention: RetentionSettings = RetentionSettings()
     """What happens when the source's TTL is about to delete rows that were not offloaded."""
+
+    @field_validator("format_version", mode="before")
+    @classmethod
+    def _written(cls, value: object) -> object:
+        if value in {3, "3"}:
+            raise ValueError(
+                "3 can't be written: PyIceberg, by which icehaul commits, writes no metadata of format version 3; leave"
+                " it at 2, and choose in `columns` what times in nanoseconds and variants become"
+            )
+        return value
 
     @field_validator("table_properties")
     @classmethod

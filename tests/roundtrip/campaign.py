@@ -21,7 +21,7 @@ from pyarrow import fs
 from consumer.bootstrap import Application
 from consumer.domain.batch import Unit
 from consumer.domain.clickhouse_type import ClickHouseType, Element, parse_type
-from consumer.domain.errors import IcehaulError
+from consumer.domain.errors import IcehaulError, Reaction, StreamError
 from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.stream import Stream
@@ -34,7 +34,7 @@ from consumer.ports import StreamState
 from spark.columns import ColumnCast
 from tests.roundtrip.schemas import BOUNDARY, Expected, TableCase
 from tests.support.hot_tier import CREATE_SETTINGS
-from tests.support.local_platform import LocalPlatform, deliver, mapping_of
+from tests.support.local_platform import DELIVERIES, LocalPlatform, deliver, mapping_of
 
 WRITERS = (WriterPolicy.STREAM, WriterPolicy.EXPORT)
 _ALWAYS = Window(lower=BEGINNING, upper=END_OF_TIME)
@@ -171,12 +171,23 @@ class _Trial:
             client.close()
         for writer, application in self._consumers.items():
             try:
-                self._offload(writer, application)
+                self._until_done(writer, application)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
                 self._problems[writer] = f"{type(error).__name__}: {str(error)[:1_000]}"
         if len(set(self._cold.values())) > 1:
             self._unequal = True
             self._problems["both"] = f"the writers' files differ: {self._cold}"
+
+    def _until_done(self, writer: WriterPolicy, application: Application) -> None:
+        """Offload and compare; what passes by itself, such as a lost connection, is tried again as the runtime does."""
+        for attempt in range(DELIVERIES):
+            try:
+                self._offload(writer, application)
+            except IcehaulError as error:
+                if error.reaction not in {Reaction.RETRY, Reaction.READ_BACK} or attempt == DELIVERIES - 1:
+                    raise
+            else:
+                return
 
     def add_to(self, outcome: Outcome) -> None:
         """Count what became of it."""
@@ -196,7 +207,7 @@ class _Trial:
         boundary = datetime.fromisoformat(BOUNDARY).replace(tzinfo=UTC)
         try:
             deliver(application, tick(stream=stream.name, boundary=boundary))
-        except IcehaulError as error:
+        except StreamError as error:
             self._halt(writer, f"{error.message}; {error.remedy}")
             return
         record = application.ledger.read([stream.name])[stream.name]

@@ -16,6 +16,7 @@ from pyiceberg.exceptions import (
     TableAlreadyExistsError,
 )
 from pyiceberg.io import FileIO
+from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.update import (
@@ -27,6 +28,7 @@ from pyiceberg.table.update import (
 )
 from requests import RequestException
 
+from consumer.adapters.iceberg.format_version import understood
 from consumer.adapters.iceberg.rest_client import RestClient
 from consumer.adapters.iceberg.rest_failures import commit_failure, request_failure
 from consumer.adapters.iceberg.staging import StagedCommit
@@ -108,8 +110,13 @@ class RestBases(Bases):
 
     def load(self, name: TableName) -> Base | None:
         """Return a table as it is now; see :meth:`Bases.load`."""
+
+        def question(client: RestClient) -> Table:
+            with understood(name):
+                return client.load_table((name.database, name.table))
+
         try:
-            table = self._server.ask(f"loading {name}", lambda client: client.load_table((name.database, name.table)))
+            table = self._server.ask(f"loading {name}", question)
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
         return Base(name=name, location=table.metadata_location, metadata=table.metadata)

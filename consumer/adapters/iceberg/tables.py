@@ -17,6 +17,7 @@ from pyiceberg.transforms import (
     YearTransform,
 )
 
+from consumer.adapters.iceberg.format_version import FORMAT_VERSION, too_new
 from consumer.adapters.iceberg.row_orders import sort_order
 from consumer.domain.errors import TargetMismatchError
 from consumer.domain.file_options import FileOptions
@@ -30,8 +31,6 @@ STREAM_PROPERTY = "icehaul.stream"
 
 TIME_COLUMN_PROPERTY = "icehaul.time-column"
 """Table property that names the column which windows are on."""
-
-_FORMAT_VERSION = 2
 
 _TRANSFORMS: dict[PartitionBy, type[Transform[Any, Any]]] = {
     PartitionBy.YEAR: YearTransform,
@@ -86,7 +85,7 @@ def new_metadata(stream: Stream, mapping: TableMapping, location: str) -> TableM
             sort_order=sort_order(schema, stream.sort_by),
             location=location,
             properties={
-                TableProperties.FORMAT_VERSION: str(_FORMAT_VERSION),
+                TableProperties.FORMAT_VERSION: str(FORMAT_VERSION),
                 **default_properties(stream, schema),
                 **owned_properties(stream),
             },
@@ -131,8 +130,10 @@ def check_table(metadata: TableMetadata, stream: Stream, mapping: TableMapping) 
     Raises:
         TargetMismatchError: naming the first difference, what is there, what is expected, and what to do.
     """
-    if metadata.format_version != _FORMAT_VERSION:
-        raise mismatch(stream, "format-version", str(metadata.format_version), str(_FORMAT_VERSION))
+    if metadata.format_version > FORMAT_VERSION:
+        raise too_new(stream.target, metadata.format_version)
+    if metadata.format_version < FORMAT_VERSION:
+        raise mismatch(stream, "format-version", str(metadata.format_version), str(FORMAT_VERSION))
     owner = metadata.properties.get(STREAM_PROPERTY)
     if owner is not None and owner != stream.name:
         raise TargetMismatchError(

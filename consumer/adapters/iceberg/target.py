@@ -12,6 +12,7 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
+from consumer.adapters.iceberg.format_version import understood
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.store import store_errors
 from consumer.domain.errors import DivergenceError
@@ -53,7 +54,7 @@ class Bases(ABC):
 
         Raises:
             DivergenceError: if the catalog points to a metadata file that the store does not hold.
-            TargetMismatchError: if the name is a view's.
+            TargetMismatchError: if the name is a view's, or the table's format version is a newer one.
             AccessDeniedError, StoreUnavailableError, LedgerUnavailableError, CatalogUnavailableError: if it can't be
                 read.
         """
@@ -63,6 +64,7 @@ class Bases(ABC):
 
         Raises:
             DivergenceError: if the store does not hold the file.
+            TargetMismatchError: if the table's format version is a newer one, with types that are unknown.
             AccessDeniedError, StoreUnavailableError: if it can't be read.
         """
         with self._lock:
@@ -80,7 +82,7 @@ class Bases(ABC):
 
     def _read(self, name: TableName, location: str) -> TableMetadata:
         try:
-            with store_errors(self._settings, f"reading the metadata of {name}"):
+            with store_errors(self._settings, f"reading the metadata of {name}"), understood(name):
                 return FromInputFile.table_metadata(self._io.new_input(location))
         except FileNotFoundError as error:
             raise DivergenceError(

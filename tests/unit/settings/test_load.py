@@ -78,6 +78,8 @@ def test_every_field_of_a_stream_is_read(load_text: Load) -> None:
         ('table_properties: {write.target-file-size-bytes: "much"}', "a whole number from 1024"),
         ('table_properties: {icehaul.stream: "other"}', "icehaul.stream is set by icehaul itself"),
         ('table_properties: {format-version: "3"}', "format-version is set by icehaul itself"),
+        ("format_version: 3", "writes no metadata of format version 3"),
+        ("format_version: 1", "Input should be 2"),
         ("sort_by: [ts, ts]", "ts stands there more than once"),
     ],
 )
