@@ -10,6 +10,7 @@ from consumer.domain.errors import UnsupportedTypeError
 from consumer.domain.mapping import SourceColumn
 from consumer.domain.type_choices import choices
 from consumer.domain.type_mapping import map_table
+from consumer.entrypoints import peer_reference
 
 EXAMPLES = (
     "Int8", "Int16", "Int32", "Int64", "Int128", "Int256", "UInt8", "UInt16", "UInt32", "UInt64", "UInt128", "UInt256",
@@ -49,7 +50,8 @@ the stream with what ClickHouse says about it; none is rounded or wrapped.
 [A view over both tiers](../how-to/query-both-tiers.md) shows the source's types again.
 
 Every value below, and every choice, is written by both writers and compared with its source by full-row digests in
-`tests/integration/test_digest_round_trip.py` and `tests/integration/test_export.py`.
+`tests/integration/test_digest_round_trip.py` and `tests/integration/test_export.py`; `make round-trip` does so with
+random tables of every type in every other, millions of rows of `generateRandom` with the ends of each range among them.
 """
 
 _ENDING = """
@@ -60,10 +62,34 @@ tuples without elements, and columns or elements with names other than ASCII let
 The time column is a `Date`, `Date32`, `DateTime` or `DateTime64` of at most six digits.
 """
 
+_VERSIONS = """
+## Format version 3
+
+Targets have format version 2. Version 3 would hold `DateTime64(9)` as `timestamptz_ns`, and `JSON`, `Variant` and
+`Dynamic` perhaps as `variant`; `format_version: 3` is refused, as is an existing table of that version, because not all
+that would have to carry it do:
+
+| | version 3 | `timestamptz_ns` | `variant` |
+|---|---|---|---|
+| PyIceberg 0.12 | read, not written | known | a table with one can't be read |
+| Spark 4.1 with Iceberg 1.12 | read and written | neither read nor written | read and written |
+| ClickHouse 26.9 | read | known, as `DateTime64(9, 'UTC')` | a table with one can't be read |
+
+(PyIceberg: `NotImplementedError: Writing V3 is not yet supported`, `Unsupported field type: 'variant'`. Spark: `Cannot
+convert unsupported type to Spark: timestamptz_ns`. ClickHouse: `Unknown Iceberg type: variant`. *Known* is said of an
+empty table: none of them writes one with rows.)
+
+A new snapshot of version 3 also gives each row an identity (`first-row-id`, `next-row-id`), which the library that
+commits has to count. `tests/integration/test_format_version.py` fails once PyIceberg writes version 3
+([decision](../adr/0036-targets-have-format-version-2.md)).
+"""
+
 
 def render() -> str:
     """Return the page below its title."""
-    return "\n".join([_INTRODUCTION.strip(), "", *_exact(), "", *_chosen(), "", _ENDING.strip(), ""])
+    peers = peer_reference.render(EXAMPLES)
+    parts = (_exact(), _chosen(), [_ENDING.strip()], [_VERSIONS.strip()], peers)
+    return "\n".join([_INTRODUCTION.strip(), *(line for part in parts for line in ("", *part)), ""])
 
 
 def _exact() -> Iterator[str]:

@@ -32,7 +32,12 @@ from tests.support.hot_tier import CREATE_SETTINGS
 
 CLICKHOUSE, JDBC = "clickhouse", "spark-jdbc"
 _DATABASE = "peers"
+_ROOT_CAUSE = re.compile(r"Caused by: [\w.$]+: ([^\n]+)")
 _CAUSE = re.compile(r"(?:Exception|Error): ([^\n]+)")
+_NOISE = re.compile(
+    r"\(for url .*?\)|https?://\S+|\S*/tmp/\S+|\([A-Z_]+\)|\(version [^)]*\)|\[[A-Z_.]+\]|,? ?SQLSTATE: \w+"
+)
+"""Addresses of one run, and codes that say what the words say."""
 _LONGEST = 160
 
 
@@ -112,11 +117,11 @@ def _judged(client: Client, example: str, table: str, write: Callable[[str], Sta
 
 
 def cause(error: Exception) -> str:
-    """Return the one line that says why, without addresses and stack."""
+    """Return the one line that says why, without addresses, codes and stack."""
     text = str(error).strip()
-    matches = _CAUSE.findall(text)
-    line = (matches[-1] if matches else text.partition("\n")[0]) or type(error).__name__
-    return re.sub(r"\s+", " ", re.sub(r"\(for url .*?\)|https?://\S+|\S*/tmp/\S+", "…", line)).strip()[:_LONGEST]
+    matches = _ROOT_CAUSE.findall(text)[-1:] or _CAUSE.findall(text)[-1:] or [text.partition("\n")[0]]
+    line = _NOISE.sub("", matches[0] or type(error).__name__)
+    return re.sub(r"\s+", " ", line).strip(" .")[:_LONGEST]
 
 
 def normal(value: Any, example: str) -> str:  # noqa: PLR0911 - one answer for each kind of value

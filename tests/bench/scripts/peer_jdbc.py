@@ -35,7 +35,7 @@ def main() -> None:
             )
             frame.writeTo(f"peers.jdbc.{table}").create()
         except Exception as error:  # noqa: BLE001 - reported, whatever it is
-            _answer({"error": f"{type(error).__name__}: {str(error).strip()[:2_000]}"})
+            _answer({"error": f"{type(error).__name__}: {str(error).strip()[:20_000]}"})
         else:
             _answer({"done": table})
 
