@@ -120,6 +120,7 @@ def _times() -> Iterator[Leaf]:
     for zone in ("", "'UTC'", "'America/New_York'"):
         yield _same(f"DateTime({zone})" if zone else "DateTime", "toDateTime(0)", "toDateTime(4294967295)", key=True)
     for digits in range(7):
+        ends: tuple[str, ...]
         first, last = "1900-01-01 00:00:00", "2299-12-31 23:59:59.999999"[: 20 + digits].rstrip(".")
         ends = (f"toDateTime64('{first}', {digits}, 'UTC')", f"toDateTime64('{last}', {digits}, 'UTC')")
         yield _same(

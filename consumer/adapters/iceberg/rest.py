@@ -113,7 +113,8 @@ class RestBases(Bases):
 
         def question(client: RestClient) -> Table:
             with understood(name):
-                return client.load_table((name.database, name.table))
+                table: Table = client.load_table((name.database, name.table))
+            return table
 
         try:
             table = self._server.ask(f"loading {name}", question)
