@@ -75,23 +75,36 @@ def _compact(type_: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_large_binary(type_):
         return pa.binary()
-    if pa.types.is_large_list(type_):
-        return pa.list_(type_.value_field.with_type(_compact(type_.value_type)))
+    return _made_of(type_, [field.with_type(_compact(field.type)) for field in _children(type_)])
+
+
+def _made_of(type_: pa.DataType, children: list[pa.Field]) -> pa.DataType:
+    """Return a container of the same kind, with other nested fields; of lists, the one with 32-bit offsets."""
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return pa.list_(*children)
     if pa.types.is_map(type_):
-        key, item = type_.key_field, type_.item_field
-        return pa.map_(key.with_type(_compact(key.type)), item.with_type(_compact(item.type)))
-    if pa.types.is_struct(type_):
-        return pa.struct([field.with_type(_compact(field.type)) for field in type_])
-    return type_
+        return pa.map_(*children)
+    return pa.struct(children) if pa.types.is_struct(type_) else type_
+
+
+def _with_bytes(type_: pa.DataType, target: pa.DataType) -> pa.DataType:
+    """Return the type of what arrives with bytes in the place of text wherever the target has bytes.
+
+    ClickHouse sends both as text, and what is to become bytes need not be UTF-8.
+    """
+    if pa.types.is_string(type_):
+        return pa.binary() if pa.types.is_binary(target) else type_
+    children, wanted = _children(type_), _children(target)
+    if type_.id != target.id or len(children) != len(wanted):
+        return type_
+    pairs = zip(children, wanted, strict=True)
+    return _made_of(type_, [field.with_type(_with_bytes(field.type, other.type)) for field, other in pairs])
 
 
 def _same_layout(one: pa.DataType, other: pa.DataType) -> bool:
-    """Tell whether two types differ in nothing but the names and ids of nested fields; then no value has to move.
-
-    Text may become bytes so: ClickHouse sends both as text.
-    """
+    """Tell whether two types differ in nothing but the names and ids of nested fields; then no value has to move."""
     if not one.num_fields:
-        return bool(one == other) or (pa.types.is_string(one) and pa.types.is_binary(other))
+        return bool(one == other)
     if one.id != other.id or one.num_fields != other.num_fields:
         return False
     return all(
@@ -109,7 +122,10 @@ def _children(type_: pa.DataType) -> list[pa.Field]:
 
 def _exact(array: pa.Array, field: pa.Field) -> pa.Array:
     try:
-        seen = array.view(field.type) if _same_layout(array.type, field.type) else array
+        arrived = _with_bytes(array.type, field.type)
+        # Text and bytes lie in memory alike.
+        layout = field.type if _same_layout(arrived, field.type) else arrived
+        seen = array if layout == array.type else array.view(layout)
         # ClickHouse strings may hold any bytes; the full validation finds those that are not UTF-8.
         seen.validate(full=True)
         cast = seen if seen.type == field.type else seen.cast(field.type, safe=True)

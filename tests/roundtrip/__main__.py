@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     say = partial(Console(width=10_000).print, markup=False, highlight=False)
     say(describe_machine())
-    planned = [TableCase.read(options.replay)] if options.replay else list(cases(seed, options.schemas))
+    planned = (
+        [TableCase.read(options.replay)] if options.replay else list(cases(seed, options.schemas))[options.first :]
+    )
     exact = sum(case.expected is Expected.EXACT for case in planned) or 1
     each = -(-options.rows // exact)
     say(f"seed {seed}: {len(planned)} tables of {each:,} rows, {exact} of them exact")
@@ -122,6 +124,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=20, help="every such table is also read by PyIceberg and Arrow")
     parser.add_argument("--minutes", type=float, help="after which no further round begins")
     parser.add_argument("--seed", type=int, help="what all tables derive from; by chance if not given")
+    parser.add_argument("--first", type=int, default=0, help="number of the first table, to go on with a campaign")
     parser.add_argument("--replay", type=Path, help="a table that failed, to be played again instead")
     parser.add_argument("--out", type=Path, default=Path("var/types"), help="where the report goes")
     return parser.parse_args(arguments)

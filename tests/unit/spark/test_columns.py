@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyiceberg.schema import Schema
 from pyiceberg.types import (
+    BinaryType,
     DecimalType,
     IntegerType,
     ListType,
@@ -18,7 +19,9 @@ from pyiceberg.types import (
     MapType,
     NestedField,
     StringType,
+    StructType,
     TimestamptzType,
+    UUIDType,
 )
 
 from consumer.domain.errors import SourceUnavailableError, TargetMismatchError, UnsupportedTypeError
@@ -77,6 +80,32 @@ def test_text_lists_and_maps_are_taken_over_without_a_copy() -> None:
         before, after = batch.column(column).buffers(), result.column(column).buffers()
         assert [one and one.address for one in before] == [one and one.address for one in after], column
         assert batch.column(column).to_pylist() == result.column(column).to_pylist()
+
+
+def test_text_that_becomes_bytes_need_not_be_utf8_whatever_stands_beside_it() -> None:
+    body = StructType(
+        NestedField(4, "id", UUIDType(), required=True),
+        NestedField(5, "body", BinaryType(), required=True),
+        NestedField(6, "note", StringType(), required=True),
+    )
+    cast = cast_to(NestedField(1, "parts", ListType(3, body, element_required=True), required=True))
+
+    def parts(note: bytes) -> pa.RecordBatch:
+        # As ClickHouse sends it: a UUID as its 16 bytes, all else as text.
+        columns = {
+            "id": pa.array([b"0" * 16], pa.binary(16)),
+            "body": pa.array([b"\xc3\x28"]).view(pa.string()),
+            "note": pa.array([note]).view(pa.string()),
+        }
+        fields = [pa.field(name, column.type, nullable=False) for name, column in columns.items()]
+        struct = pa.StructArray.from_arrays(list(columns.values()), fields=fields)
+        listed = pa.list_(pa.field("item", struct.type, nullable=False))
+        return batch_of(parts=pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), struct, type=listed))
+
+    (row,) = cast.cast(parts(b"ice")).column("parts").to_pylist()
+    assert (row[0]["body"], row[0]["note"]) == (b"\xc3\x28", "ice")
+    with pytest.raises(UnsupportedTypeError, match="UTF8"):
+        cast.cast(parts(b"\xc3\x28"))
 
 
 def test_fields_carry_the_targets_ids_at_every_depth() -> None:
