@@ -34,6 +34,8 @@ CLICKHOUSE, JDBC = "clickhouse", "spark-jdbc"
 _DATABASE = "peers"
 _ROOT_CAUSE = re.compile(r"Caused by: [\w.$]+: ([^\n]+)")
 _CAUSE = re.compile(r"(?:Exception|Error): ([^\n]+)")
+_SPARKS_OWN = "Full stacktrace of"
+"""How a cause begins that Spark adds to repeat another one."""
 _NOISE = re.compile(
     r"\(for url .*?\)|https?://\S+|\S*/tmp/\S+|\([A-Z_]+\)|\(version [^)]*\)|\[[A-Z_.]+\]|,? ?SQLSTATE: \w+"
 )
@@ -119,7 +121,10 @@ def _judged(client: Client, example: str, table: str, write: Callable[[str], Sta
 def cause(error: Exception) -> str:
     """Return the one line that says why, without addresses, codes and stack."""
     text = str(error).strip()
-    matches = _ROOT_CAUSE.findall(text)[-1:] or _CAUSE.findall(text)[-1:] or [text.partition("\n")[0]]
+    said = [
+        line for line in (*_CAUSE.findall(text)[:1], *_ROOT_CAUSE.findall(text)) if not line.startswith(_SPARKS_OWN)
+    ]
+    matches = said[-1:] or [text.partition("\n")[0]]
     line = _NOISE.sub("", matches[0] or type(error).__name__)
     return re.sub(r"\s+", " ", line).strip(" .")[:_LONGEST]
 

@@ -68,6 +68,9 @@ def test_the_innermost_cause_is_told_without_addresses_and_codes() -> None:
     clickhouse = "Code: 36. DB::Exception: Unsupported type for iceberg Int8. (BAD_ARGUMENTS) (version 26.9.2.1)"
 
     assert cause(RuntimeError(jvm)) == "the reason"
+    assert (
+        cause(RuntimeError("a.b.SQLException: no type\nCaused by: a.b.C: Full stacktrace of original x")) == "no type"
+    )
     assert cause(RuntimeError(clickhouse)) == "Unsupported type for iceberg Int8"
     assert "127.0.0.1" not in cause(RuntimeError("no answer from http://127.0.0.1:1/x"))
 
