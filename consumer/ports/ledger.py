@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Protocol, Self
 from uuid import UUID
 
-from consumer.domain.batch import Batch, BatchKind, BatchStatus, Progress, WrittenFile
-from consumer.domain.event import Coordinates, Event
+from consumer.domain.batch import Batch, BatchKind, Progress, WrittenFile
+from consumer.domain.event import Event
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import (
     ComparedPartition,
@@ -18,6 +18,7 @@ from consumer.domain.reconcile import (
     RecordedWindow,
 )
 from consumer.domain.window import BEGINNING, Window
+from consumer.ports.batches import BatchRecord, Trigger
 
 
 class StreamState(StrEnum):
@@ -114,37 +115,6 @@ class Claim:
     backfilling: bool = True
     continuous: bool = True
     compared: Mapping[str, ComparedPartition] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRecord:
-    """A batch's row in ``offload_batches``."""
-
-    batch_id: UUID
-    stream: str
-    kind: BatchKind
-    window: Window
-    generation: int
-    status: BatchStatus
-    rows: int
-    bytes: int
-    digest: str | None
-    snapshot_id: int | None
-    attempts: int
-    error: str | None
-    trace_id: str | None
-    started: datetime
-    ended: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
-    """The event on whose behalf a batch runs, as it is recorded in ledger and summary."""
-
-    event_id: str
-    coordinates: Coordinates | None
-    trace_id: str | None
-    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
