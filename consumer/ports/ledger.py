@@ -78,6 +78,11 @@ class StreamRecord:
         """What the target table has to prove."""
         return Progress(last_upper=self.last_upper, generation=self.generation, last_batch_id=self.last_batch_id)
 
+    @property
+    def position(self) -> tuple[object, ...]:
+        """What changes with all that is published, and with the target: two looks with the same one saw one state."""
+        return (self.watermark, self.progress, self.target_uuid, self.last_backfill_id)
+
     @classmethod
     def unseen(cls, stream: str, now: datetime, start: datetime = BEGINNING) -> Self:
         """Return the record of a stream that nobody has worked on, as the first claim finds it."""
