@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import urllib.parse
 import urllib.request
@@ -9,9 +10,10 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from consumer.adapters.spark.access import store_access
@@ -28,6 +30,7 @@ from tests.support.corruption import COLUMNS, CORRUPTIONS, VALUES, Corruption
 from tests.support.local_engine import LocalEngine
 from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload, published, recorded
 from tests.support.platform import day
+from tests.support.row_digest import digest_of
 
 ROWS = 6
 PUBLISHED = (
@@ -78,12 +81,14 @@ class Scene:
 
     def corrupt(self, path: str, corruption: Corruption) -> int:
         """Write a file anew with other rows, and return its size."""
-        key = key_of(path)
-        with self._store.open_input_stream(key) as stored:
-            content = corruption.apply(bytes(stored.read()))
-        with self._store.open_output_stream(key) as out:
+        content = corruption.apply(self.read(path))
+        with self._store.open_output_stream(key_of(path)) as out:
             out.write(content)
         return len(content)
+
+    def read(self, path: str) -> bytes:
+        with self._store.open_input_stream(key_of(path)) as stored:
+            return bytes(stored.read())
 
     def independently(self, within: Window = EVER) -> dict[str, Any]:
         """What ClickHouse says of the printed statement, asked by HTTP and nothing else."""
@@ -130,6 +135,16 @@ def sound(platform: LocalPlatform) -> Iterator[Scene]:
         assert int(alone["hot_rows"]) == int(alone["cold_rows"]) == ROWS * (len(CORRUPTIONS) + 1)
         assert (int(alone["dropped_rows"]), alone["dropped_digest"]) == (0, "0" * 16)
         yield made
+
+
+def test_the_digest_of_a_file_can_be_computed_in_another_language(sound: Scene) -> None:
+    """As docs/reference/digest.md defines it."""
+    first = Window(lower=EVER.lower, upper=day("2024-01-02"))
+    (path,) = sound.paths(first)
+    table = pq.read_table(io.BytesIO(sound.read(path)), arrow_extensions_enabled=False)
+    found = sound.application.verifier.verify(sound.stream, first)
+    assert (table.num_rows, digest_of(table)) == (found.cold.rows, found.cold.digest)
+    assert digest_of(table.slice(1)) != digest_of(table)
 
 
 @pytest.fixture(scope="module")
