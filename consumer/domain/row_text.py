@@ -24,4 +24,5 @@ def _text(column: ColumnMapping) -> str:
         case BinaryType() | FixedType():
             return f"lower(hex({name}))"
         case _:
-            return f"toString({name})"
+            # A damaged file may hold any bytes.
+            return f"if(isValidUTF8(ifNull(toString({name}), '')), toString({name}), lower(hex(toString({name}))))"

@@ -79,6 +79,14 @@ def _flipped_text(text: str) -> str:
     return chr(ord(text[0]) ^ 1) + text[1:]
 
 
+def _no_text_any_more(table: pa.Table) -> pa.Table:
+    """The highest bit of a letter is set: bytes that are not UTF-8."""
+    position = table.schema.get_field_index("symbol")
+    values = [value.encode() for value in table["symbol"].to_pylist()]
+    values[1] = bytes([values[1][0] | 0x80, *values[1][1:]])
+    return table.set_column(position, table.schema.field(position), pa.array(values, pa.binary()).view(pa.string()))
+
+
 def _columns_exchanged(table: pa.Table) -> pa.Table:
     """The values of two columns of one row change places."""
     bought, sold = table["bought"][1].as_py(), table["sold"][1].as_py()
@@ -116,6 +124,7 @@ FLIPS: Sequence[Corruption] = [
 ]
 CORRUPTIONS: Sequence[Corruption] = [
     *FLIPS,
+    Corruption("a flipped bit that leaves no text", _no_text_any_more),
     Corruption("a lost row", lambda table: table.slice(1), surplus=0),
     Corruption("a doubled row", lambda table: pa.concat_tables([table, table.slice(0, 1)]), missing=0),
     Corruption("a lost row and a doubled one", lambda table: pa.concat_tables([table.slice(1), table.slice(1, 1)])),

@@ -101,8 +101,8 @@ class FileComparison:
         structure = file_structure(mapping)
         hot = hot_rows(stream, mapping, window)
         cold = [cold_rows(stream, mapping, window, self._files.source(path, structure)) for path in paths]
-        present = self._buckets(mapping, [hot])
-        recorded = self._buckets(mapping, cold)
+        present = self._buckets(mapping.digest_sql(), [hot])
+        recorded = self._buckets(mapping.file_digest_sql(), cold)
         chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
         if not chosen:
             return Difference(late=(), missing=0, refused=0, surplus=0, hot=sum(present, EMPTY))
@@ -138,7 +138,8 @@ class FileComparison:
         structure = file_structure(mapping)
         hot = [hot_rows(stream, mapping, window)] if belongs else []
         cold = [cold_rows(stream, mapping, window, self._files.source(path, structure)) for path in paths]
-        present, recorded = self._buckets(mapping, hot), self._buckets(mapping, cold)
+        present = self._buckets(mapping.digest_sql(), hot)
+        recorded = self._buckets(mapping.file_digest_sql(), cold)
         chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
         if not chosen:
             return Differing(missing=0, surplus=0)
@@ -179,7 +180,7 @@ class FileComparison:
         found = self._ask(
             load_sql(
                 "row_values",
-                digest=mapping.digest_sql(),
+                digest=mapping.file_digest_sql(),
                 texts=row_texts(mapping),
                 rows=" UNION ALL ".join(queries),
                 hashes=", ".join(map(str, wanted)),
@@ -229,7 +230,7 @@ class FileComparison:
         ]
         total = [EMPTY] * len(windows)
         for chunk in chunked(queries):
-            found = self._ask(_tally_query(stream, origin, bounds, f"({chunk})", mapping.digest_sql()))
+            found = self._ask(_tally_query(stream, origin, bounds, f"({chunk})", mapping.file_digest_sql()))
             total = [one + other for one, other in zip(total, _by_window(found, bounds), strict=True)]
         return total
 
@@ -257,14 +258,14 @@ class FileComparison:
             shares.append(FileShare(path=path, inside=inside, outside=outside, first=first, elsewhere=elsewhere))
         return shares
 
-    def _buckets(self, mapping: TableMapping, queries: Sequence[str]) -> list[Fingerprint]:
+    def _buckets(self, digest: str, queries: Sequence[str]) -> list[Fingerprint]:
         if not queries:
             return [EMPTY] * HASH_BUCKETS
         found = self._ask(
             load_sql(
                 "bucket_digests",
                 buckets=str(HASH_BUCKETS),
-                digest=mapping.digest_sql(),
+                digest=digest,
                 rows=" UNION ALL ".join(queries),
             )
         )

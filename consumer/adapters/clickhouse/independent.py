@@ -65,6 +65,7 @@ class IndependentStatement:
                 range=", ".join(f"{instant_text(one.lower)} up to {instant_text(one.upper)}" for one in look.inside),
                 parameters=self._parameters(),
                 digest=mapping.digest_sql(),
+                file_digest=mapping.file_digest_sql(),
                 hot=wire_rows(mapping, f"{read_table(stream.source)} WHERE {where}"),
                 cold=self._cold(look, mapping),
                 dropped_rows=str(dropped.rows),

@@ -27,6 +27,7 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import (
     READ_SETTINGS,
+    file_fingerprint_query,
     file_rows,
     file_structure,
     fingerprint_query,
@@ -140,7 +141,7 @@ class ClickHouseSource:
         queries = [file_rows(mapping, self._files.source(path, structure)) for path in paths]
         total = EMPTY
         for chunk in chunked(queries):
-            ((count, digest),) = self._file_rows(fingerprint_query(mapping, chunk))
+            ((count, digest),) = self._file_rows(file_fingerprint_query(mapping, chunk))
             total += Fingerprint(rows=int(count), digest=int(digest))
         return total
 

@@ -15,7 +15,7 @@ from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 from consumer.entrypoints.cli.arguments import parse_instant
 from consumer.entrypoints.cli.audit import audit_streams
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
-from consumer.entrypoints.cli.output import ExitCode, Format, emit
+from consumer.entrypoints.cli.output import ExitCode, Format, Unbroken, emit
 from consumer.entrypoints.cli.streams import find_stream
 from consumer.entrypoints.cli.verify_progress import shown
 from consumer.entrypoints.cli.verify_view import verify_data, verify_text
@@ -71,7 +71,8 @@ def verify(
         chosen = [find_stream(application, name) for name in streams or application.streams]
         if sql:
             statement = application.independent_check.statement(chosen[0], within)
-            emit(output, text=statement, data={"stream": chosen[0].name, "sql": statement})
+            # To be run as it stands: no line of it may be broken.
+            emit(output, text=Unbroken(statement), data={"stream": chosen[0].name, "sql": statement})
             return
         if everything:
             clean = audit_streams(application, chosen, page=report, output=output)

@@ -112,11 +112,12 @@ def test_two_differences_that_make_up_for_each_other_are_no_equality(world: Veri
     assert world.verifier.verify(STREAM).equal, "the rows are the same, whichever file holds them"
     here, there = one[0], other[0]
     window = Window(lower=here.ts, upper=here.ts + MICROSECOND)
-    world.dropped = [DroppedRows(window=window, fingerprint=here.fingerprint())]
+    world.dropped = [DroppedRows(window=window, fingerprint=there.fingerprint())]
     world.source.delete(STREAM.source, lambda row: row == there)
     found = world.verifier.verify(STREAM)
-    assert found.hot.rows + found.dropped.rows == found.cold.rows
+    assert found.hot + found.dropped == found.cold
     assert len(found.differences) == 2
+    assert not found.equal
 
 
 def test_a_part_of_the_rows_that_differ_is_returned_and_all_are_counted(world: Verified) -> None:

@@ -11,7 +11,7 @@ WITH
         FROM ($hot)
     ),
     cold AS (
-        SELECT count() AS rows, sum($digest) AS digest
+        SELECT count() AS rows, sum($file_digest) AS digest
         FROM ($cold)
     )
 SELECT
