@@ -82,5 +82,5 @@ class TableMapping:
         return "cityHash64(" + ", ".join(column.digest_sql for column in self.columns) + ")"
 
     def file_digest_sql(self) -> str:
-        """Return the same number's expression for rows out of data files, which must not fail because of what they hold."""
+        """Return the expression of the same hash for rows out of data files, whatever bytes their text holds."""
         return "cityHash64(" + ", ".join(column.file_digest_sql for column in self.columns) + ")"
