@@ -17,7 +17,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, EVER, Window
 from consumer.ports import Catalog, Ledger, SequenceReport, StreamRecord, TargetTable
 from consumer.service.prepare import Preparation
-from consumer.service.verifying.comparing import Reading, SliceComparison, SliceDifference
+from consumer.service.verifying.comparing import PLAINLY, Reading, SliceComparison, SliceDifference
 from consumer.service.verifying.ports import VerifiedSource
 
 _SEQUENCE_ROWS_MAX = 50_000_000
@@ -181,7 +181,7 @@ class Verifier:
         self._catalog = catalog
         self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog)
 
-    def verify(self, stream: Stream, within: Window = EVER, reading: Reading = Reading()) -> Verification:  # noqa: B008
+    def verify(self, stream: Stream, within: Window = EVER, reading: Reading = PLAINLY) -> Verification:
         """Compare every row below the stream's watermark, or those of a range.
 
         Raises:
@@ -212,7 +212,7 @@ class Verifier:
         """Return what was dropped from a stream's source."""
         return self._dropped(stream.name)
 
-    def compare(self, look: Look, reading: Reading = Reading()) -> Verification:  # noqa: B008
+    def compare(self, look: Look, reading: Reading = PLAINLY) -> Verification:
         """Compare the rows of a look, slice by slice.
 
         Below the start the windows that are done tell what was backfilled.

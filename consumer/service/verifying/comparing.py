@@ -43,6 +43,10 @@ class Reading:
     progress: Callable[[Progress], None] = lambda _progress: None
 
 
+PLAINLY = Reading()
+"""The way of reading unless something else is asked for: no rows, no progress."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceDifference:
     """A slice in which the tiers differ: what each holds of it, how many rows are in one only, and some of them."""
