@@ -231,6 +231,10 @@ bench-streams: $(VENV)/.dev ## Measure a round of ticks of 1,000 streams on one 
 bench-tracing: $(VENV)/.dev ## Measure what traces cost, beside the same consumer without them
 	@$(BIN)/python -m tests.bench.tracing
 
+.PHONY: bench-proof
+bench-proof: $(VENV)/.dev ## Measure what reading the files back costs, beside the same batches without it (ROWS=3000000)
+	@$(BIN)/python -m tests.bench.proof --rows $(ROWS) $(BENCH_ARGS)
+
 .PHONY: bench-scrape
 bench-scrape: $(VENV)/.dev ## Measure what a scrape of the metrics of 1,000 streams costs
 	@$(BIN)/python -m tests.bench.scrape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from consumer.adapters.clickhouse.event_objects import EventObjects
+from consumer.adapters.clickhouse.independent import IndependentStatement
 from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
 from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.adapters.clickhouse.views import INLINE, ClickHouseViews
@@ -35,6 +36,7 @@ from consumer.service.states import StreamStates
 from consumer.service.status import Statuses
 from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
+from consumer.service.verifying.independent import IndependentCheck
 from consumer.service.view import Views
 
 
@@ -95,6 +97,15 @@ class Commands(Servers):
     def verifier(self) -> Verifier:
         """Compares both tiers."""
         return Verifier(source=self.source, ledger=self.ledger, catalog=self.catalog, dropped=self.drop_log.dropped)
+
+    @cached_property
+    def independent_check(self) -> IndependentCheck:
+        """Writes the statement by which others compare both tiers."""
+        writer = IndependentStatement(self.configuration.clickhouse, self.configuration.store)
+        self._closing.callback(writer.close)
+        return IndependentCheck(
+            source=self.source, ledger=self.ledger, catalog=self.catalog, verifier=self.verifier, writer=writer
+        )
 
     @cached_property
     def cuts(self) -> Cuts:

@@ -39,7 +39,7 @@ def file_rows_by_window(stream: Stream, mapping: TableMapping, window: Window, s
     """Return the query of ``file`` (the number), ``inside`` (the window), ``hash`` and ``micros`` of a file's rows."""
     inside = f"toUInt8({within(stream, mapping, window)})"
     return (
-        f"SELECT {number} AS file, {inside} AS inside, {mapping.digest_sql()} AS hash, {_micros(stream)} AS micros"
+        f"SELECT {number} AS file, {inside} AS inside, {mapping.file_digest_sql()} AS hash, {_micros(stream)} AS micros"
         f" FROM ({file_rows(mapping, source)})"
     )
 
@@ -51,8 +51,12 @@ def within(stream: Stream, mapping: TableMapping, window: Window) -> str:
 
 
 def hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int) -> str:
-    """Return the query of ``hash``, ``sign`` and ``micros`` (the instant, since the epoch) of rows of wire values."""
-    return f"SELECT {mapping.digest_sql()} AS hash, toInt64({sign}) AS sign, {_micros(stream)} AS micros FROM ({rows})"
+    """Return the query of ``hash``, ``sign`` and ``micros`` (the instant, since the epoch) of rows of wire values.
+
+    The sign of the table's rows is positive, that of the files' rows negative.
+    """
+    digest = mapping.digest_sql() if sign > 0 else mapping.file_digest_sql()
+    return f"SELECT {digest} AS hash, toInt64({sign}) AS sign, {_micros(stream)} AS micros FROM ({rows})"
 
 
 def file_instants(stream: Stream, mapping: TableMapping, source: str) -> str:

@@ -31,7 +31,9 @@ class ColumnMapping:
         file_sql: ClickHouse expression over the column as read from a Parquet file that yields the wire value.
         file_type: ClickHouse type with which ClickHouse reads the column from a Parquet file.
         restore_sql: ClickHouse expression over the Iceberg column, as ClickHouse reads it; the source's value.
-        digest_sql: ClickHouse expressions over the wire value, comma separated, that enter the row hash.
+        digest_sql: ClickHouse expressions over the wire value, comma separated, that enter the row hash; they fail the
+            query where text is not UTF-8.
+        file_digest_sql: the same, without that check.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ColumnMapping:
     file_type: str
     restore_sql: str
     digest_sql: str
+    file_digest_sql: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +80,7 @@ class TableMapping:
     def digest_sql(self) -> str:
         """Return the ClickHouse expression of a row's 64-bit hash over the wire values of all columns."""
         return "cityHash64(" + ", ".join(column.digest_sql for column in self.columns) + ")"
+
+    def file_digest_sql(self) -> str:
+        """Return the expression of the same hash for rows out of data files, whatever bytes their text holds."""
+        return "cityHash64(" + ", ".join(column.file_digest_sql for column in self.columns) + ")"

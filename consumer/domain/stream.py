@@ -49,7 +49,11 @@ class DigestPolicy(StrEnum):
     """When ClickHouse reads the written files back to compare their digest with what was read."""
 
     ALWAYS = "always"
+    """Every file, before its batch is published."""
+    SAMPLED = "sampled"
+    """A share of the files, before their batch is published."""
     ON_DEMAND = "on_demand"
+    """None; `icehaul verify` reads them."""
 
 
 class OnDivergence(StrEnum):
@@ -131,6 +135,7 @@ class Stream:
         late_rows_max_age: rows that are found this long after their timestamp are reported, not added; ``None``
             adds all.
         upstreams: names of streams whose watermark this one never passes, but in danger of loss.
+        digest_share: share of the files that are read back where ``digest`` is sampled, above 0 and below 1.
         on_divergence: what happens where ledger and target table tell different stories.
         columns: what columns become whose type leaves a choice, by name.
         start: where live windows start; ``None`` is the beginning of time. History below it is offloaded on request.
@@ -153,6 +158,7 @@ class Stream:
     bounds: BatchBounds = field(default_factory=BatchBounds)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     digest: DigestPolicy = DigestPolicy.ALWAYS
+    digest_share: float = 0.1
     create_target: bool = True
     retain_snapshots: int = 100
     late_rows_max_age: timedelta | None = None

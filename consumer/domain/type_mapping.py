@@ -90,6 +90,7 @@ def _map_column(column: SourceColumn, ids: Iterator[int], chosen: As | None) -> 
         file_type=form.wire_type,
         restore_sql=form.restore(name, column.type),
         digest_sql=form.digest_sql(name, column.name),
+        file_digest_sql=form.file_digest_sql(name),
     )
 
 

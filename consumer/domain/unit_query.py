@@ -136,6 +136,11 @@ def fingerprint_query(mapping: TableMapping, rows: str) -> str:
     return f"SELECT count() AS rows, sum({mapping.digest_sql()}) AS digest FROM ({rows})"
 
 
+def file_fingerprint_query(mapping: TableMapping, rows: str) -> str:
+    """Return the same over a query of wire values out of data files."""
+    return f"SELECT count() AS rows, sum({mapping.file_digest_sql()}) AS digest FROM ({rows})"
+
+
 def window_condition(stream: Stream, mapping: TableMapping, window: Window) -> str:
     """Return the condition that a source row lies in a window."""
     column = _column(mapping, stream.timestamp_column)

@@ -4,19 +4,11 @@ Every method may raise the errors of :mod:`consumer.domain.errors` and no others
 """
 
 from consumer.domain.step import Step
+from consumer.ports.batches import BatchRecord, Trigger
 from consumer.ports.cold_tier import Catalog, Landing, Publication, TargetTable
 from consumer.ports.engine import BatchEngine, UnitReport
 from consumer.ports.hot_tier import Bucket, Extent, SequenceReport, Source, SourceTable, Survey
-from consumer.ports.ledger import (
-    BatchRecord,
-    Claim,
-    Comparison,
-    Ledger,
-    OutboxMessage,
-    StreamRecord,
-    StreamState,
-    Trigger,
-)
+from consumer.ports.ledger import Claim, Comparison, Ledger, OutboxMessage, StreamRecord, StreamState
 from consumer.ports.telemetry import Metrics
 
 __all__ = [

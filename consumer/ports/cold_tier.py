@@ -15,11 +15,13 @@ from consumer.domain.event import Event
 from consumer.domain.file_options import FileOptions, rows_of_a_file
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
+from consumer.domain.proof import Proof
 from consumer.domain.repair import NO_LINEAGE, Lineage
 from consumer.domain.row_order import AS_READ, RowOrder
 from consumer.domain.stream import BatchBounds, Stream, TableName
 from consumer.domain.window import PartitionBy, Window
-from consumer.ports.ledger import Claim, Trigger
+from consumer.ports.batches import Trigger
+from consumer.ports.ledger import Claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +78,15 @@ class Landing:
     outbox: tuple[Event, ...]
     adoption: Adoption | None = None
     files: tuple[WrittenFile, ...] = ()
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """Everything that one publish makes true at once; an ``adoption`` publishes no files, but what is there already."""
+    """Everything that one publish makes true at once; an ``adoption`` publishes no files, but what is there already.
+
+    ``proof`` is what was found in the files before.
+    """
 
     claim: Claim
     stream: Stream
@@ -89,6 +95,7 @@ class Publication:
     files: Sequence[WrittenFile]
     outbox: Sequence[Event]
     adoption: Adoption | None = None
+    proof: Proof | None = None
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -108,6 +115,7 @@ class Publication:
             outbox=tuple(self.outbox),
             adoption=self.adoption,
             files=() if self.batch.rewind is None else tuple(self.files),
+            proof=self.proof,
         )
 
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Protocol, Self
 from uuid import UUID
 
-from consumer.domain.batch import Batch, BatchKind, BatchStatus, Progress, WrittenFile
-from consumer.domain.event import Coordinates, Event
+from consumer.domain.batch import Batch, BatchKind, Progress, WrittenFile
+from consumer.domain.event import Event
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import (
     ComparedPartition,
@@ -18,6 +18,7 @@ from consumer.domain.reconcile import (
     RecordedWindow,
 )
 from consumer.domain.window import BEGINNING, Window
+from consumer.ports.batches import BatchRecord, Trigger
 
 
 class StreamState(StrEnum):
@@ -77,6 +78,11 @@ class StreamRecord:
         """What the target table has to prove."""
         return Progress(last_upper=self.last_upper, generation=self.generation, last_batch_id=self.last_batch_id)
 
+    @property
+    def position(self) -> tuple[object, ...]:
+        """What changes with all that is published, and with the target: two looks with the same one saw one state."""
+        return (self.watermark, self.progress, self.target_uuid, self.last_backfill_id)
+
     @classmethod
     def unseen(cls, stream: str, now: datetime, start: datetime = BEGINNING) -> Self:
         """Return the record of a stream that nobody has worked on, as the first claim finds it."""
@@ -114,37 +120,6 @@ class Claim:
     backfilling: bool = True
     continuous: bool = True
     compared: Mapping[str, ComparedPartition] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRecord:
-    """A batch's row in ``offload_batches``."""
-
-    batch_id: UUID
-    stream: str
-    kind: BatchKind
-    window: Window
-    generation: int
-    status: BatchStatus
-    rows: int
-    bytes: int
-    digest: str | None
-    snapshot_id: int | None
-    attempts: int
-    error: str | None
-    trace_id: str | None
-    started: datetime
-    ended: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
-    """The event on whose behalf a batch runs, as it is recorded in ledger and summary."""
-
-    event_id: str
-    coordinates: Coordinates | None
-    trace_id: str | None
-    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

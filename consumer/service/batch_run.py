@@ -13,16 +13,14 @@ from opentelemetry.trace import Span
 from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import (
     BaseMovedError,
-    CheckFailedError,
     IcehaulError,
     LedgerUnavailableError,
     UnknownCommitError,
 )
 from consumer.domain.event import Event
 from consumer.domain.event_factory import batch_committed
-from consumer.domain.fingerprint import EMPTY
+from consumer.domain.proof import Proof
 from consumer.domain.replacement import check_replacement
-from consumer.domain.stream import DigestPolicy
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import (
     BatchEngine,
@@ -36,6 +34,7 @@ from consumer.ports import (
 )
 from consumer.service.batch_account import BatchAccount, BatchOutcome, accounted
 from consumer.service.batch_context import BatchContext
+from consumer.service.file_check import FileCheck
 from consumer.service.retrying import retrying
 from consumer.service.steps import current_traceparent, step
 
@@ -59,6 +58,7 @@ class BatchRunner:
         failpoints: Failpoints,
     ) -> None:
         self._source = source
+        self._files = FileCheck(source=source, catalog=catalog, metrics=metrics)
         self._ledger = ledger
         self._catalog = catalog
         self._engine = engine
@@ -98,9 +98,9 @@ class BatchRunner:
                 # Every row has gone since the plan was made (TTL, a dropped partition).
                 return self._nothing_left(context, claim, batch, account)
             check_replacement(batch, files)
-            self._check(context, files)
+            proof = self._files.check(context, batch, files)
             context.still_ours()
-            snapshot_id = self._publish(context, claim, batch, files)
+            snapshot_id = self._publish(context, claim, batch, files, proof)
         except IcehaulError as error:
             self._failed(context, claim, batch, error, time.monotonic() - started)
             raise
@@ -165,22 +165,9 @@ class BatchRunner:
                 self._ledger.stage(claim, batch.id, prefix, files)
         return files
 
-    def _check(self, context: BatchContext, files: Sequence[WrittenFile]) -> None:
-        with step(self._metrics, context.stream.name, "check") as span:
-            self._catalog.check(context.work.target, context.stream, files)
-            if context.stream.digest is DigestPolicy.ON_DEMAND or not files:
-                return
-            read = sum((file.fingerprint for file in files), EMPTY)
-            written = self._source.fingerprint_files(context.work.mapping, [file.path for file in files])
-            span.set_attribute("offload.rows", written.rows)
-            if written != read:
-                raise CheckFailedError(
-                    f"stream {context.stream.name}: {read.rows} rows with digest {read.hex} were read,"
-                    f" {written.rows} rows with digest {written.hex} stand in the files",
-                    remedy="nothing to do once: the batch is written again; if it repeats, look at store and network",
-                )
-
-    def _publish(self, context: BatchContext, claim: Claim, batch: Batch, files: Sequence[WrittenFile]) -> int:
+    def _publish(
+        self, context: BatchContext, claim: Claim, batch: Batch, files: Sequence[WrittenFile], proof: Proof
+    ) -> int:
         with step(self._metrics, batch.stream, "publish", **_attributes(batch)) as span:
             publication = Publication(
                 claim=claim,
@@ -188,6 +175,7 @@ class BatchRunner:
                 batch=batch,
                 trigger=context.trigger,
                 files=files,
+                proof=proof,
                 outbox=self._wakes(context, batch, max(claim.record.watermark, batch.window.upper)),
             )
             for _ in range(_RESTAGES_MAX):

@@ -138,7 +138,10 @@ class StreamSettings(Section):
     """What happens where the target was rolled back, dropped or restored, or the ledger was: halt (until it is repaired
     with `icehaul repair`) or heal (repaired by itself; what the source does not hold any more is reported)."""
     digest: DigestPolicy = DigestPolicy.ALWAYS
-    """When ClickHouse reads the written files back to compare their digest: always or on_demand."""
+    """Which written files ClickHouse reads back before the publish, to compare their digest with that of the rows read:
+    always (all), sampled (a share) or on_demand (none; `icehaul verify` does it)."""
+    digest_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the files that are read back with digest: sampled; drawn by batch and unit, at every attempt alike."""
     create_target: bool = True
     """Whether a missing target is created; otherwise the stream is halted."""
     retain_snapshots: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -198,6 +201,7 @@ class StreamSettings(Section):
                 attempts=self.on_failure.attempts, initial=self.on_failure.initial, maximum=self.on_failure.maximum
             ),
             digest=self.digest,
+            digest_share=self.digest_share,
             create_target=self.create_target,
             retain_snapshots=self.retain_snapshots,
             late_rows_max_age=self.late_rows.max_age,

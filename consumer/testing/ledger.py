@@ -356,6 +356,7 @@ class MemoryLedger:
             bytes=sum(file.bytes for file in publication.files),
             digest=publication.fingerprint.hex,
             snapshot_id=snapshot_id,
+            proof=publication.proof,
         )
         self._batches.put(batch, record, claim.epoch)
         known = self.known(batch.stream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +34,10 @@ class Row:
         text = f"{self.ts.isoformat()}|{self.seq}|{self.value}"
         digest = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
         return Fingerprint(rows=1, digest=digest)
+
+    def texts(self) -> Mapping[str, str | None]:
+        """Return each column's value as ClickHouse writes it."""
+        return {"ts": f"{self.ts:%Y-%m-%d %H:%M:%S.%f}", "seq": str(self.seq), "value": str(self.value)}
 
 
 def fingerprint_of(rows: Iterable[Row]) -> Fingerprint:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from consumer.domain.differing import Differing, DifferingRow
 from consumer.domain.errors import CheckFailedError, SourceMissingError, TimeColumnError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.inventory import Inventory
@@ -221,6 +222,31 @@ class MemorySource(MemoryTables):
         del stream, mapping
         rows = [row for path in paths for row in self._file(path)]
         return [fingerprint_of(row for row in rows if window.contains(row.ts)) for window in windows]
+
+    def tally_every(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
+    ) -> Sequence[Fingerprint]:
+        """Return the fingerprint of all of the files' rows; those outside of the windows count to the last one."""
+        found = list(self.tally_files(stream, mapping, windows, paths))
+        rows = [row for path in paths for row in self._file(path)]
+        found[-1] += fingerprint_of(row for row in rows if not any(window.contains(row.ts) for window in windows))
+        return found
+
+    def differing(
+        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str], *, belongs: bool, most: int
+    ) -> Differing:
+        """Return what differs in a window, with the first ``most`` rows."""
+        hot = Counter(self.rows(stream, window, mapping) if belongs else ())
+        cold = Counter(row for path in paths for row in self._file(path) if window.contains(row.ts))
+        found = sorted((row.ts, row.fingerprint().digest, row) for row in hot | cold if hot[row] != cold[row])
+        return Differing(
+            missing=(hot - cold).total(),
+            surplus=(cold - hot).total(),
+            rows=[
+                DifferingRow(hash=hash_, instant=instant, hot=hot[row], cold=cold[row], values=row.texts())
+                for instant, hash_, row in found[:most]
+            ],
+        )
 
     def file_shares(
         self,

@@ -111,11 +111,12 @@ class Icehaul:
 
 @contextmanager
 def running_icehaul(
-    bench: Bench, rounds: int, log: Path, prefix: str = "", writer: Writer = Writer.STREAM
+    bench: Bench, rounds: int, log: Path, prefix: str = "", writer: Writer = Writer.STREAM, **settings: object
 ) -> Iterator[Icehaul]:
     """Start a consumer that has done its first batch, and end it with the block.
 
-    ``prefix`` stands before its streams' names, where another consumer on the same ledger has streams, too.
+    ``prefix`` stands before its streams' names, where another consumer on the same ledger has streams, too;
+    ``settings`` are those of its streams.
     """
     platform = bench.platform
     bench.platform.sections |= {
@@ -126,7 +127,7 @@ def running_icehaul(
     }
     streams = []
     for number in range(rounds + 1):
-        stream = _stream(platform.name, TABLE, f"{TABLE}_{number}", prefix)
+        stream = _stream(platform.name, TABLE, f"{TABLE}_{number}", prefix) | settings
         if writer is Writer.EXPORT:
             # A statement uses all of the server's cores: more of them would read the same blocks again.
             rows = min(bench.rows, _EXPORT_ROWS_MAX)

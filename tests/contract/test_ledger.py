@@ -337,6 +337,7 @@ def test_a_published_batch_moves_the_watermark_and_is_recorded_as_read(
     assert found is not None
     assert (found.status, found.rows, found.bytes) == (BatchStatus.PUBLISHED, 10, 200)
     assert (found.digest, found.snapshot_id) == (published.fingerprint.hex, SNAPSHOT)
+    assert found.proof == published.proof is not None
     assert (found.window, found.generation, found.trace_id) == (planned.window, 1, trigger().trace_id)
     assert found.started.utcoffset() == timedelta(0)
     assert [message.event for message in ledger.outbox(10)] == [event("wake", "bars")]

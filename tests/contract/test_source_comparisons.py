@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from consumer.domain.errors import CheckFailedError, SourceChangedError
+from consumer.domain.fingerprint import EMPTY
 from consumer.domain.reconcile import PartitionSpan
 from consumer.domain.stream import TableName
 from consumer.domain.window import BEGINNING, Window
@@ -101,6 +102,49 @@ def test_rows_of_files_are_told_apart_by_a_window(hot: HotTable) -> None:
     assert (first.outside.rows, first.elsewhere) == (2, NOON - DAY)
     assert (second.outside.rows, second.elsewhere) == (0, None)
     assert list(hot.source.file_shares(hot.stream, mapping, WINDOWS[1], [])) == []
+
+
+def test_every_row_of_the_files_counts_to_a_window_and_strays_to_the_last_one(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON - DAY, 1) + rows_at(NOON, 2, 2) + rows_at(NOON + 3 * DAY, 3))
+    paths = [hot.write_file(mapping, ALWAYS)]
+    found = hot.verified.tally_every(hot.stream, mapping, WINDOWS, paths)
+    inside = list(hot.verified.tally_files(hot.stream, mapping, WINDOWS, paths))
+    assert [one.rows for one in inside] == [1, 2, 0]
+    assert [one.rows for one in found] == [1, 2, 1]
+    assert sum(found, EMPTY) == hot.source.fingerprint(hot.stream, mapping, ALWAYS)
+    # Before the first window, too.
+    later = hot.verified.tally_every(hot.stream, mapping, WINDOWS[1:], paths)
+    assert [one.rows for one in later] == [2, 2]
+    assert sum(later, EMPTY) == sum(found, EMPTY)
+
+
+def test_rows_that_differ_are_told_with_their_values_and_how_often_each_tier_holds_them(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON - DAY, 1) + rows_at(NOON, 2, 2, 3, 4))
+    paths = [hot.write_file(mapping, ALWAYS)]
+    same = hot.verified.differing(hot.stream, mapping, ALWAYS, paths, belongs=True, most=10)
+    assert (same.missing, same.surplus, list(same.rows)) == (0, 0, [])
+    hot.delete(3)
+    hot.insert(rows_at(NOON, 2, 5) + rows_at(NOON - DAY / 4, 6))
+    found = hot.verified.differing(hot.stream, mapping, ALWAYS, paths, belongs=True, most=10)
+    assert (found.missing, found.surplus) == (3, 1)
+    assert [row.instant for row in found.rows] == sorted(row.instant for row in found.rows)
+    assert {(row.values["seq"], row.hot, row.cold) for row in found.rows} == {
+        ("6", 1, 0),
+        ("2", 3, 2),
+        ("3", 0, 1),
+        ("5", 1, 0),
+    }
+    assert found.rows[0].values == {"ts": f"{NOON - DAY / 4:%Y-%m-%d %H:%M:%S}.000000", "seq": "6", "value": "6"}
+    some = hot.verified.differing(hot.stream, mapping, ALWAYS, paths, belongs=True, most=1)
+    assert (some.missing, some.surplus, list(some.rows)) == (3, 1, [found.rows[0]])
+    none = hot.verified.differing(hot.stream, mapping, ALWAYS, paths, belongs=True, most=0)
+    assert (none.missing, none.surplus, list(none.rows)) == (3, 1, [])
+    inside = hot.verified.differing(hot.stream, mapping, WINDOWS[1], paths, belongs=True, most=10)
+    assert (inside.missing, inside.surplus) == (2, 1)
+    nobodys = hot.verified.differing(hot.stream, mapping, WINDOWS[1], paths, belongs=False, most=10)
+    assert (nobodys.missing, nobodys.surplus, sum(row.cold for row in nobodys.rows)) == (0, 4, 4)
 
 
 def test_neither_another_table_nor_a_missing_file_is_compared(hot: HotTable) -> None:

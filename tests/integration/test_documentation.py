@@ -58,6 +58,7 @@ RUN_BY = {
     "docs/how-to/use-the-console.md": "tests/e2e/test_operation_pages.py",
     "docs/how-to/use-a-rest-catalog.md": "tests/integration/cli/test_rest_catalog.py",
     "docs/how-to/use-a-spark-cluster.md": "tests/integration/test_spark_cluster.py",
+    "docs/how-to/verify.md": "tests/integration/cli/test_verify.py",
     "docs/how-to/watch-it-with-prometheus-and-grafana.md": "tests/integration/test_monitoring_page.py",
     "docs/how-to/choose-a-writer.md": "tests/integration/cli/test_secured_servers.py",
     "docs/reference/crash-matrix.md": "tests/unit/entrypoints/test_failpoints_command.py",

@@ -47,7 +47,8 @@ from pyiceberg.types import (
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.domain.errors import CheckFailedError, TargetMismatchError
 from consumer.domain.mapping import TableMapping
-from consumer.domain.stream import TableName
+from consumer.domain.proof import Proof
+from consumer.domain.stream import DigestPolicy, TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.embedded.stack import EmbeddedStack
 from consumer.ports import Publication
@@ -132,7 +133,8 @@ def test_the_metadata_file_alone_is_a_whole_table(tier: IcebergColdTier) -> None
 def test_the_snapshot_says_where_it_came_from(tier: IcebergColdTier) -> None:
     claim = tier.begin()
     step = tier.write(claim)
-    snapshot_id = tier.catalog.publish(step.publication)
+    proof = Proof(policy=DigestPolicy.ALWAYS, files=1, content=step.publication.fingerprint)
+    snapshot_id = tier.catalog.publish(replace(step.publication, proof=proof))
     table = tier.table()
     snapshot = table.current_snapshot()
     assert snapshot is not None
@@ -147,6 +149,10 @@ def test_the_snapshot_says_where_it_came_from(tier: IcebergColdTier) -> None:
         "icehaul.window-upper": "2024-01-01T01:00:00+00:00",
         "icehaul.rows": "3",
         "icehaul.digest": "0000000000000003",
+        "icehaul.proof": "always",
+        "icehaul.proved-files": "1",
+        "icehaul.proved-rows": "3",
+        "icehaul.proved-digest": "0000000000000003",
         "icehaul.generation": "1",
         "icehaul.epoch": str(claim.epoch),
         "icehaul.event-id": TRIGGER.event_id,

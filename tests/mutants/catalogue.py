@@ -12,6 +12,7 @@ from tests.mutants import (
     late_bugs,
     ledger_bugs,
     offset_bugs,
+    proof_bugs,
     publish_bugs,
     read_bugs,
     repair_bugs,
@@ -47,4 +48,5 @@ BUGS: tuple[Bug, ...] = (
     *offset_bugs.BUGS,
     *security_bugs.BUGS,
     *two_step_bugs.BUGS,
+    *proof_bugs.BUGS,
 )

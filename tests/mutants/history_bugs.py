@@ -151,11 +151,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_VERIFY,
-                before="        if not found:\n",
-                after=(
-                    "        found = [Window(lower=BEGINNING, upper=one.upper) for one in found[-1:]]\n"
-                    "        if not found:\n"
-                ),
+                before="return covered(done, start=self.record.start, watermark=self.record.watermark)",
+                after="return covered(done, start=BEGINNING, watermark=self.record.watermark)",
             ),
         ),
         tests=("tests/unit/service/test_audit.py::test_a_stream_that_starts_late_and_was_backfilled_in_part_is_clean",),

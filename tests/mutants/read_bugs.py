@@ -169,7 +169,13 @@ BUGS = (
     Bug(
         name="digest_check_skipped",
         breaks="Files whose rows differ from those that were read are published.",
-        edits=(Edit(file=_RUN, before="            if written != read:\n", after="            if written is None:\n"),),
+        edits=(
+            Edit(
+                file="consumer/service/file_check.py",
+                before="            if written != read:\n",
+                after="            if written is None:\n",
+            ),
+        ),
         tests=(f"{_OFFLOAD}::test_a_file_that_differs_from_what_was_read_is_never_published",),
     ),
     Bug(

@@ -72,6 +72,7 @@ def column(name: str, kind: IcebergType, *, required: bool = False) -> ColumnMap
         file_type="Test",
         restore_sql=name,
         digest_sql=name,
+        file_digest_sql=name,
     )
 
 

@@ -21,6 +21,7 @@ from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 from consumer.embedded.stack import EmbeddedStack
 from consumer.emitter.ports import InventorySource
 from consumer.ports import Source
+from consumer.service.verifying.ports import VerifiedSource
 from consumer.testing.rows import Row
 from consumer.testing.source import MemorySource
 from tests.support.hot_tier import HotTier, clickhouse_settings, hot_tier, store_settings
@@ -39,6 +40,7 @@ class HotTable(ABC):
     """A table with the columns of :data:`consumer.testing.rows.COLUMNS`, partitioned by day; made empty."""
 
     source: Source
+    verified: VerifiedSource
     inventory: InventorySource
 
     def __init__(self, name: TableName) -> None:
@@ -105,7 +107,7 @@ class MemoryHotTable(HotTable):
 
     def __init__(self) -> None:
         super().__init__(TableName.parse("market.trades"))
-        self.source = self.inventory = self.memory = MemorySource(datetime(2024, 6, 1, tzinfo=UTC))
+        self.source = self.verified = self.inventory = self.memory = MemorySource(datetime(2024, 6, 1, tzinfo=UTC))
         self.memory.create(self.name)
 
     def insert(self, rows: Sequence[Row]) -> None:
@@ -153,7 +155,8 @@ class ClickHouseHotTable(HotTable):
     def __init__(self, server: ClickHouseServer, table: str) -> None:
         super().__init__(TableName(database=server.tier.database, table=table))
         self._server, self._tier = server, server.tier
-        self.source, self.inventory = server.tier.source, server.inventory
+        self.source = self.verified = server.tier.source
+        self.inventory = server.inventory
         self._create(self.name)
 
     def _create(self, name: TableName) -> None:

@@ -11,8 +11,9 @@ from consumer.domain.backfill import BackfillRequest, BackfillState
 from consumer.domain.batch import Batch, BatchKind, Replacement, Unit, WrittenFile, batch_id
 from consumer.domain.event import Coordinates, Event, EventType
 from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.proof import Proof
 from consumer.domain.reconcile import LateRow
-from consumer.domain.stream import Stream, TableName
+from consumer.domain.stream import DigestPolicy, Stream, TableName
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Claim, Publication, Trigger
 
@@ -149,5 +150,6 @@ def publication(claim: Claim, planned: Batch, *, outbox: Sequence[Event] = ()) -
         batch=planned,
         trigger=trigger(),
         files=files(f"s3://icehaul/{uuid4()}"),
+        proof=Proof(policy=DigestPolicy.SAMPLED, files=1, content=Fingerprint(rows=5, digest=1 << 63)),
         outbox=outbox,
     )

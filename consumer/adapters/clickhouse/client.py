@@ -75,6 +75,16 @@ class ClickHouseConnection:
                 result = client.query(query, parameters=dict(parameters or {}), settings=known)
             return [tuple(row) for row in result.result_rows]
 
+    def known(self, settings: Mapping[str, str | int]) -> Mapping[str, str | int]:
+        """Return those settings that the server knows.
+
+        Raises:
+            SourceUnavailableError, AccessDeniedError, ConfigurationError
+        """
+        with translated(self.address, (self._settings.password.get_secret_value(),), source_error):
+            client = self._connected()
+        return {name: value for name, value in settings.items() if name in client.server_settings}
+
     def run(self, statement: str, *, secrets: Sequence[str] = ()) -> None:
         """Run a statement that changes something and returns no rows; sent once, and never again by itself.
 

@@ -9,14 +9,16 @@ from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
 from consumer.domain.clickhouse_sql import quote_name, read_table
+from consumer.domain.differing import Differing, DifferingRow
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.late_query import cold_rows, file_instants, file_rows_by_window, hashes, hot_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, LateRow
 from consumer.domain.replacement import FileShare
+from consumer.domain.row_text import row_texts
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, to_micros
-from consumer.domain.unit_query import file_structure, unchanged, window_condition
+from consumer.domain.unit_query import file_rows, file_structure, unchanged, window_condition
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Extent
 
@@ -99,8 +101,8 @@ class FileComparison:
         structure = file_structure(mapping)
         hot = hot_rows(stream, mapping, window)
         cold = [cold_rows(stream, mapping, window, self._files.source(path, structure)) for path in paths]
-        present = self._buckets(mapping, [hot])
-        recorded = self._buckets(mapping, cold)
+        present = self._buckets(mapping.digest_sql(), [hot])
+        recorded = self._buckets(mapping.file_digest_sql(), cold)
         chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
         if not chosen:
             return Difference(late=(), missing=0, refused=0, surplus=0, hot=sum(present, EMPTY))
@@ -126,6 +128,66 @@ class FileComparison:
             hot=sum(present, EMPTY),
         )
 
+    def differing(
+        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str], *, belongs: bool, most: int
+    ) -> Differing:
+        """Return what differs in a window, with the first ``most`` rows themselves; see :class:`VerifiedSource`.
+
+        As for :meth:`difference`, the server has to remember the hashes of those buckets alone that differ.
+        """
+        structure = file_structure(mapping)
+        hot = [hot_rows(stream, mapping, window)] if belongs else []
+        cold = [cold_rows(stream, mapping, window, self._files.source(path, structure)) for path in paths]
+        present = self._buckets(mapping.digest_sql(), hot)
+        recorded = self._buckets(mapping.file_digest_sql(), cold)
+        chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
+        if not chosen:
+            return Differing(missing=0, surplus=0)
+        sides = [hashes(stream, mapping, rows, sign) for queries, sign in ((hot, 1), (cold, -1)) for rows in queries]
+        ((missing, surplus, first),) = self._ask(
+            load_sql(
+                "differing_rows",
+                hashes=" UNION ALL ".join(sides),
+                buckets=str(HASH_BUCKETS),
+                chosen=", ".join(map(str, chosen)),
+                limit=str(max(most, 1)),
+            )
+        )
+        found = first[:most]
+        values = self._values(mapping, [*hot, *cold], [int(hash_) for _, hash_, _, _ in found])
+        return Differing(
+            missing=int(missing),
+            surplus=int(surplus),
+            rows=[
+                DifferingRow(
+                    hash=int(hash_),
+                    instant=from_micros(int(micros)),
+                    hot=int(in_hot),
+                    cold=int(in_cold),
+                    values=values.get(int(hash_), {}),
+                )
+                for micros, hash_, in_hot, in_cold in found
+            ],
+        )
+
+    def _values(
+        self, mapping: TableMapping, queries: Sequence[str], wanted: Sequence[int]
+    ) -> Mapping[int, Mapping[str, str | None]]:
+        """Return rows by their hashes, each column's value as text."""
+        if not wanted:
+            return {}
+        names = [column.name for column in mapping.columns]
+        found = self._ask(
+            load_sql(
+                "row_values",
+                digest=mapping.file_digest_sql(),
+                texts=row_texts(mapping),
+                rows=" UNION ALL ".join(queries),
+                hashes=", ".join(map(str, wanted)),
+            )
+        )
+        return {int(hash_): dict(zip(names, row, strict=True)) for hash_, row in found}
+
     def extent(self, stream: Stream, mapping: TableMapping, paths: Sequence[str]) -> Extent:
         """Count the rows of data files, with the first and last instant."""
         structure = file_structure(mapping)
@@ -145,20 +207,30 @@ class FileComparison:
         """Return count and digest of the files' rows in windows that are contiguous and ascending."""
         found: list[Fingerprint] = []
         for start in range(0, len(windows), _WINDOWS_AT_ONCE):
-            found += self._tally(stream, mapping, windows[start : start + _WINDOWS_AT_ONCE], paths)
+            found += self._tally(stream, mapping, windows[start : start + _WINDOWS_AT_ONCE], paths, every=False)
         return found
 
-    def _tally(
+    def tally_every(
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
+    ) -> Sequence[Fingerprint]:
+        """Return count and digest of all of the files' rows; those outside of the windows count to the last one."""
+        return self._tally(stream, mapping, windows, paths, every=True)
+
+    def _tally(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str], *, every: bool
     ) -> list[Fingerprint]:
         structure = file_structure(mapping)
         whole = Window(lower=windows[0].lower, upper=windows[-1].upper)
         origin = to_micros(whole.lower)
         bounds = [to_micros(window.lower) - origin for window in windows]
-        queries = [cold_rows(stream, mapping, whole, self._files.source(path, structure)) for path in paths]
+        sources = [self._files.source(path, structure) for path in paths]
+        # An instant before the first window is a negative number, which wraps to one behind the last bound.
+        queries = [
+            file_rows(mapping, source) if every else cold_rows(stream, mapping, whole, source) for source in sources
+        ]
         total = [EMPTY] * len(windows)
         for chunk in chunked(queries):
-            found = self._ask(_tally_query(stream, origin, bounds, f"({chunk})", mapping.digest_sql()))
+            found = self._ask(_tally_query(stream, origin, bounds, f"({chunk})", mapping.file_digest_sql()))
             total = [one + other for one, other in zip(total, _by_window(found, bounds), strict=True)]
         return total
 
@@ -186,14 +258,14 @@ class FileComparison:
             shares.append(FileShare(path=path, inside=inside, outside=outside, first=first, elsewhere=elsewhere))
         return shares
 
-    def _buckets(self, mapping: TableMapping, queries: Sequence[str]) -> list[Fingerprint]:
+    def _buckets(self, digest: str, queries: Sequence[str]) -> list[Fingerprint]:
         if not queries:
             return [EMPTY] * HASH_BUCKETS
         found = self._ask(
             load_sql(
                 "bucket_digests",
                 buckets=str(HASH_BUCKETS),
-                digest=mapping.digest_sql(),
+                digest=digest,
                 rows=" UNION ALL ".join(queries),
             )
         )

@@ -16,6 +16,7 @@ from consumer.adapters.clickhouse.partitions import read_spans
 from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
 from consumer.domain.clickhouse_sql import quote_name, read_table
+from consumer.domain.differing import Differing
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.late_query import hashes, hot_rows
 from consumer.domain.mapping import TableMapping
@@ -26,6 +27,7 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import (
     READ_SETTINGS,
+    file_fingerprint_query,
     file_rows,
     file_structure,
     fingerprint_query,
@@ -139,7 +141,7 @@ class ClickHouseSource:
         queries = [file_rows(mapping, self._files.source(path, structure)) for path in paths]
         total = EMPTY
         for chunk in chunked(queries):
-            ((count, digest),) = self._file_rows(fingerprint_query(mapping, chunk))
+            ((count, digest),) = self._file_rows(file_fingerprint_query(mapping, chunk))
             total += Fingerprint(rows=int(count), digest=int(digest))
         return total
 
@@ -233,6 +235,20 @@ class ClickHouseSource:
     ) -> Sequence[Fingerprint]:
         """Return count and digest of the files' rows in contiguous windows."""
         return self._comparison.tally(stream, mapping, windows, paths)
+
+    def tally_every(
+        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
+    ) -> Sequence[Fingerprint]:
+        """Return count and digest of all of the files' rows; those outside of the windows count to the last one."""
+        return self._comparison.tally_every(stream, mapping, windows, paths)
+
+    def differing(
+        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str], *, belongs: bool, most: int
+    ) -> Differing:
+        """Return what differs in a window, with rows; see :class:`consumer.service.verifying.ports.VerifiedSource`."""
+        found = self._comparison.differing(stream, mapping, window, paths, belongs=belongs, most=most)
+        self._replicas.confirm(stream)
+        return found
 
     def file_shares(
         self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]

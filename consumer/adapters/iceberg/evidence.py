@@ -19,6 +19,7 @@ from consumer.adapters.iceberg.ancestry import ancestors
 from consumer.domain.batch import BatchKind, Evidence
 from consumer.domain.cut import PastSnapshot
 from consumer.domain.errors import DivergenceError
+from consumer.domain.proof import Proof
 from consumer.domain.repair import Lineage
 from consumer.domain.window import Window
 from consumer.ports import Publication
@@ -89,6 +90,7 @@ def summary_of(publication: Publication) -> dict[str, str]:
         "window-upper": batch.window.upper.isoformat(),
         "rows": fingerprint.rows,
         "digest": fingerprint.hex,
+        **_proof(publication.proof),
         "generation": batch.generation,
         "epoch": publication.claim.epoch,
         "event-id": trigger.event_id,
@@ -103,6 +105,19 @@ def summary_of(publication: Publication) -> dict[str, str]:
             "kafka-offset": trigger.coordinates.offset,
         }
     return {f"{PREFIX}{name}": str(value) for name, value in entries.items() if value is not None}
+
+
+def _proof(proof: Proof | None) -> dict[str, str | int]:
+    """Return what was found in the files before the publish, and by which policy they were read."""
+    if proof is None:
+        return {}
+    content = proof.content
+    return {
+        "proof": proof.policy.value,
+        "proved-files": proof.files,
+        "proved-rows": content.rows,
+        "proved-digest": content.hex,
+    }
 
 
 def seal_of(evidence: Evidence | None) -> dict[str, str]:

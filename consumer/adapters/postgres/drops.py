@@ -11,8 +11,9 @@ from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.publishing import lock_stream
 from consumer.adapters.postgres.rows import Row
 from consumer.adapters.postgres.statements import statements
-from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.hot_drop import DropState, HotDrop, HotPartition
+from consumer.domain.slices import DroppedRows
 from consumer.domain.stream import TableName
 from consumer.domain.window import Window
 from consumer.ports import Claim
@@ -57,17 +58,20 @@ class PostgresDropLog:
             rows = connection.execute(self._sql["open"], {"stream": stream}).fetchall()
         return [_drop(row) for row in rows]
 
-    def dropped(self, stream: str) -> Fingerprint:
-        """Return the fingerprint of all rows that were ever dropped from the stream's source."""
+    def dropped(self, stream: str) -> Sequence[DroppedRows]:
+        """Return all that was ever dropped from the stream's source."""
         with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["dropped"], {"stream": stream}).fetchall()
-        return sum((Fingerprint.parse(rows=row["rows"], hexadecimal=row["digest"]) for row in rows), EMPTY)
+        return [
+            DroppedRows(window=_window(row), fingerprint=Fingerprint.parse(rows=row["rows"], hexadecimal=row["digest"]))
+            for row in rows
+        ]
 
     def windows(self, stream: str) -> Sequence[Window]:
         """Return the stretches of time of partitions that were dropped, or are being dropped."""
         with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["windows"], {"stream": stream}).fetchall()
-        return [Window(lower=row["lower"].astimezone(UTC), upper=row["upper"].astimezone(UTC)) for row in rows]
+        return [_window(row) for row in rows]
 
     def _change(self, claim: Claim, statement: str, **values: Any) -> None:  # noqa: ANN401 - what the row takes
         with self._database.transaction(repeatable=True) as connection:
@@ -87,7 +91,7 @@ def _drop(row: Row) -> HotDrop:
             content_id=row["content_id"],
             rows=row["rows"],
             bytes=row["bytes"],
-            window=Window(lower=row["lower"].astimezone(UTC), upper=row["upper"].astimezone(UTC)),
+            window=_window(row),
         ),
         quarantine=TableName.parse(row["quarantine"]),
         requested_by=row["requested_by"],
@@ -95,3 +99,7 @@ def _drop(row: Row) -> HotDrop:
         fingerprint=fingerprint,
         snapshot_id=row["snapshot_id"],
     )
+
+
+def _window(row: Row) -> Window:
+    return Window(lower=row["lower"].astimezone(UTC), upper=row["upper"].astimezone(UTC))

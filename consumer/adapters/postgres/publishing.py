@@ -19,7 +19,7 @@ from consumer.adapters.postgres.comparisons import forget_window
 from consumer.adapters.postgres.database import Connection
 from consumer.adapters.postgres.events import event_to_row
 from consumer.adapters.postgres.rewinding import check_place, record_rewind
-from consumer.adapters.postgres.rows import batch_parameters, done_part, stream_record
+from consumer.adapters.postgres.rows import batch_parameters, done_part, proof_parameters, stream_record
 from consumer.adapters.postgres.statements import statements
 from consumer.adapters.postgres.together import together
 from consumer.domain.adoption import Adoption, check_adoption
@@ -240,6 +240,7 @@ def record_landed(connection: Connection, claim: Claim, landing: Landing, snapsh
 def _parameters(claim: Claim, landing: Landing, snapshot_id: int) -> dict[str, Any]:
     return {
         **batch_parameters(claim, landing.batch, landing.trigger),
+        **proof_parameters(landing.proof),
         "rows": landing.fingerprint.rows,
         "bytes": landing.bytes,
         "digest": landing.fingerprint.hex,

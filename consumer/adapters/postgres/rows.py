@@ -9,7 +9,9 @@ from typing import Any
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.inventory import PartitionContent
+from consumer.domain.proof import Proof
 from consumer.domain.reconcile import ComparedPartition, DonePart, Finding, FindingKind, PartitionSpan, PartKind
+from consumer.domain.stream import DigestPolicy
 from consumer.domain.window import Window
 from consumer.ports import BatchRecord, Claim, StreamRecord, StreamState, Trigger
 
@@ -57,6 +59,17 @@ def batch_record(row: Row) -> BatchRecord:
         trace_id=row["trace_id"],
         started=_utc(row["started"]),
         ended=_utc_or_none(row["ended"]),
+        proof=_proof(row),
+    )
+
+
+def _proof(row: Row) -> Proof | None:
+    if row["proof"] is None:
+        return None
+    return Proof(
+        policy=DigestPolicy(row["proof"]),
+        files=row["proved_files"],
+        content=Fingerprint.parse(rows=row["proved_rows"], hexadecimal=row["proved_digest"]),
     )
 
 
@@ -124,6 +137,16 @@ def batch_parameters(claim: Claim, batch: Batch, trigger: Trigger) -> dict[str, 
         "trace_id": trigger.trace_id,
         "epoch": claim.epoch,
         "owner": claim.owner,
+    }
+
+
+def proof_parameters(proof: Proof | None) -> dict[str, Any]:
+    """Return what a publish records of the files that were read back."""
+    return {
+        "proof": None if proof is None else proof.policy.value,
+        "proved_files": None if proof is None else proof.files,
+        "proved_rows": None if proof is None else proof.content.rows,
+        "proved_digest": None if proof is None else proof.content.hex,
     }
 
 

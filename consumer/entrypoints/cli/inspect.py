@@ -1,20 +1,17 @@
-"""Commands that look and change nothing: `status`, `plan`, `verify`."""
+"""Commands that look and change nothing: `status`, `plan`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from consumer.bootstrap import Application
-from consumer.entrypoints.cli.audit import audit_streams
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, StreamArgument, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format, emit
 from consumer.entrypoints.cli.plan_view import plan_data, plan_text
 from consumer.entrypoints.cli.status_view import status_data, status_text
 from consumer.entrypoints.cli.streams import find_stream
-from consumer.entrypoints.cli.verify_view import verify_data, verify_text
 from consumer.entrypoints.cli.watch import Snapshot, watch
 from consumer.ports import StreamState
 from consumer.settings.load import load
@@ -57,40 +54,4 @@ def plan(stream: StreamArgument, config: ConfigOption = None, output: OutputOpti
         preview = application.previewer.preview(find_stream(application, stream))
     emit(output, text=plan_text(preview), data=plan_data(preview))
     if preview.obstacle is not None or preview.halted:
-        raise typer.Exit(ExitCode.FINDING)
-
-
-def verify(
-    streams: Annotated[
-        list[str] | None,
-        typer.Argument(help="Streams to verify; all if none is named.", autocompletion=complete_stream),
-    ] = None,
-    *,
-    everything: Annotated[
-        bool,
-        typer.Option("--all", help="Make every check: tiers, windows, record, evidence, files, orphans, findings."),
-    ] = False,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="FILE", help="With --all, also write the audit as an HTML page to FILE."),
-    ] = None,
-    config: ConfigOption = None,
-    output: OutputOption = Format.TEXT,
-) -> None:
-    """Compare hot and cold tier by count and full-row digest; exit code 1 if they differ.
-
-    With --all this is an audit: every check is made on every stream, none stops another, progress goes to standard
-    error, and exit code 1 says that one failed or could not be made. Nothing is changed or deleted.
-    """
-    if report is not None and not everything:
-        raise typer.BadParameter("it needs --all", param_hint="--report")
-    with Application(load(config)) as application:
-        chosen = [find_stream(application, name) for name in streams or application.streams]
-        if everything:
-            clean = audit_streams(application, chosen, page=report, output=output)
-        else:
-            found = [application.verifier.verify(one) for one in chosen]
-            emit(output, text=verify_text(found), data=verify_data(found))
-            clean = all(one.equal for one in found)
-    if not clean:
         raise typer.Exit(ExitCode.FINDING)

@@ -36,6 +36,7 @@ from consumer.entrypoints.cli import (
     stream,
     topics,
     trace,
+    verify,
     view,
 )
 from consumer.entrypoints.cli.output import ExitCode, explain
@@ -74,7 +75,7 @@ app.command("run")(run.run)
 app.command("streams")(config.streams)
 app.command("status")(inspect.status)
 app.command("plan")(inspect.plan)
-app.command("verify")(inspect.verify)
+app.command("verify")(verify.verify)
 app.command("trace")(trace.trace)
 app.command("adopt")(adopt.adopt)
 app.command("backfill")(backfill.backfill)

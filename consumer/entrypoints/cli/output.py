@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -55,6 +56,13 @@ EXIT_CODE_MEANINGS = {
 """Exit codes as the reference page lists them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unbroken:
+    """Text that is written as it stands, however narrow the terminal is."""
+
+    text: str
+
+
 def results() -> Console:
     """Return the console of standard output."""
     return _console(Console())
@@ -72,10 +80,12 @@ def _console(console: Console) -> Console:
     return console
 
 
-def emit(output: Format, *, text: RenderableType, data: Json) -> None:
+def emit(output: Format, *, text: RenderableType | Unbroken, data: Json) -> None:
     """Write a command's result in the form that was asked for."""
     if output is Format.JSON:
-        results().print(json.dumps(data, default=_plain, indent=2), markup=False, highlight=False, soft_wrap=True)
+        text = Unbroken(json.dumps(data, default=_plain, indent=2))
+    if isinstance(text, Unbroken):
+        results().print(text.text, markup=False, highlight=False, soft_wrap=True)
     else:
         results().print(text, crop=False)
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from consumer.domain.duration import format_duration
 from consumer.domain.lateness import LATENESS_STEPS
 from consumer.domain.phrasing import counted
+from consumer.domain.proof import Proof
 from consumer.domain.reconcile import Finding
 from consumer.domain.retention import Outlook
 from consumer.domain.window import BEGINNING
@@ -234,10 +235,20 @@ def batch_data(batch: BatchRecord) -> dict[str, Any]:
         "rows": batch.rows,
         "bytes": batch.bytes,
         "digest": batch.digest,
+        "proof": None if batch.proof is None else _proof_data(batch.proof),
         "snapshot_id": batch.snapshot_id,
         "attempts": batch.attempts,
         "error": batch.error,
         "trace_id": batch.trace_id,
         "started": batch.started,
         "ended": batch.ended,
+    }
+
+
+def _proof_data(proof: Proof) -> dict[str, Any]:
+    return {
+        "policy": proof.policy,
+        "files": proof.files,
+        "rows": proof.content.rows,
+        "digest": proof.content.hex,
     }

@@ -20,7 +20,7 @@ from consumer.service.audit.registration import NO_TABLE, check_registered, regi
 from consumer.service.audit.standing import check_evidence, check_findings, check_state, check_windows
 from consumer.service.audit.storage import check_orphans, check_stored
 from consumer.service.prepare import Preparation
-from consumer.service.verify import Verification, Verifier
+from consumer.service.verify import Look, Verification, Verifier
 
 _Step = tuple[CheckName, Callable[[], Check]]
 
@@ -142,12 +142,19 @@ class _Reading:
 
     def _compare(self) -> Verification:
         seen, cold = self._seen, self._seen.table()
-        if cold is None:
-            return self._verifier.compare(seen.stream, seen.record, seen.covered, (), snapshot_id=None)
-        if isinstance(cold.paths, IcehaulError):
-            raise cold.paths
-        snapshot_id = cold.target.snapshot_id
-        return self._verifier.compare(seen.stream, seen.record, seen.covered, cold.paths, snapshot_id=snapshot_id)
+        paths = () if cold is None else cold.paths
+        if isinstance(paths, IcehaulError):
+            raise paths
+        return self._verifier.compare(
+            Look(
+                stream=seen.stream,
+                record=seen.record,
+                windows=seen.windows,
+                target=None if cold is None else cold.target,
+                paths=paths,
+                dropped=self._verifier.dropped(seen.stream),
+            )
+        )
 
 
 def _audit(stream: Stream, seen: Observation | None, checks: list[Check]) -> StreamAudit:

@@ -22,8 +22,8 @@ def check_tiers(seen: Observation, found: Verification) -> Check:
         "dropped digest": found.dropped.hex,
         "in the hot tier only": found.missing,
         "in the cold tier only": found.surplus,
-        "repeated sequences": found.sequence.repeated,
-        "sequence gaps": found.sequence.gaps,
+        "repeated sequences": None if found.sequence is None else found.sequence.repeated,
+        "sequence gaps": None if found.sequence is None else found.sequence.gaps,
     }
     if found.equal:
         message = f"{counted(found.cold.rows, 'row')} in both tiers, with the same digest"

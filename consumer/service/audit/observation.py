@@ -105,7 +105,8 @@ class Observer:
                 parked=len(self._ledger.parked(name)),
                 cold=cold,
             )
-            if _position(self._ledger.read([name]).get(name)) == _position(before) and _whole(cold):
+            after = self._ledger.read([name]).get(name)
+            if after is not None and after.position == before.position and _whole(cold):
                 return seen
         raise LedgerUnavailableError(
             f"stream {stream.name}: batches were published faster than they could be looked at, {_LOOKS} times",
@@ -135,19 +136,6 @@ class Observer:
         except IcehaulError as error:
             paths = error
         return Cold(target=target, census=census, stored=stored, paths=paths)
-
-
-def _position(record: StreamRecord | None) -> object:
-    return (
-        None
-        if record is None
-        else (
-            record.watermark,
-            record.progress,
-            record.target_uuid,
-            record.last_backfill_id,
-        )
-    )
 
 
 def _whole(cold: Cold | IcehaulError | None) -> bool:

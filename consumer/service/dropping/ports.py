@@ -8,6 +8,7 @@ from uuid import UUID
 
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.hot_drop import DropState, HotDrop, HotPartition
+from consumer.domain.slices import DroppedRows
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import Window
 from consumer.ports import Claim
@@ -72,8 +73,8 @@ class DropLog(Protocol):
         """Return the drops that have not ended, oldest first."""
         ...
 
-    def dropped(self, stream: str) -> Fingerprint:
-        """Return the fingerprint of all rows that were ever dropped from the stream's source."""
+    def dropped(self, stream: str) -> Sequence[DroppedRows]:
+        """Return all that was ever dropped from the stream's source."""
         ...
 
     def windows(self, stream: str) -> Sequence[Window]:

@@ -206,6 +206,7 @@ def test_bytes_need_not_be_text_and_text_must() -> None:
     assert "isValidUTF8" in column("String").digest_sql
     assert "isValidUTF8" not in column("String", As.BINARY).digest_sql
     assert "isValidUTF8" in column("FixedString(4)", As.STRING).digest_sql
+    assert column("String").file_digest_sql == "`c`, toUInt8(0)"
 
 
 @pytest.mark.parametrize(

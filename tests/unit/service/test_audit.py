@@ -14,9 +14,10 @@ from consumer.domain.audit import Census, Check, CheckName, Outcome, StreamAudit
 from consumer.domain.batch import BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import IcehaulError, SourceUnavailableError, StoreUnavailableError
 from consumer.domain.event_factory import tick
-from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import Finding, FindingKind
-from consumer.domain.window import BEGINNING, Window
+from consumer.domain.slices import DroppedRows
+from consumer.domain.window import BEGINNING, MICROSECOND, Window
 from consumer.ports import Comparison
 from consumer.service.adoption.adoptions import Adoptions
 from consumer.service.audit.auditor import Auditor
@@ -33,12 +34,16 @@ STREAM = make_stream()
 ANYTHING = Fingerprint(rows=1, digest=1)
 
 
+def instant_of(row: Row) -> Window:
+    return Window(lower=row.ts, upper=row.ts + MICROSECOND)
+
+
 class Audited(World):
     """A world whose stream is audited."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.dropped = EMPTY
+        self.dropped: list[DroppedRows] = []
         self.files = MemoryFiles(self.catalog, self.engine.written)
 
     def handle(self) -> None:
@@ -138,7 +143,7 @@ def test_rows_that_have_gone_and_of_which_the_ledger_knows_are_no_difference(wor
 
 def test_rows_that_were_dropped_on_purpose_count_as_if_they_were_there(world: Audited) -> None:
     gone = world.source.delete(STREAM.source, lambda row: row.seq == 3)
-    world.dropped = gone[0].fingerprint()
+    world.dropped = [DroppedRows(window=instant_of(gone[0]), fingerprint=gone[0].fingerprint())]
     audit = world.audit()
     assert audit.clean
     assert check(audit, CheckName.TIERS).figures["dropped rows"] == 1
@@ -413,7 +418,7 @@ def test_a_check_that_can_not_be_made_is_unchecked_and_stops_no_other(
     world: Audited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = SourceUnavailableError("ClickHouse is away", remedy="start it")
-    monkeypatch.setattr(world.source, "fingerprint", raising(error))
+    monkeypatch.setattr(world.source, "tally", raising(error))
     audit = world.audit()
     assert bad(audit) == {CheckName.TIERS: Outcome.UNCHECKED, CheckName.RECORD: Outcome.UNCHECKED}
     assert not audit.clean

@@ -4,7 +4,8 @@ SELECT clock_timestamp() AS now
 -- name: latest
 -- One descent of the index for each stream, however many batches it has.
 SELECT batch.batch_id, batch.stream, batch.kind, batch.lower, batch.upper, batch.generation, batch.status, batch.rows,
-       batch.bytes, batch.digest, batch.snapshot_id, batch.attempts, batch.error, batch.trace_id, batch.started, batch.ended
+       batch.bytes, batch.digest, batch.snapshot_id, batch.attempts, batch.error, batch.trace_id, batch.started,
+       batch.ended, batch.proof, batch.proved_files, batch.proved_rows, batch.proved_digest
 FROM unnest(%(streams)s::text[]) AS wanted (stream)
 CROSS JOIN LATERAL (
     SELECT *
@@ -37,7 +38,7 @@ LIMIT %(limit)s
 -- name: page
 -- The first condition lets the index say where to begin; the second one settles what was begun at the same instant.
 SELECT batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, attempts, error,
-       trace_id, started, ended
+       trace_id, started, ended, proof, proved_files, proved_rows, proved_digest
 FROM offload_batches
 WHERE stream = %(stream)s AND started <= %(started)s AND (started, batch_id) < (%(started)s, %(batch_id)s)
 ORDER BY started DESC, batch_id DESC
@@ -45,7 +46,7 @@ LIMIT %(limit)s
 
 -- name: batch
 SELECT batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, attempts, error,
-       trace_id, started, ended, owner, epoch, event_ids, kafka_topic, kafka_partition, kafka_offset,
+       trace_id, started, ended, proof, proved_files, proved_rows, proved_digest, owner, epoch, event_ids, kafka_topic, kafka_partition, kafka_offset,
        (SELECT count(*)
         FROM (SELECT FROM offload_files AS file WHERE file.batch_id = offload_batches.batch_id LIMIT %(most)s) AS counted)
            AS files

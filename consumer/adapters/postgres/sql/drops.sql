@@ -29,4 +29,4 @@ ORDER BY started
 SELECT lower, upper FROM offload_drops WHERE stream = %(stream)s AND (state = 'dropped' OR ended IS NULL)
 
 -- name: dropped
-SELECT rows, digest FROM offload_drops WHERE stream = %(stream)s AND state = 'dropped'
+SELECT lower, upper, rows, digest FROM offload_drops WHERE stream = %(stream)s AND state = 'dropped'

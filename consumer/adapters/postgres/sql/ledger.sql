@@ -166,13 +166,13 @@ WHERE batch_id = %(batch_id)s AND stream = %(stream)s AND epoch = %(epoch)s AND 
 
 -- name: batch
 SELECT batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, attempts, error,
-       trace_id, started, ended
+       trace_id, started, ended, proof, proved_files, proved_rows, proved_digest
 FROM offload_batches
 WHERE stream = %(stream)s AND batch_id = %(batch_id)s
 
 -- name: batches
 SELECT batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, attempts, error,
-       trace_id, started, ended
+       trace_id, started, ended, proof, proved_files, proved_rows, proved_digest
 FROM offload_batches
 WHERE stream = %(stream)s
 ORDER BY started DESC, upper DESC

@@ -3,13 +3,13 @@
 INSERT INTO offload_batches AS batch (
     batch_id, stream, kind, lower, upper, generation, status, rows, bytes, digest, snapshot_id, kafka_topic,
     kafka_partition, kafka_offset, event_ids, trace_id, epoch, owner, ended, base_rows, base_digest, lateness,
-    revision
+    revision, proof, proved_files, proved_rows, proved_digest
 )
 VALUES (
     %(batch_id)s, %(stream)s, %(kind)s, %(lower)s, %(upper)s, %(generation)s, 'published', %(rows)s, %(bytes)s,
     %(digest)s, %(snapshot_id)s, %(topic)s, %(partition)s, %(offset)s, ARRAY[%(event_id)s::text], %(trace_id)s,
     %(epoch)s, %(owner)s, clock_timestamp(), %(base_rows)s, %(base_digest)s, %(lateness)s::bigint[],
-    %(revision)s
+    %(revision)s, %(proof)s, %(proved_files)s, %(proved_rows)s, %(proved_digest)s
 )
 ON CONFLICT (batch_id) DO UPDATE
 SET status = 'published',
@@ -26,6 +26,10 @@ SET status = 'published',
     epoch = excluded.epoch,
     owner = excluded.owner,
     lateness = excluded.lateness,
+    proof = excluded.proof,
+    proved_files = excluded.proved_files,
+    proved_rows = excluded.proved_rows,
+    proved_digest = excluded.proved_digest,
     error = NULL,
     ended = clock_timestamp()
 WHERE batch.status IN ('writing', 'publishing', 'failed')
