@@ -30,6 +30,8 @@ from consumer.service.registry.changes import StreamChanges
 from consumer.service.repair.repairer import Repairs
 from consumer.service.replacing.replacing import Replacements
 from consumer.service.replacing.review import Review as ReplacementReview
+from consumer.service.restoring.restores import Restores
+from consumer.service.restoring.review import Review as RestoreReview
 from consumer.service.rewinding.review import Review as RewindReview
 from consumer.service.rewinding.rewinds import Rewinds
 from consumer.service.states import StreamStates
@@ -255,6 +257,31 @@ class Commands(Servers):
             catalog=self.catalog,
             engine=self.engine,
             metrics=self.metrics,
+            owner=self.owner,
+            lease=self.lease,
+            failpoints=self.failpoints,
+        )
+
+    @cached_property
+    def restore_review(self) -> RestoreReview:
+        """Looks at what would be restored from the cold tier."""
+        return RestoreReview(
+            streams=self.streams,
+            source=self.source,
+            ledger=self.ledger,
+            past=self.catalog,
+            drops=self.drop_log,
+            server=self.restoring,
+        )
+
+    @cached_property
+    def restores(self) -> Restores:
+        """Restores rows of the cold tier into ClickHouse."""
+        return Restores(
+            review=self.restore_review,
+            ledger=self.ledger,
+            drops=self.drop_log,
+            server=self.restoring,
             owner=self.owner,
             lease=self.lease,
             failpoints=self.failpoints,

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.quarantine import ClickHousePartitions
+from consumer.adapters.clickhouse.restoring import ClickHouseRestoring
 from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.adapters.iceberg.catalog import IcebergCatalog
 from consumer.adapters.iceberg.register import IcebergRegister
@@ -161,6 +162,13 @@ class Servers:
         partitions = ClickHousePartitions(self.configuration.clickhouse)
         self._closing.callback(partitions.close)
         return partitions
+
+    @cached_property
+    def restoring(self) -> ClickHouseRestoring:
+        """Reads data files back, and writes what is restored."""
+        restoring = ClickHouseRestoring(self.configuration.clickhouse, self.configuration.store)
+        self._closing.callback(restoring.close)
+        return restoring
 
     @cached_property
     def drop_log(self) -> PostgresDropLog:

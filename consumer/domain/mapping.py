@@ -8,6 +8,9 @@ from uuid import UUID
 from pyiceberg.schema import Schema
 from pyiceberg.types import IcebergType, NestedField
 
+DOC_PREFIX = "ClickHouse "
+"""What the doc of a target's column says before the type of the source's column."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceColumn:
@@ -71,7 +74,7 @@ class TableMapping:
                     name=column.name,
                     field_type=column.iceberg_type,
                     required=column.required,
-                    doc=f"ClickHouse {column.source_type}",
+                    doc=f"{DOC_PREFIX}{column.source_type}",
                 )
                 for number, column in enumerate(self.columns, start=1)
             )

@@ -53,6 +53,7 @@ class Choice:
         function: ClickHouse expression with ``{}`` for the value, where ``CAST`` won't do.
         back: ClickHouse expression with ``{}`` for the Iceberg value from which ``CAST`` leads back to the type.
         back_through: ClickHouse type by way of which ``CAST`` leads back, without ``Nullable``.
+        returns: whether the way back leads to the very value; if not, what it ``loses`` is gone for good.
     """
 
     iceberg_type: IcebergType
@@ -61,6 +62,7 @@ class Choice:
     function: str | None = None
     back: str | None = None
     back_through: str | None = None
+    returns: bool = True
 
 
 def _text(loses: str, function: str | None = "toString({})") -> Choice:
@@ -68,7 +70,7 @@ def _text(loses: str, function: str | None = "toString({})") -> Choice:
 
 
 _AS_TEXT = _text("the order of numbers: it is text")
-_ANY_TYPE = _text("which type each value had", None)
+_ANY_TYPE = replace(_text("which type each value had", None), returns=False)
 
 
 def _long_decimal(scale: int) -> Mapping[As, Choice]:
@@ -134,6 +136,7 @@ _FINE_TIME: Mapping[As, Choice] = {
         bare_type="DateTime64(6, 'UTC')",
         loses="the digits after the sixth",
         function="toStartOfMicrosecond({}, 'UTC')",
+        returns=False,
     ),
     As.NANOS: Choice(
         iceberg_type=LongType(),

@@ -61,6 +61,7 @@ _SCALARS: dict[str, tuple[IcebergType, str]] = {
 
 # The text form is the one that every version of ClickHouse orders alike: 16 bytes, big-endian.
 _UUID_FUNCTION = "UUIDStringToNum(toString({}))"
+_UUID_BACK = "toUUID(UUIDNumToString({}))"
 
 _FALLBACKS: Mapping[str, str] = {
     "Decimal": f"a Decimal of at most {MAX_DECIMAL_PRECISION} digits",
@@ -94,13 +95,17 @@ class UnsupportedFormError(Exception):
 class FormMapper:
     """Maps the type of one column; ``ids`` are provisional ids for nested fields.
 
-    What is chosen counts for every part of the column that has this choice; ``used`` tells whether one had.
+    What is chosen counts for every part of the column that has this choice; ``used`` tells whether one had, and
+    ``lost`` what can't be brought back from it. The way back begins with what ClickHouse reads from an Iceberg table,
+    or, ``from_wire``, with the wire value: they differ in UUIDs, which are 16 bytes on the wire.
     """
 
-    def __init__(self, ids: Iterator[int], chosen: As | None = None) -> None:
+    def __init__(self, ids: Iterator[int], chosen: As | None = None, *, from_wire: bool = False) -> None:
         self._ids = ids
         self._chosen = chosen
+        self._from_wire = from_wire
         self.used = False
+        self.lost: str | None = None
 
     def form(self, parsed: ClickHouseType, *, nullable: bool = False) -> WireForm:
         """Return the wire form of a type."""
@@ -108,6 +113,8 @@ class FormMapper:
         if self._chosen is not None and self._chosen in offered:
             self.used = True
             choice = offered[self._chosen]
+            if not choice.returns:
+                self.lost = choice.loses
             return ScalarForm(
                 iceberg_type=choice.iceberg_type,
                 nullable=nullable or parsed.name in HOLDS_NULL,
@@ -144,7 +151,11 @@ class FormMapper:
 
     def _uuid(self, _parsed: ClickHouseType, nullable: bool) -> WireForm:
         return ScalarForm(
-            iceberg_type=UUIDType(), nullable=nullable, bare_type="FixedString(16)", function=_UUID_FUNCTION
+            iceberg_type=UUIDType(),
+            nullable=nullable,
+            bare_type="FixedString(16)",
+            function=_UUID_FUNCTION,
+            back_function=_UUID_BACK if self._from_wire else None,
         )
 
     def _fixed_string(self, parsed: ClickHouseType, nullable: bool) -> WireForm:

@@ -34,6 +34,7 @@ class Component(StrEnum):
     LETTERS = "letters"
     REWINDER = "rewinder"
     STATE = "state"
+    RESTORER = "restorer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from consumer.failpoints.effect import (
     Point,
     effects,
 )
+from consumer.failpoints.restore_effects import RESTORER
 from consumer.failpoints.two_step_effects import TWO_STEP
 
 _CONSUMER = effects(
@@ -233,6 +234,7 @@ EFFECTS: Mapping[str, Effect] = {
         *LETTERS,
         *REWINDER,
         *STATE,
+        *RESTORER,
     )
 }
 """Every side effect by its name, in the order of the protocol."""

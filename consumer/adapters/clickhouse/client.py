@@ -85,19 +85,27 @@ class ClickHouseConnection:
             client = self._connected()
         return {name: value for name, value in settings.items() if name in client.server_settings}
 
-    def run(self, statement: str, *, secrets: Sequence[str] = ()) -> None:
+    def run(
+        self,
+        statement: str,
+        *,
+        settings: Mapping[str, str | int] | None = None,
+        secrets: Sequence[str] = (),
+        meaning: Meaning = source_error,
+    ) -> None:
         """Run a statement that changes something and returns no rows; sent once, and never again by itself.
 
-        ``secrets`` are kept out of error messages.
+        ``secrets`` are kept out of error messages; ``meaning`` turns the server's exceptions into errors.
 
         Raises:
             SourceUnavailableError: if it failed, or nobody knows whether it landed.
             AccessDeniedError, SourceMissingError, ConfigurationError
         """
-        with translated(self.address, (*secrets, self._settings.password.get_secret_value()), source_error):
+        with translated(self.address, (*secrets, self._settings.password.get_secret_value()), meaning):
             client = self._connected()
+            known = {name: value for name, value in (settings or {}).items() if name in client.server_settings}
             with self._traced(client, statement):
-                client.command(statement)
+                client.command(statement, settings=known)
 
     def close(self) -> None:
         """Close the connections."""

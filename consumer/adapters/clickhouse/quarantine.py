@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
+from consumer.adapters.clickhouse.grants import granted, lacking
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.shards import refuse_cluster
-from consumer.domain.clickhouse_error import source_error
 from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
-from consumer.domain.errors import IcehaulError
 from consumer.domain.hot_drop import HotPartition, quarantine_epoch, quarantine_prefix
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.table_ttl import has_table_ttl
 from consumer.domain.window import Window
 from consumer.settings.connections import ClickHouseSettings
-
-_SYNTAX_ERROR = 62
 
 
 class ClickHousePartitions:
@@ -77,14 +74,10 @@ class ClickHousePartitions:
             *(f"{right} ON {database}" for right in ("CREATE TABLE", "DROP TABLE", "ALTER TTL")),
             *(f"{right} ON {database}" for right in ("SELECT", "INSERT", "ALTER DELETE")),
         ]
-        try:
-            return [one for one in needed if not self._granted(one)]
-        except _UnknownStatementError:
-            return []
+        return lacking(self._granted, needed)
 
     def _granted(self, right: str) -> bool:
-        ((granted,),) = self._connection.rows(f"CHECK GRANT {right}", meaning=_check_error)
-        return bool(int(granted))
+        return granted(self._connection, right)
 
     def quarantines(self, stream: Stream) -> Sequence[TableName]:
         """Return the quarantine tables of the stream that exist, of any epoch."""
@@ -122,13 +115,3 @@ class ClickHousePartitions:
             for name, engine_full in rows
             if quarantine_epoch(stream, name) is not None
         ]
-
-
-class _UnknownStatementError(IcehaulError):
-    """The server does not know CHECK GRANT."""
-
-
-def _check_error(address: str, code: int | None, text: str) -> IcehaulError:
-    if code == _SYNTAX_ERROR:
-        return _UnknownStatementError(text, remedy="nothing has to be done")
-    return source_error(address, code, text)

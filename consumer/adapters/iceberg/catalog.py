@@ -16,6 +16,7 @@ from consumer.adapters.iceberg.live_files import live_files
 from consumer.adapters.iceberg.metadata_files import kept_versions
 from consumer.adapters.iceberg.moment import moments_of
 from consumer.adapters.iceberg.origins import origin_of
+from consumer.adapters.iceberg.past import changes_since, files_of, snapshot_named
 from consumer.adapters.iceberg.placement import place
 from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rest_tagging import tagger_of
@@ -36,6 +37,7 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Publication, TargetTable
 from consumer.service.cut import Stand
 from consumer.service.origins import Snapshot as OriginSnapshot
+from consumer.service.restoring.ports import DataFile, PastTable
 from consumer.service.view import Pin, Position
 from consumer.settings.connections import CatalogSettings, StoreSettings
 
@@ -199,6 +201,29 @@ class IcebergCatalog:
         base = self._bases.load(stream.target)
         found = None if base is None else base.metadata.snapshot_by_id(snapshot_id)
         return None if found is None else origin_of(found)
+
+    def past(self, table: TableName, snapshot: int | str | None) -> PastTable | None:
+        """Return a table at a snapshot; see :meth:`consumer.service.restoring.ports.PastTables.past`."""
+        base = self._bases.load(table)
+        if base is None:
+            return None
+        chosen = snapshot_named(table, base.metadata, snapshot)
+        return PastTable(
+            uuid=base.metadata.table_uuid,
+            schema=base.metadata.schema(),
+            order=row_order(base.metadata),
+            snapshot_id=chosen,
+            evidence=self._evidence(base),
+            changes=changes_since(base.metadata, chosen),
+        )
+
+    def files_at(self, table: TableName, snapshot_id: int, window: Window) -> Sequence[DataFile]:
+        """Return a snapshot's files; see :meth:`consumer.service.restoring.ports.PastTables.files_at`."""
+        base = self._bases.load(table)
+        if base is None:
+            raise TargetMissingError(f"the table {table} does not exist", remedy="correct the name of the table")
+        with table_errors(self._store, table, f"reading the manifests of {table}"):
+            return files_of(base.table(self._io), snapshot_id, window)
 
     def properties(self, table: TableName) -> Mapping[str, str]:
         """Return the table's properties; none where there is no table."""

@@ -1,4 +1,4 @@
-"""The live data files of a table's current snapshot."""
+"""The live data files of a table's snapshots."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def live_files(table: Table, window: Window | None) -> Iterator[str]:
     return (file.file_path for file in live_entries(table, window))
 
 
-def live_entries(table: Table, window: Window | None) -> Iterator[DataFile]:
-    """Yield the data files that may hold rows of ``window`` (all, without one).
+def live_entries(table: Table, window: Window | None, *, snapshot_id: int | None = None) -> Iterator[DataFile]:
+    """Yield the data files of a snapshot (the current one) that may hold rows of ``window`` (all, without one).
 
     Partitions and the time column's bounds tell; where a table does not say which column that is, all are yielded.
 
     Raises:
         TargetMismatchError: if another engine has deleted single rows: the data files still hold them.
     """
-    _check_no_deletes(table)
-    for task in table.scan(row_filter=_filter(table, window)).plan_files():
+    _check_no_deletes(table, snapshot_id)
+    for task in table.scan(row_filter=_filter(table, window), snapshot_id=snapshot_id).plan_files():
         yield task.file
 
 
-def _check_no_deletes(table: Table) -> None:
-    snapshot = table.current_snapshot()
+def _check_no_deletes(table: Table, snapshot_id: int | None) -> None:
+    snapshot = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
     manifests = snapshot.manifests(table.io) if snapshot is not None else ()
     if any(
         one.content is ManifestContent.DELETES and (one.has_added_files() or one.has_existing_files())

@@ -54,9 +54,15 @@ class PostgresDropLog:
 
     def open(self, stream: str) -> Sequence[HotDrop]:
         """Return the drops that have not ended, oldest first."""
-        with self._database.transaction(repeatable=True) as connection:
-            rows = connection.execute(self._sql["open"], {"stream": stream}).fetchall()
-        return [_drop(row) for row in rows]
+        return self._listed("open", stream)
+
+    def gone(self, stream: str) -> Sequence[HotDrop]:
+        """Return the drops whose rows have gone from the source, oldest first."""
+        return self._listed("gone", stream)
+
+    def restored(self, claim: Claim, drops: Sequence[UUID], reason: str) -> None:
+        """Record that the rows of drops stand in the source again; under the fence."""
+        self._change(claim, "restored", drops=list(drops), reason=reason)
 
     def dropped(self, stream: str) -> Sequence[DroppedRows]:
         """Return all that was ever dropped from the stream's source."""
@@ -72,6 +78,11 @@ class PostgresDropLog:
         with self._database.transaction(repeatable=True) as connection:
             rows = connection.execute(self._sql["windows"], {"stream": stream}).fetchall()
         return [_window(row) for row in rows]
+
+    def _listed(self, statement: str, stream: str) -> Sequence[HotDrop]:
+        with self._database.transaction(repeatable=True) as connection:
+            rows = connection.execute(self._sql[statement], {"stream": stream}).fetchall()
+        return [_drop(row) for row in rows]
 
     def _change(self, claim: Claim, statement: str, **values: Any) -> None:  # noqa: ANN401 - what the row takes
         with self._database.transaction(repeatable=True) as connection:

@@ -28,6 +28,7 @@ from consumer.entrypoints.cli import (
     repair,
     replace,
     replay,
+    restore,
     rewind,
     run,
     spark,
@@ -84,6 +85,7 @@ app.command("cut")(cut.cut)
 app.command("view")(view.view)
 app.command("replace")(replace.replace)
 app.command("replay")(replay.replay)
+app.command("restore")(restore.restore)
 app.command("repair")(repair.repair)
 app.command("pause")(state.pause)
 app.command("resume")(state.resume)

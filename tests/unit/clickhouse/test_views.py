@@ -49,8 +49,8 @@ class Answers(ClickHouseConnection):
     def rows(self, query: str, *, meaning: Meaning = source_error, secrets: Sequence[str] = (), **_: Any) -> Any:
         return self._answer(query, meaning, secrets)
 
-    def run(self, statement: str, *, secrets: Sequence[str] = ()) -> None:
-        self._answer(statement, source_error, secrets)
+    def run(self, statement: str, *, secrets: Sequence[str] = (), meaning: Meaning = source_error, **_: Any) -> None:
+        self._answer(statement, meaning, secrets)
 
     def _answer(self, statement: str, meaning: Meaning, secrets: Sequence[str]) -> Any:
         self.statements.append(statement)

@@ -24,6 +24,18 @@ FROM offload_drops
 WHERE stream = %(stream)s AND ended IS NULL
 ORDER BY started
 
+-- name: gone
+SELECT drop_id, stream, partition_id, quarantine, lower, upper, content_id, rows, bytes, digest, snapshot_id, state,
+    requested_by
+FROM offload_drops
+WHERE stream = %(stream)s AND state = 'dropped'
+ORDER BY started
+
+-- name: restored
+UPDATE offload_drops
+SET state = 'returned', reason = %(reason)s, epoch = %(epoch)s, ended = clock_timestamp()
+WHERE stream = %(stream)s AND state = 'dropped' AND drop_id = ANY (%(drops)s::uuid[])
+
 -- name: windows
 -- Where rows are not in the source, or may not be: what was dropped, and what is on its way.
 SELECT lower, upper FROM offload_drops WHERE stream = %(stream)s AND (state = 'dropped' OR ended IS NULL)
