@@ -21,7 +21,7 @@ RESTORER = effects(
     (
         "staging.take",
         SOURCE,
-        "a staging table of an earlier run holds what the destination lacks",
+        "a staging table that was left holds what the destination lacks",
         "the staging table is this run's",
     ),
     (

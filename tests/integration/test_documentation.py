@@ -45,6 +45,7 @@ RUN_BY = {
     "docs/how-to/read-a-cluster.md": "tests/integration/test_clusters.py",
     "docs/how-to/recover-lost-offsets.md": "tests/faults/test_offset_pages.py",
     "docs/how-to/replay-by-offset-reset.md": "tests/faults/test_offset_pages.py",
+    "docs/how-to/restore.md": "tests/integration/cli/test_restore.py",
     "docs/how-to/replace-changed-rows.md": "tests/integration/cli/test_replace.py",
     "docs/how-to/rewind.md": "tests/integration/cli/test_rewind.py",
     "docs/how-to/run-several-consumers.md": "tests/e2e/test_operation_pages.py",

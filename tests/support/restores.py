@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from consumer.adapters.spark.access import store_access
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.restore import RestoreChoice
 from consumer.domain.stream import TableName
@@ -14,6 +19,7 @@ from consumer.domain.window import EVER, Window
 from consumer.failpoints.acting import Failpoints
 from consumer.service.restoring.restores import Restored
 from consumer.service.restoring.review import Plan
+from spark.object_store import connect
 from tests.support.local_platform import LocalPlatform, mapping_of
 from tests.support.platform import day
 
@@ -78,3 +84,21 @@ class Restoring:
             return connection.execute(
                 "SELECT partition_id, state FROM offload_drops WHERE stream = %s ORDER BY started", [self.stream]
             ).fetchall()
+
+    def overwrite(self, change: Callable[[pa.Table], pa.Table], within: Window) -> str:
+        """Change what a data file of the stretch says, where it stands, and return its path."""
+        with self.platform.consumer() as application:
+            target = application.streams[self.stream].target
+            snapshot = application.catalog.past(target, None)
+            assert snapshot is not None
+            assert snapshot.snapshot_id is not None
+            path = application.catalog.files_at(target, snapshot.snapshot_id, within)[0].path
+        store = connect(store_access(self.platform.configuration().store))
+        key = path.removeprefix("s3://")
+        with store.open_input_stream(key) as stored:
+            rows = pq.read_table(io.BytesIO(stored.read()))
+        written = io.BytesIO()
+        pq.write_table(change(rows), written, compression="zstd")
+        with store.open_output_stream(key) as out:
+            out.write(written.getvalue())
+        return path
