@@ -161,7 +161,8 @@ def create_statement(table: TableName, mapping: TableMapping, layout: TableLayou
     statement = f"CREATE TABLE {quote_table(table)}\n(\n{columns}\n)\nENGINE = MergeTree"
     if layout.partition_key:
         statement += f"\nPARTITION BY {layout.partition_key}"
-    statement += f"\nORDER BY ({layout.sorting_key})" if layout.sorting_key else "\nORDER BY tuple()"
+    keys = layout.sorting_key or "tuple()"
+    statement += f"\nORDER BY ({keys})" if "," in keys else f"\nORDER BY {keys}"
     if _sorts_null(mapping, layout):
         statement += "\nSETTINGS allow_nullable_key = 1"
     return f"{statement}\nCOMMENT {quote_text(comment)}" if comment else statement

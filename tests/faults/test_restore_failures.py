@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import psycopg
 import pytest
 
 from consumer.domain.errors import FencedError, IcehaulError, SourceMissingError, StreamError
 from consumer.domain.hot_drop import Selection
+from consumer.domain.stream import TableName
 from consumer.domain.window import EVER, Window
 from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
 from consumer.service.restoring.restores import Restored
+from consumer.service.restoring.review import Plan
 from tests.faults.test_drop_hot_failures import ended, run_icehaul
 from tests.support.hot_drops import Tiers
 from tests.support.platform import day
@@ -68,7 +71,7 @@ def test_a_run_that_fails_while_it_takes_up_another_is_taken_up_itself(days: Res
 def test_what_was_dropped_is_accounted_for_wherever_a_run_fails(days: Restoring, tiers: Tiers, point: str) -> None:
     expected = days.fingerprint(days.source)
     tiers.drop(Selection(before=day("2024-01-03")))
-    back = {"into": days.source, "within": Window(lower=day("2024-01-01"), upper=day("2024-01-03"))}
+    back: dict[str, Any] = {"into": days.source, "within": Window(lower=day("2024-01-01"), upper=day("2024-01-03"))}
     with pytest.raises(IcehaulError, match=point):
         days.restore(failpoints=f"{point}=raise", **back)
     days.restore(**back)
@@ -107,10 +110,10 @@ def test_a_process_that_was_taken_for_dead_moves_nothing_of_its_heir(days: Resto
     with days.platform.consumer(owner="zombie") as application:
         move = application.restoring.move
 
-        def late(partition: str, *tables: object) -> None:
+        def late(partition: str, staging: TableName, into: TableName) -> None:
             if not heirs:
                 be_replaced()
-            move(partition, *tables)  # type: ignore[arg-type]
+            move(partition, staging, into)
 
         application.restoring.move = late  # type: ignore[method-assign]
         # Its heir has taken the staging table, or it is fenced at the latest before it moves the next partition.
@@ -124,8 +127,8 @@ def test_of_two_runs_the_one_that_comes_second_to_the_lease_finds_its_staging_ta
     with days.platform.consumer(owner="slow") as application:
         stage = application.restores._stage
 
-        def and_be_overtaken(*arguments: object) -> None:
-            stage(*arguments)  # type: ignore[arg-type]
+        def and_be_overtaken(plan: Plan, staging: TableName) -> None:
+            stage(plan, staging)
             days.restore()
 
         application.restores._stage = and_be_overtaken  # type: ignore[method-assign]
@@ -161,8 +164,8 @@ def test_rows_that_come_meanwhile_are_not_taken_for_restored_ones(days: Restorin
     with days.platform.consumer() as application:
         stage = application.restores._stage
 
-        def and_insert(*arguments: object) -> None:
-            stage(*arguments)  # type: ignore[arg-type]
+        def and_insert(plan: Plan, staging: TableName) -> None:
+            stage(plan, staging)
             days.run(f"INSERT INTO {days.into} SELECT * FROM {days.source} WHERE seq = 0")
 
         application.restores._stage = and_insert  # type: ignore[method-assign]

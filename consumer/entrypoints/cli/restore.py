@@ -89,7 +89,8 @@ def restore(
         if not yes:
             found = Restored(plan=application.restore_review.review(chosen, choice), removed=())
         else:
-            with told_when_held(_HELD):
+            tracing = application.observe("restore")
+            with tracing.tracer.start_as_current_span("offload.restore"), told_when_held(_HELD):
                 found = application.restores.restore(chosen, choice)
     emit(output, text=restore_text(found, dry=not yes), data=restore_data(found, dry=not yes))
 
