@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -10,16 +12,19 @@ import pytest
 
 from consumer.domain.errors import FencedError, IcehaulError, SourceMissingError, StreamError
 from consumer.domain.hot_drop import Selection
+from consumer.domain.restore import staging_table
 from consumer.domain.stream import TableName
 from consumer.domain.window import EVER, Window
+from consumer.embedded.stack import EmbeddedStack
 from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
 from consumer.service.restoring.restores import Restored
 from consumer.service.restoring.review import Plan
 from tests.faults.test_drop_hot_failures import ended, run_icehaul
 from tests.support.hot_drops import Tiers
+from tests.support.local_platform import LocalPlatform, local_platform
 from tests.support.platform import day
-from tests.support.restores import ROWS, Restoring
+from tests.support.restores import ROWS, Restoring, three_days
 from tests.support.waiting import wait_for
 
 OURS = [name for name, one in POINTS.items() if one.effect.component is Component.RESTORER]
@@ -27,9 +32,23 @@ LEFTOVER = {"staging.before-take", "staging.after-take"}
 """Reached by a run that finds what an earlier one has left."""
 
 
+@pytest.fixture(scope="module")
+def offloaded(
+    stack: EmbeddedStack, ledger_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[LocalPlatform, str]]:
+    """A stream of three days, which tests read and do not change."""
+    name, directory = f"t_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("restored")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        local_platform(stack.endpoints, name, ledger_dsn, directory, patch) as made,
+    ):
+        yield made, three_days(made)
+
+
 @pytest.fixture
-def days(tiers: Tiers) -> Restoring:
-    return Restoring(tiers.platform, tiers.stream)
+def days(offloaded: tuple[LocalPlatform, str], unique_name: str) -> Restoring:
+    """The same, with a destination of the test's own."""
+    return Restoring(*offloaded, into=unique_name)
 
 
 def judge(days: Restoring) -> None:
@@ -68,7 +87,8 @@ def test_a_run_that_fails_while_it_takes_up_another_is_taken_up_itself(days: Res
 
 
 @pytest.mark.parametrize("point", ["restore.before-record", "restore.after-record", "partition.after-restore"])
-def test_what_was_dropped_is_accounted_for_wherever_a_run_fails(days: Restoring, tiers: Tiers, point: str) -> None:
+def test_what_was_dropped_is_accounted_for_wherever_a_run_fails(tiers: Tiers, point: str) -> None:
+    days = Restoring(tiers.platform, tiers.stream)
     expected = days.fingerprint(days.source)
     tiers.drop(Selection(before=day("2024-01-03")))
     back: dict[str, Any] = {"into": days.source, "within": Window(lower=day("2024-01-01"), upper=day("2024-01-03"))}
@@ -139,11 +159,11 @@ def test_of_two_runs_the_one_that_comes_second_to_the_lease_finds_its_staging_ta
 
 def test_tables_of_others_are_left_alone_whatever_their_names(days: Restoring) -> None:
     create(days)
-    stranger = f"{days.platform.name}.icehaul_restore_back_0123456789ab"
+    stranger = staging_table(days.into, "0123456789ab")
     for comment in ("mine", 'icehaul restore: {"stream": "another", "into": "' + str(days.into) + '"}'):
         days.run(f"CREATE TABLE {stranger} (a Int8) ENGINE = MergeTree ORDER BY a COMMENT '{comment}'")
         assert days.restore().plan.leftovers == []
-        assert list(days.stagings()) == ["icehaul_restore_back_0123456789ab"]
+        assert list(days.stagings()) == [stranger.table]
         days.run(f"DROP TABLE {stranger} SYNC")
 
 

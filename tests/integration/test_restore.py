@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -21,7 +20,7 @@ from consumer.service.restoring.review import Standing
 from tests.integration.test_export import CHOSEN, EVERY_TYPE, VALUES
 from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
 from tests.support.platform import day
-from tests.support.restores import FIRST, ROWS, Restoring
+from tests.support.restores import FIRST, ROWS, Restoring, three_days
 
 PLAIN = "ts DateTime64(6, 'UTC'), seq UInt64, id UUID, more Map(UUID, Array(Nullable(UUID)))"
 PLAIN_ROW = """
@@ -43,19 +42,29 @@ def platform(
         yield made
 
 
-def three_days(platform: LocalPlatform, **settings: Any) -> Restoring:
-    """A stream of three days, all of which stand in both tiers, each a window of its own."""
-    stream = platform.add_stream(**settings)
-    with platform.consumer() as application:
-        for number in range(3):
-            platform.insert(ROWS, first=number * ROWS, day=f"2024-01-0{number + 1}")
-            assert offload(application, stream, day(f"2024-01-0{number + 2}")) == []
-    return Restoring(platform, stream)
+@pytest.fixture(scope="module")
+def offloaded(
+    stack: EmbeddedStack, ledger_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[LocalPlatform, str]]:
+    """A stream of three days, which tests read and do not change."""
+    name, directory = f"t_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("restored")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        local_platform(stack.endpoints, name, ledger_dsn, directory, patch) as made,
+    ):
+        yield made, three_days(made)
 
 
 @pytest.fixture
-def days(platform: LocalPlatform) -> Restoring:
-    return three_days(platform)
+def days(offloaded: tuple[LocalPlatform, str], unique_name: str) -> Restoring:
+    """The same, with a destination of the test's own."""
+    return Restoring(*offloaded, into=unique_name)
+
+
+@pytest.fixture
+def own(platform: LocalPlatform) -> Restoring:
+    """A stream of three days of the test's own."""
+    return Restoring(platform, three_days(platform))
 
 
 def create(days: Restoring, *, engine: str = "MergeTree", ttl: str = "") -> None:
@@ -130,7 +139,7 @@ def test_a_source_that_is_gone_comes_back_in_its_types_which_the_target_remember
 
 
 def test_a_target_that_remembers_no_types_gives_rows_of_the_same_digest(platform: LocalPlatform) -> None:
-    days = three_days(platform)
+    days = Restoring(platform, three_days(platform))
     expected = days.fingerprint(days.source)
     with closing(platform.cold_tier(days.stream)) as tier, tier.table().update_schema() as change:
         for field in tier.table().schema().fields:
@@ -156,74 +165,74 @@ def test_just_the_rows_of_a_stretch_come_back(days: Restoring) -> None:
 
 
 def test_rows_of_a_window_come_back_from_files_that_hold_other_windows_too(platform: LocalPlatform) -> None:
-    days = three_days(platform, partition_by="none")
+    days = Restoring(platform, three_days(platform, partition_by="none"))
     with closing(platform.cold_tier(days.stream)) as tier:
         assert tier.merge_files() == 1
     days.restore(within=FIRST)
     assert days.fingerprint(days.into) == days.fingerprint(days.source, FIRST)
 
 
-def test_a_former_snapshot_comes_back_as_it_was(days: Restoring) -> None:
-    with days.platform.consumer() as application:
-        stream = application.streams[days.stream]
-        application.catalog.tag("before", {stream.target: days.review().origin.past.snapshot_id or 0})
-    expected = days.fingerprint(days.source)
-    days.platform.insert(5, first=5_000)
-    days.platform.insert(7, first=7_000, day="2024-01-05")
-    with days.platform.consumer() as application:
-        assert offload(application, days.stream, day("2024-01-06")) == []
-        assert offload(application, days.stream, day("2024-01-06")) == []
-    assert days.review().total.rows == 3 * ROWS + 12
-    done = days.restore(snapshot="before")
+def test_a_former_snapshot_comes_back_as_it_was(own: Restoring) -> None:
+    with own.platform.consumer() as application:
+        stream = application.streams[own.stream]
+        application.catalog.tag("before", {stream.target: own.review().origin.past.snapshot_id or 0})
+    expected = own.fingerprint(own.source)
+    own.platform.insert(5, first=5_000)
+    own.platform.insert(7, first=7_000, day="2024-01-05")
+    with own.platform.consumer() as application:
+        assert offload(application, own.stream, day("2024-01-06")) == []
+        assert offload(application, own.stream, day("2024-01-06")) == []
+    assert own.review().total.rows == 3 * ROWS + 12
+    done = own.restore(snapshot="before")
     assert all(one.proved for one in done.plan.windows)
-    assert days.fingerprint(days.into) == expected
+    assert own.fingerprint(own.into) == expected
     with pytest.raises(ConfigurationError, match="no such tag"):
-        days.review(snapshot="never")
+        own.review(snapshot="never")
     with pytest.raises(ConfigurationError, match="no snapshot 17"):
-        days.review(snapshot=17)
+        own.review(snapshot=17)
 
 
 # ------------------------------------------------------------------------------- into the stream's source
 
 
-def test_dropped_partitions_come_back_into_the_source_and_are_not_offloaded_again(days: Restoring) -> None:
-    expected = days.fingerprint(days.source)
-    with days.platform.consumer() as application:
-        application.hot_drops.drop(application.streams[days.stream], Selection(before=day("2024-01-03")))
-    assert days.count(days.source) == ROWS
+def test_dropped_partitions_come_back_into_the_source_and_are_not_offloaded_again(own: Restoring) -> None:
+    expected = own.fingerprint(own.source)
+    with own.platform.consumer() as application:
+        application.hot_drops.drop(application.streams[own.stream], Selection(before=day("2024-01-03")))
+    assert own.count(own.source) == ROWS
     part = Window(lower=FIRST.lower, upper=FIRST.lower + timedelta(milliseconds=30))
     with pytest.raises(StreamError, match="partition 20240101 was dropped as a whole"):
-        days.restore(into=days.source, within=part)
+        own.restore(into=own.source, within=part)
 
-    days.restore(into=days.source, within=FIRST)
+    own.restore(into=own.source, within=FIRST)
 
-    assert days.drops() == [("20240101", "returned"), ("20240102", "dropped")]
-    days.restore(into=days.source, within=Window(lower=day("2024-01-02"), upper=day("2024-01-03")))
-    assert days.fingerprint(days.source) == expected
-    with days.platform.consumer() as application:
-        days.platform.insert(1, first=9_000, day="2024-01-04")
-        assert offload(application, days.stream, day("2024-01-05")) == []
-        found = application.verifier.verify(application.streams[days.stream])
+    assert own.drops() == [("20240101", "returned"), ("20240102", "dropped")]
+    own.restore(into=own.source, within=Window(lower=day("2024-01-02"), upper=day("2024-01-03")))
+    assert own.fingerprint(own.source) == expected
+    with own.platform.consumer() as application:
+        own.platform.insert(1, first=9_000, day="2024-01-04")
+        assert offload(application, own.stream, day("2024-01-05")) == []
+        found = application.verifier.verify(application.streams[own.stream])
     assert (found.equal, found.cold.rows, found.dropped.rows) == (True, 3 * ROWS + 1, 0)
-    assert days.stagings() == {}
+    assert own.stagings() == {}
 
 
 # ---------------------------------------------------------------------------------------- what is refused
 
 
-def test_a_value_that_was_changed_in_a_file_is_found_before_anything_is_written(days: Restoring) -> None:
+def test_a_value_that_was_changed_in_a_file_is_found_before_anything_is_written(own: Restoring) -> None:
     def other_value(rows: pa.Table) -> pa.Table:
         place = rows.schema.get_field_index("symbol")
         values = ["XXX", *rows["symbol"].to_pylist()[1:]]
         return rows.set_column(place, rows.schema.field(place), pa.array(values, rows.schema.field(place).type))
 
-    days.overwrite(other_value, FIRST)
+    own.overwrite(other_value, FIRST)
     with pytest.raises(DivergenceError, match=rf"hold {ROWS} rows of .* and the ledger has recorded {ROWS} rows"):
-        days.restore()
-    assert days.stagings() == {}
-    assert days.count(f"system.tables WHERE database = '{days.into.database}' AND name = 'back'") == 0
+        own.restore()
+    assert own.stagings() == {}
+    assert own.count(f"system.tables WHERE database = '{own.into.database}' AND name = 'back'") == 0
     last = Window(lower=day("2024-01-03"), upper=day("2024-01-04"))
-    assert days.restore(within=last).plan.total.rows == ROWS
+    assert own.restore(within=last).plan.total.rows == ROWS
 
 
 def test_rows_that_stand_there_already_are_counted_and_nothing_is_restored(days: Restoring) -> None:
@@ -286,3 +295,20 @@ def test_a_table_that_has_more_columns_gets_their_defaults(days: Restoring) -> N
     days.restore()
     assert days.count(f"{days.into} WHERE origin = 'cold'") == 3 * ROWS
     assert days.differing(days.source, days.into) == 0
+
+
+def test_a_narrower_column_that_can_not_hold_a_value_is_found_in_staging(platform: LocalPlatform) -> None:
+    stream = platform.add_stream(columns="ts DateTime64(6, 'UTC'), seq UInt64, price Int32")
+    platform.client.command(
+        f"INSERT INTO {platform.name}.trades SELECT toDateTime64('2024-01-01 00:00:00', 6, 'UTC'), number, number"
+        " FROM numbers(200)"
+    )
+    with platform.consumer() as application:
+        assert offload(application, stream, day("2024-01-02")) == []
+    days = Restoring(platform, stream)
+    days.run(
+        f"CREATE TABLE {days.into} (ts DateTime64(6, 'UTC'), seq UInt64, price Int8) ENGINE = MergeTree ORDER BY ts"
+    )
+    with pytest.raises(StreamError, match=r"200 rows .* were restored in .*, the cold tier holds 200 rows"):
+        days.restore()
+    assert (days.count(days.into), days.stagings()) == (0, {})

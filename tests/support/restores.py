@@ -13,28 +13,38 @@ import pyarrow.parquet as pq
 
 from consumer.adapters.spark.access import store_access
 from consumer.domain.fingerprint import Fingerprint
-from consumer.domain.restore import RestoreChoice
+from consumer.domain.restore import RestoreChoice, staging_prefix
 from consumer.domain.stream import TableName
 from consumer.domain.window import EVER, Window
 from consumer.failpoints.acting import Failpoints
 from consumer.service.restoring.restores import Restored
 from consumer.service.restoring.review import Plan
 from spark.object_store import connect
-from tests.support.local_platform import LocalPlatform, mapping_of
+from tests.support.local_platform import LocalPlatform, mapping_of, offload
 from tests.support.platform import day
 
 ROWS = 60
 FIRST = Window(lower=day("2024-01-01"), upper=day("2024-01-02"))
 
 
+def three_days(platform: LocalPlatform, **settings: Any) -> str:
+    """Make a stream of three days, all of which stand in both tiers, each a window of its own; return its name."""
+    stream = platform.add_stream(**settings)
+    with platform.consumer() as application:
+        for number in range(3):
+            platform.insert(ROWS, first=number * ROWS, day=f"2024-01-0{number + 1}")
+            assert offload(application, stream, day(f"2024-01-0{number + 2}")) == []
+    return stream
+
+
 class Restoring:
     """A stream that is offloaded, and restores of it; each in a process of its own, as far as that matters."""
 
-    def __init__(self, platform: LocalPlatform, stream: str) -> None:
+    def __init__(self, platform: LocalPlatform, stream: str, into: str = "back") -> None:
         self.platform = platform
         self.stream = stream
         self.source = TableName(database=platform.name, table="trades")
-        self.into = TableName(database=platform.name, table="back")
+        self.into = TableName(database=platform.name, table=into)
 
     def choice(self, **options: Any) -> RestoreChoice:
         """Everything, into a table that is made."""
@@ -72,10 +82,11 @@ class Restoring:
         self.platform.client.command(statement)
 
     def stagings(self) -> dict[str, int]:
-        """The staging tables of the database, with their rows."""
+        """The staging tables for the destination, and for the source, with their rows."""
+        prefixes = [staging_prefix(table) for table in (self.into, self.source)]
         rows = self.platform.client.query(
             f"SELECT name, total_rows FROM system.tables WHERE database = '{self.platform.name}'"
-            " AND name LIKE 'icehaul_restore%'"
+            f" AND arrayExists(prefix -> startsWith(name, prefix), {prefixes})"
         ).result_rows
         return {str(name): int(count) for name, count in rows}
 
