@@ -110,7 +110,7 @@ def test_a_process_that_is_killed_is_made_up_for_by_running_the_command_again(da
     killed = run_icehaul(*command, config=config, failpoints=f"{point}=kill")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     # Refused, with exit code 3, until the lease of the dead process has expired.
-    again = wait_for(lambda: ended(run_icehaul(*command, config=config)), 60, "the lease to expire")
+    again = wait_for(lambda: ended(run_icehaul(*command, config=config)), 180, "the lease to expire")
     assert again.returncode == 0, again.stderr
     judge(days)
 
