@@ -17,7 +17,7 @@ _INTRODUCTION = """
 {jdbc} are measured here:
 `make bench-types` lets each write a table with a type's ordinary and extreme values, and PyIceberg {pyiceberg} reads
 what arrived, which is compared value by value with the source ([types-peers.json](types-peers.json)). *Lossy* names the
-first value that is another one, *unreadable* is a table that PyIceberg can't read. ClickHouse's engine needs
+first value that is another one, "unreadable" is a table that PyIceberg can't read. ClickHouse's engine needs
 `write_full_path_in_iceberg_metadata`: without it, the paths in its metadata lead other readers nowhere.
 
 The other two could not be run here (the registry that this project builds from does not serve their artifacts); their
