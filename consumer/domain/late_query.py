@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from consumer.domain.batch import KeptRows
-from consumer.domain.clickhouse_sql import quote_name, quote_text, read_table
+from consumer.domain.clickhouse_sql import quote_name, quote_text, read_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
+from consumer.domain.table_key import named_columns
 from consumer.domain.time_type import time_type
 from consumer.domain.unit_query import file_rows, unchanged, window_condition, wire_rows, with_digest
 from consumer.domain.window import Window
@@ -16,7 +19,7 @@ def hot_rows(stream: Stream, mapping: TableMapping, window: Window, partition: s
     condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
     if partition is not None:
         condition += f" AND _partition_id = {quote_text(partition)}"
-    return wire_rows(mapping, f"{read_table(stream.source)} WHERE {condition}")
+    return wire_rows(mapping, f"{read_rows(stream)} WHERE {condition}")
 
 
 def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str) -> str:
@@ -57,6 +60,20 @@ def hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int) -> str:
     """
     digest = mapping.digest_sql() if sign > 0 else mapping.file_digest_sql()
     return f"SELECT {digest} AS hash, toInt64({sign}) AS sign, {_micros(stream)} AS micros FROM ({rows})"
+
+
+def keyed_hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int, sorting_key: str) -> str:
+    """Return the query of ``hash``, ``sign``, ``micros`` and ``key``: a hash of the columns that the sorting key names.
+
+    An update leaves these as they are. Without a sorting key all columns are the key: then no row has a counterpart.
+    """
+    named = named_columns(sorting_key, (column.name for column in mapping.columns))
+    parts = tuple(column for column in mapping.columns if column.name in named) or mapping.columns
+    key = replace(mapping, columns=parts).digest_sql()
+    return (
+        f"SELECT {mapping.digest_sql()} AS hash, toInt64({sign}) AS sign, {_micros(stream)} AS micros, {key} AS key"
+        f" FROM ({rows})"
+    )
 
 
 def file_instants(stream: Stream, mapping: TableMapping, source: str) -> str:

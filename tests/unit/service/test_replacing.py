@@ -39,9 +39,8 @@ class Lake(World):
     """A stream that is offloaded, with the command that replaces."""
 
     def __init__(self, dropped: Sequence[Window] = ()) -> None:
-        super().__init__({"trades": make_stream()})
+        super().__init__({"trades": make_stream()}, dropped=list(dropped))
         self.stream = self.streams["trades"]
-        self.dropped = list(dropped)
 
     def review(self, choice: Choice) -> list[Examined]:
         return self._review().review(self.stream, choice)
