@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from consumer.domain.engine_semantics import merges_keep_versions, merges_remove_rows
 from consumer.domain.errors import ModeRefusedError
@@ -79,6 +80,20 @@ def mode_obstacle(mode: Mode, shape: TableShape, *, time_column: str) -> ModeObs
     if mode is Mode.REPLACE_WINDOW:
         return _obstacle_to_replacing(shape)
     return _obstacle_to_final(shape, time_column)
+
+
+def mode_meaning(mode: Mode) -> str:
+    """Return in a few words what a target holds in a mode."""
+    return _MEANINGS[mode]
+
+
+_MEANINGS: Mapping[Mode, str] = MappingProxyType(
+    {
+        Mode.APPEND: "every row as it was when it was read; later changes are reported",
+        Mode.LATEST_VERSION: "rows as FINAL shows them, whatever was merged; windows with other versions are replaced",
+        Mode.REPLACE_WINDOW: "rows as mutations leave them; windows that were changed are replaced",
+    }
+)
 
 
 def proposed_mode(shape: TableShape, *, time_column: str) -> tuple[Mode, str]:

@@ -136,7 +136,8 @@ def file_structure(mapping: TableMapping) -> str:
 
 def fingerprint_query(mapping: TableMapping, rows: str) -> str:
     """Return the query of count and digest (columns ``rows``, ``digest``) over a query of wire values."""
-    return f"SELECT count() AS rows, sum({mapping.digest_sql()}) AS digest FROM ({rows})"
+    hashes = f"SELECT {mapping.digest_sql()} AS _icehaul_hash FROM ({rows})"
+    return f"SELECT count() AS rows, sum(_icehaul_hash) AS digest FROM ({hashes})"
 
 
 def file_fingerprint_query(mapping: TableMapping, rows: str) -> str:

@@ -14,7 +14,8 @@ from consumer.domain.engine_semantics import ENGINE_REMEDY, merge_semantics
 from consumer.domain.errors import IcehaulError
 from consumer.domain.inventory import find_period
 from consumer.domain.mapping import TableMapping
-from consumer.domain.stream import Stream, TableName
+from consumer.domain.mode_rules import mode_meaning, mode_obstacle
+from consumer.domain.stream import Mode, Stream, TableName
 from consumer.domain.table_facts import TableFacts
 from consumer.domain.table_ttl import has_column_ttl, row_ttls
 from consumer.domain.type_mapping import map_source
@@ -60,7 +61,7 @@ class SourceCheck:
         yield ok(f"it exists ({described.engine}), and the user may read all {len(described.columns)} columns")
         yield from self._mapping(described)
         facts = self.facts(self.stream.source)
-        yield from _engine(described.engine)
+        yield from _mode(self.stream, described)
         if facts is not None:
             yield from _ttl(self.stream, facts)
         yield from self._keys(described)
@@ -101,10 +102,23 @@ class SourceCheck:
             yield info(f"the partition key ({described.partition_key}) tells no UTC period of {column}")
 
 
-def _engine(engine: str) -> Iterator[Statement]:
-    meaning = merge_semantics(engine)
-    if meaning is not None:
-        yield warning(meaning, ENGINE_REMEDY)
+def _mode(stream: Stream, described: SourceTable) -> Iterator[Statement]:
+    """State what the target follows, and why that is sound, or not."""
+    obstacle = mode_obstacle(stream.mode, described.shape, time_column=stream.timestamp_column)
+    if obstacle is not None:
+        yield error(f"mode {stream.mode} is not possible: {obstacle.reason}", obstacle.remedy)
+        return
+    if stream.mode is Mode.APPEND:
+        meaning = merge_semantics(described.engine)
+        if meaning is not None:
+            yield warning(meaning, ENGINE_REMEDY)
+        return
+    yield ok(f"mode {stream.mode}: {mode_meaning(stream.mode)}")
+    if stream.mode is Mode.LATEST_VERSION and not stream.replace.remove_rows:
+        yield info(
+            "rows that are deleted by a tombstone, a sign or a mutation stay in the target, as findings",
+            "set replace.remove_rows: true if they are to go",
+        )
 
 
 def _ttl(stream: Stream, facts: TableFacts) -> Iterator[Statement]:

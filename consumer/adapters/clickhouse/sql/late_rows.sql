@@ -13,9 +13,13 @@ FROM (
         sumIf(-balance, balance < 0) AS surplus,
         groupArrayIf($limit)((hash, balance, micros), balance > 0 AND micros >= $not_before) AS late
     FROM (
-        SELECT hash, any(key) AS key, sum(sign) AS balance, any(micros) AS micros
+        SELECT
+            _icehaul_hash AS hash,
+            any(_icehaul_key) AS key,
+            sum(_icehaul_sign) AS balance,
+            any(_icehaul_micros) AS micros
         FROM ($hashes)
-        WHERE hash % $buckets IN ($chosen)
+        WHERE _icehaul_hash % $buckets IN ($chosen)
         GROUP BY hash
         HAVING balance != 0
     )
