@@ -22,6 +22,10 @@ from tests.support.platform import day
 
 CUTOFF = day("2024-01-04")
 COLUMNS = "ts DateTime64(6, 'UTC'), seq UInt64, value {value}, version UInt64, deleted UInt8, sign Int8"
+AGGREGATES = """
+    ts DateTime64(6, 'UTC'), seq UInt64, value {value}, version SimpleAggregateFunction(max, UInt64),
+    deleted SimpleAggregateFunction(max, UInt8), sign SimpleAggregateFunction(max, Int8)
+"""
 PATCHED = "SETTINGS enable_block_number_column = 1, enable_block_offset_column = 1"
 ENGINES = {
     "replacing": ("ReplacingMergeTree(version, deleted)", "Int64"),
@@ -34,6 +38,7 @@ ENGINES = {
 }
 NUMBERS = ("seq", "value", "version", "deleted", "sign")
 WRITERS = ("stream", "export")
+CASES = [(engine, "stream") for engine in ENGINES] + [("replacing", "export")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +101,17 @@ class Hot:
         return {"value": value, "version": version}
 
 
-def make(local: LocalPlatform, engine: str, mode: str, **policy: object) -> tuple[Hot, str]:
+def make(
+    local: LocalPlatform, engine: str, mode: str, *, replace: object = None, batch: object = None
+) -> tuple[Hot, str]:
     """A stream over a table of two days of ten rows each."""
-    stream = local.add_stream(mode=mode, **policy)
+    stream = local.add_stream(mode=mode, replace=replace or {}, batch=batch or {})
     definition, value = ENGINES.get(engine, (engine, "Int64"))
+    columns = (AGGREGATES if engine == "aggregating" else COLUMNS).format(value=value)
     hot = Hot(local, engine)
     local.client.command(f"DROP TABLE {hot.table} SYNC")
     local.client.command(
-        f"CREATE TABLE {hot.table} ({COLUMNS.format(value=value)}) ENGINE = {definition} PARTITION BY toDate(ts)"
+        f"CREATE TABLE {hot.table} ({columns}) ENGINE = {definition} PARTITION BY toDate(ts)"
         f" ORDER BY (ts, seq) {PATCHED}"
     )
     hot.insert(*range(10))
@@ -126,10 +134,9 @@ def cold(consumer: Application, stream: str) -> Counter[tuple[Any, ...]]:
 
 
 def follow(consumer: Application, hot: Hot, stream: str, *, final: bool) -> None:
-    """Deliver one event; both tiers hold the same rows then, and whatever is recorded agrees."""
+    """Deliver one event; both tiers hold the same rows then, and nothing is left to anybody."""
     assert offload(consumer, stream, CUTOFF) == []
     assert cold(consumer, stream) == hot.rows(final=final)
-    judge(consumer, stream, rows=hot.rows(final=final).total())
     assert consumer.ledger.findings(stream) == []
 
 
@@ -140,8 +147,7 @@ def quiet(consumer: Application, stream: str) -> None:
     assert published(consumer, stream) == before
 
 
-@pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("engine", "writer"), CASES)
 def test_latest_version_is_what_final_shows_before_between_and_after_merges(
     local: LocalPlatform, engine: str, writer: str
 ) -> None:
@@ -153,7 +159,7 @@ def test_latest_version_is_what_final_shows_before_between_and_after_merges(
         assert {one.kind for one in published(consumer, stream)} == {BatchKind.WINDOW}
         hot.merge()
         quiet(consumer, stream)
-        hot.supersede(4, 5, value=3, version=3) if "ollapsing" not in engine else hot.supersede(4, value=3, version=3)
+        hot.supersede(4, value=3, version=3)
         follow(consumer, hot, stream, final=True)
         hot.tombstone(6, value=1, version=2)
         follow(consumer, hot, stream, final=True)
@@ -161,12 +167,13 @@ def test_latest_version_is_what_final_shows_before_between_and_after_merges(
         hot.merge()
         quiet(consumer, stream)
         hot.insert(77)
-        hot.run(f"ALTER TABLE {hot.table} UPDATE value = value + 40 WHERE seq = 7") if engine != "summing" else None
+        hot.run(f"ALTER TABLE {hot.table} UPDATE value = value + 40 WHERE seq = 7")
         follow(consumer, hot, stream, final=True)
         hot.run(f"DELETE FROM {hot.table} WHERE seq = 8")
         follow(consumer, hot, stream, final=True)
         hot.merge()
         quiet(consumer, stream)
+        judge(consumer, stream, rows=hot.rows().total())
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -190,6 +197,7 @@ def test_replace_window_follows_mutations_and_adds_late_rows(local: LocalPlatfor
         follow(consumer, hot, stream, final=False)
         hot.merge()
         quiet(consumer, stream)
+        judge(consumer, stream, rows=hot.rows(final=False).total())
 
 
 def test_append_notices_a_lightweight_update(local: LocalPlatform) -> None:
@@ -203,13 +211,16 @@ def test_append_notices_a_lightweight_update(local: LocalPlatform) -> None:
         assert (found.kind, found.rows) == (FindingKind.CHANGED, 1)
 
 
-LOSSES: dict[str, Callable[[Hot], object]] = {
-    "a dropped partition": lambda hot: hot.run(f"ALTER TABLE {hot.table} DROP PARTITION '2024-01-01'"),
-    "a TTL": lambda hot: (
-        hot.run(f"ALTER TABLE {hot.table} MODIFY TTL toDateTime(ts) + INTERVAL 1 DAY DELETE WHERE seq < 9"),
-        hot.merge(),
-    ),
-}
+def drop_partition(hot: Hot) -> None:
+    hot.run(f"ALTER TABLE {hot.table} DROP PARTITION '2024-01-01'")
+
+
+def expire(hot: Hot) -> None:
+    hot.run(f"ALTER TABLE {hot.table} MODIFY TTL toDateTime(ts) + INTERVAL 1 DAY DELETE WHERE seq < 9")
+    hot.merge()
+
+
+LOSSES: dict[str, Callable[[Hot], None]] = {"a dropped partition": drop_partition, "a TTL": expire}
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -245,12 +256,10 @@ def test_deleted_rows_stay_and_are_reported_unless_the_configuration_lets_them_g
     "point",
     [
         "batch.before-begin",
-        "batch.after-write",
         "attempt.after-stage",
         "publish.before-commit",
         "publish.after-commit",
         "comparison.before-record",
-        "comparison.after-record",
     ],
 )
 def test_a_window_whose_replacement_breaks_off_anywhere_is_replaced_once(local: LocalPlatform, point: str) -> None:
@@ -265,6 +274,7 @@ def test_a_window_whose_replacement_breaks_off_anywhere_is_replaced_once(local: 
         with local.consumer(failpoints=Interrupt(point, abandon)) as other:
             assert len(offload(other, stream, CUTOFF)) == 1
         follow(consumer, hot, stream, final=True)
+        judge(consumer, stream, rows=20)
         assert Counter(one.kind for one in published(consumer, stream))[BatchKind.REPLACE] == 1
         quiet(consumer, stream)
 

@@ -28,9 +28,9 @@ ENGINES = {Mode.LATEST_VERSION: "ReplacingMergeTree", Mode.REPLACE_WINDOW: "Merg
 ADDING = ReplacePolicy()
 
 
-def world(mode: Mode, policy: ReplacePolicy = ADDING, **changes: object) -> World:
+def world(mode: Mode, policy: ReplacePolicy = ADDING, **changes: timedelta) -> World:
     """A stream in this mode, of ten rows that are offloaded."""
-    made = World({"trades": make_stream(mode=mode, replace=policy, **changes)})
+    made = World({"trades": make_stream("trades", mode=mode, replace=policy, **changes)})
     made.source.create(made.streams["trades"].source, engine=ENGINES.get(mode, "MergeTree"))
     insert(made, *rows(10))
     handle(made)
@@ -121,7 +121,7 @@ def test_a_dropped_partition_never_goes_from_the_cold_tier_whatever_comes_into_i
 def test_rows_that_drop_hot_has_dropped_never_go() -> None:
     made = world(Mode.REPLACE_WINDOW, ReplacePolicy(remove_rows=True))
     before = made.cold()
-    made.dropped.append(Window(lower=START - 400 * DAY, upper=NOW))
+    made.dropped_windows.append(Window(lower=START - 400 * DAY, upper=NOW))
     made.source.delete(made.streams["trades"].source, numbered(3, 4))
     handle(made)
     assert made.cold() == before
@@ -201,6 +201,25 @@ def test_a_mode_that_the_source_does_not_allow_halts_the_stream() -> None:
     assert "latest-version is not possible" in (record.halt_reason or "")
 
 
+def happen(made: World, kind: str, row: Row) -> None:
+    """Let something happen to the source, or an event come."""
+    source = made.streams["trades"].source
+
+    def same(one: Row) -> bool:
+        return (one.ts, one.seq) == (row.ts, row.seq)
+
+    if kind == "insert":
+        insert(made, row)
+    elif kind == "update":
+        made.source.update(source, lambda one: row if same(one) else one)
+    elif kind == "delete":
+        made.source.delete(source, same)
+    elif kind == "merge":
+        made.source.merge(source)
+    else:
+        handle(made)
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("insert"), st.integers(0, 5), st.integers(0, 3), st.integers(0, 9)),
@@ -227,17 +246,7 @@ def test_whatever_happens_the_cold_tier_comes_to_hold_what_a_reader_of_the_hot_t
     insert(made, *(Row(ts=day, seq=9) for day in days))
     handle(made)
     for kind, number, seq, value in steps:
-        row = Row(ts=days[number], seq=seq, value=value)
-        if kind == "insert":
-            insert(made, row)
-        elif kind == "update":
-            made.source.update(source, lambda one, new=row: new if (one.ts, one.seq) == (new.ts, new.seq) else one)
-        elif kind == "delete":
-            made.source.delete(source, lambda one, old=row: (one.ts, one.seq) == (old.ts, old.seq))
-        elif kind == "merge":
-            made.source.merge(source)
-        else:
-            handle(made)
+        happen(made, kind, Row(ts=days[number], seq=seq, value=value))
     for _ in range(8):
         handle(made)
     assert made.cold() == shown(made)

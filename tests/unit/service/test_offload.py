@@ -58,7 +58,7 @@ def make_stream(name: str = "trades", **changes: object) -> Stream:
 class World:
     streams: dict[str, Stream]
     now: list[datetime] = field(default_factory=lambda: [NOW])
-    dropped: list[Window] = field(default_factory=list)
+    dropped_windows: list[Window] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.source = MemorySource(NOW)
@@ -88,7 +88,7 @@ class World:
             heal=memory_repairs(
                 source=self.source, ledger=self.ledger, catalog=self.catalog, engine=self.engine, owner=owner
             ).heal,
-            dropped=lambda stream: self.dropped,
+            dropped=lambda stream: self.dropped_windows,
             owner=owner,
             lease=timedelta(seconds=30),
             failpoints=self.failpoints,
