@@ -28,6 +28,18 @@ BUGS = (
         tests=(f"{_SHAPES}::test_only_latest_version_is_read_with_final",),
     ),
     Bug(
+        name="alias_in_the_place_of_a_column",
+        breaks="Rows of a table with a column called sign are compared by a constant in its place.",
+        edits=(
+            Edit(
+                file="consumer/domain/late_query.py",
+                before="toInt64({sign}) AS _icehaul_sign",
+                after="toInt64({sign}) AS sign",
+            ),
+        ),
+        tests=("tests/unit/domain/test_late_query.py",),
+    ),
+    Bug(
         name="versions_compared_by_count",
         breaks="A later version of a row leaves the count as it is, and never reaches the cold tier.",
         edits=(
