@@ -78,10 +78,7 @@ def keyed_hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int, so
 
 def _hashed(stream: Stream, mapping: TableMapping, sign: int) -> str:
     digest = mapping.digest_sql() if sign > 0 else mapping.file_digest_sql()
-    return (
-        f"{digest} AS _icehaul_hash, toInt64({sign}) AS _icehaul_sign,"
-        f" {_micros(stream)} AS _icehaul_micros"
-    )
+    return f"{digest} AS _icehaul_hash, toInt64({sign}) AS _icehaul_sign, {_micros(stream)} AS _icehaul_micros"
 
 
 def file_instants(stream: Stream, mapping: TableMapping, source: str) -> str:

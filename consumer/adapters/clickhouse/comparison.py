@@ -11,7 +11,7 @@ from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunke
 from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.differing import Differing, DifferingRow
 from consumer.domain.fingerprint import EMPTY, Fingerprint
-from consumer.domain.late_query import cold_rows, file_instants, file_rows_by_window, hot_rows, keyed_hashes
+from consumer.domain.late_query import cold_rows, file_instants, file_rows_by_window, hashes, hot_rows, keyed_hashes
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, LateRow
 from consumer.domain.replacement import FileShare
