@@ -12,7 +12,7 @@ from consumer.domain.window import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Differing:
+class DifferingWindow:
     """A window whose rows are not the recorded ones, and what is known of the partitions that hold it.
 
     Attributes:
@@ -57,7 +57,7 @@ def following(difference: Difference, *, removable: bool) -> Following:
     return Following.LEAVE if changed else Following.ADD
 
 
-def removable(stream: Stream, differing: Differing, findings: Collection[Finding]) -> bool:
+def removable(stream: Stream, differing: DifferingWindow, findings: Collection[Finding]) -> bool:
     """Tell whether rows that have gone from a window may go from the cold tier, as far as the window's history says.
 
     The configuration has to say so; no partition may have been dropped or exchanged; nothing of the window may have
@@ -72,7 +72,7 @@ def removable(stream: Stream, differing: Differing, findings: Collection[Finding
 _LEFT = frozenset({FindingKind.CHANGED, FindingKind.DELETED})
 
 
-def in_turn(differing: Iterable[Differing]) -> Sequence[Differing]:
+def in_turn(differing: Iterable[DifferingWindow]) -> Sequence[DifferingWindow]:
     """Return windows in the order of their turn: those first that were replaced least often, then the oldest.
 
     A window that changes all the time goes to the end of the queue each time it is replaced.

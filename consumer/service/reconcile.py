@@ -18,7 +18,7 @@ from consumer.domain.engine_semantics import merges_combine_rows, merges_remove_
 from consumer.domain.errors import DivergenceError, GapError
 from consumer.domain.event import Event
 from consumer.domain.fingerprint import Fingerprint
-from consumer.domain.following import Differing, overlaps
+from consumer.domain.following import DifferingWindow, overlaps
 from consumer.domain.phrasing import counted, instant_text
 from consumer.domain.reconcile import (
     ComparedPartition,
@@ -152,7 +152,7 @@ class Reconciler:
         suspects: Sequence[Suspect],
         spans: Mapping[str, PartitionSpan],
         seen: Observation,
-    ) -> Iterator[Differing]:
+    ) -> Iterator[DifferingWindow]:
         """Yield the windows whose rows are not the recorded ones, and what was at work in them."""
         stream = context.stream
         marked = self._marked(stream, watermark, suspects, spans, seen)
@@ -166,7 +166,7 @@ class Reconciler:
                 )
                 for recorded in differing(run, found, exact=is_exact):
                     lower = recorded.window.lower
-                    yield Differing(
+                    yield DifferingWindow(
                         recorded=recorded,
                         mutated=lower in marked.mutated,
                         whole=lower not in marked.broken and not overlaps(recorded.window, gone),

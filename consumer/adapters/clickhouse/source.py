@@ -222,10 +222,8 @@ class ClickHouseSource:
         not_before: datetime | None = None,
     ) -> Difference:
         """Return the multiset difference of a window's rows; see :class:`consumer.ports.Source`."""
-        sorting_key = self._descriptions.last(stream.source).sorting_key
-        found = self._comparison.difference(
-            stream, mapping, window, paths, not_before=not_before, sorting_key=sorting_key
-        )
+        key = self._descriptions.last(stream.source).sorting_key
+        found = self._comparison.difference(stream, mapping, window, paths, not_before=not_before, sorting_key=key)
         self._replicas.confirm(stream)
         return found
 

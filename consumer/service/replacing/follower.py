@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from consumer.domain.errors import StaleDifferenceError
-from consumer.domain.following import Differing, Following, following, in_turn, overlaps, removable
+from consumer.domain.following import DifferingWindow, Following, following, in_turn, overlaps, removable
 from consumer.domain.phrasing import counted
 from consumer.domain.reconcile import Difference, Finding, FindingKind
 from consumer.domain.replacement import FileShare, files_of
@@ -58,7 +58,7 @@ class Follower:
         self._dropped = dropped
         self._planner = ReplacementPlanner(source, ledger)
 
-    def follow(self, context: BatchContext, claim: Claim, differing: Iterable[Differing]) -> Followed:
+    def follow(self, context: BatchContext, claim: Claim, differing: Iterable[DifferingWindow]) -> Followed:
         """Settle windows in turn, no more replacements than one event may have; the others wait.
 
         A window whose rows change while it is replaced waits, too; at most as many such attempts are made.
@@ -87,7 +87,7 @@ class Follower:
             _log.info("windows.waiting", stream=context.stream.name, windows=len(followed.waiting), replaced=replaced)
         return followed
 
-    def _settle(self, context: BatchContext, claim: Claim, one: Differing) -> Settled:
+    def _settle(self, context: BatchContext, claim: Claim, one: DifferingWindow) -> Settled:
         context.still_ours()
         stream, window = context.stream, one.recorded.window
         difference = self._settler.difference(context, window)
@@ -114,7 +114,7 @@ class Follower:
             return replace(settled, findings=[*settled.findings, _deleted(window, difference.lost)])
         return settled
 
-    def _files(self, context: BatchContext, one: Differing) -> Sequence[FileShare]:
+    def _files(self, context: BatchContext, one: DifferingWindow) -> Sequence[FileShare]:
         stream, mapping, window = context.stream, context.work.mapping, one.recorded.window
         paths = self._catalog.data_files(stream.target, stream.partition_by, window)
         return files_of(stream, one.recorded, self._source.file_shares(stream, mapping, window, paths))
@@ -122,7 +122,7 @@ class Follower:
     def _doubt(
         self,
         context: BatchContext,
-        one: Differing,
+        one: DifferingWindow,
         files: Sequence[FileShare],
         difference: Difference,
         *,
@@ -144,7 +144,7 @@ class Follower:
         self,
         context: BatchContext,
         claim: Claim,
-        one: Differing,
+        one: DifferingWindow,
         files: Sequence[FileShare],
         difference: Difference,
     ) -> Settled:
