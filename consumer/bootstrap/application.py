@@ -54,6 +54,7 @@ class Application(Commands):
             engine=self.engine,
             metrics=self.metrics,
             heal=self.repairs.heal,
+            dropped=self.drop_log.windows,
             owner=self.owner,
             lease=self.lease,
             failpoints=self.failpoints,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consumer.domain.stream import TableName, check_identifier
+from consumer.domain.stream import Mode, Stream, TableName, check_identifier
 
 
 def quote_name(name: str) -> str:
@@ -34,6 +34,14 @@ def read_table(table: TableName) -> str:
     return f"cluster({quote_text(table.cluster)}, {quote_name(table.database)}, {quote_name(table.table)})"
 
 
+def read_rows(stream: Stream) -> str:
+    """Return what stands after ``FROM`` to read a stream's rows: the one place that says which rows these are.
+
+    With FINAL they do not depend on how far the merges of the table have come.
+    """
+    return f"{read_table(stream.source)}{' FINAL' if stream.mode is Mode.LATEST_VERSION else ''}"
+
+
 def read_system(table: TableName, name: str) -> str:
     """Return what stands after ``FROM`` to read a system table of every server that ``table`` is read from."""
     return f"system.{name}" if table.cluster is None else f"cluster({quote_text(table.cluster)}, system, {name})"
@@ -42,6 +50,10 @@ def read_system(table: TableName, name: str) -> str:
 def read_each(table: TableName, query: str) -> str:
     """Return the query whose rows are those of ``query``, run on each server that ``table`` is read from."""
     return query if table.cluster is None else f"SELECT * FROM cluster({quote_text(table.cluster)}, view({query}))"
+
+
+PARTITION_OF_PART = "replaceRegexpOne(partition_id, '^patch-[0-9a-f]{32}-', '')"
+"""The partition that a row of ``system.parts`` belongs to: of a patch part, the one that it patches."""
 
 
 def partition_of(table: TableName, column: str) -> str:

@@ -22,8 +22,9 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
 )
 
 ENGINE_REMEDY = (
-    "keep the version or sign column in the target and let readers take the last state; or offload a plain MergeTree"
-    " table with the final rows; or set settle_lag longer than merges take (both tiers may still differ)"
+    "set mode: latest-version, where the sorting key holds the time column (docs/how-to/choose-a-mode.md); or keep the"
+    " version or sign column in the target and let readers take the last state; or offload a plain MergeTree table with"
+    " the final rows"
 )
 
 
@@ -44,6 +45,11 @@ def merges_combine_rows(engine: str) -> bool:
 def merges_remove_rows(engine: str) -> bool:
     """Tell whether the engine's merges make rows go, so that fewer rows are no loss."""
     return _family(engine) in _MEANINGS
+
+
+def merges_keep_versions(engine: str) -> bool:
+    """Tell whether a query with FINAL shows the rows as they are once everything is merged."""
+    return merges_remove_rows(engine) and _family(engine) != "GraphiteMergeTree"
 
 
 def _family(engine: str) -> str:

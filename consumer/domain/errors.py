@@ -242,6 +242,13 @@ class UnsupportedTypeError(StreamError):
     """
 
 
+class ModeRefusedError(StreamError):
+    """The source does not allow the stream's `mode`: versions of a row may lie apart, or merges decide about values.
+
+    What to do: Set the `mode` that the message names, or change the source's keys; then resume.
+    """
+
+
 class TimeColumnError(StreamError):
     """The configured time column is nullable, no time, or finer than a microsecond.
 

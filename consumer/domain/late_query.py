@@ -1,11 +1,17 @@
-"""The queries that compare a window's rows in the table with those in the data files, by full-row hash."""
+"""The queries that compare a window's rows in the table with those in the data files, by full-row hash.
+
+What is computed beside a source's columns has a name that no column has: ClickHouse would take an alias for the column.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from consumer.domain.batch import KeptRows
-from consumer.domain.clickhouse_sql import quote_name, quote_text, read_table
+from consumer.domain.clickhouse_sql import quote_name, quote_text, read_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
+from consumer.domain.table_key import named_columns
 from consumer.domain.time_type import time_type
 from consumer.domain.unit_query import file_rows, unchanged, window_condition, wire_rows, with_digest
 from consumer.domain.window import Window
@@ -16,7 +22,7 @@ def hot_rows(stream: Stream, mapping: TableMapping, window: Window, partition: s
     condition = f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}"
     if partition is not None:
         condition += f" AND _partition_id = {quote_text(partition)}"
-    return wire_rows(mapping, f"{read_table(stream.source)} WHERE {condition}")
+    return wire_rows(mapping, f"{read_rows(stream)} WHERE {condition}")
 
 
 def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str) -> str:
@@ -36,11 +42,11 @@ def kept_rows(stream: Stream, mapping: TableMapping, kept: KeptRows, source: str
 
 
 def file_rows_by_window(stream: Stream, mapping: TableMapping, window: Window, source: str, number: int) -> str:
-    """Return the query of ``file`` (the number), ``inside`` (the window), ``hash`` and ``micros`` of a file's rows."""
+    """Return the query of number, whether it lies in the window, hash and instant of each row of a file."""
     inside = f"toUInt8({within(stream, mapping, window)})"
     return (
-        f"SELECT {number} AS file, {inside} AS inside, {mapping.file_digest_sql()} AS hash, {_micros(stream)} AS micros"
-        f" FROM ({file_rows(mapping, source)})"
+        f"SELECT {number} AS _icehaul_file, {inside} AS _icehaul_inside, {mapping.file_digest_sql()} AS _icehaul_hash,"
+        f" {_micros(stream)} AS _icehaul_micros FROM ({file_rows(mapping, source)})"
     )
 
 
@@ -51,17 +57,33 @@ def within(stream: Stream, mapping: TableMapping, window: Window) -> str:
 
 
 def hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int) -> str:
-    """Return the query of ``hash``, ``sign`` and ``micros`` (the instant, since the epoch) of rows of wire values.
+    """Return the query of hash, ``sign`` and instant (in microseconds since the epoch) of rows of wire values.
 
     The sign of the table's rows is positive, that of the files' rows negative.
     """
+    return f"SELECT {_hashed(stream, mapping, sign)} FROM ({rows})"
+
+
+def keyed_hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int, sorting_key: str) -> str:
+    """Return the query of :func:`hashes`, with a hash of the columns that the sorting key names.
+
+    An update leaves these as they are. Without a sorting key all columns are the key: then no row has a counterpart.
+    """
+    named = named_columns(sorting_key, (column.name for column in mapping.columns))
+    parts = tuple(column for column in mapping.columns if column.name in named) or mapping.columns
+    keyed = replace(mapping, columns=parts)
+    key = keyed.digest_sql() if sign > 0 else keyed.file_digest_sql()
+    return f"SELECT {_hashed(stream, mapping, sign)}, {key} AS _icehaul_key FROM ({rows})"
+
+
+def _hashed(stream: Stream, mapping: TableMapping, sign: int) -> str:
     digest = mapping.digest_sql() if sign > 0 else mapping.file_digest_sql()
-    return f"SELECT {digest} AS hash, toInt64({sign}) AS sign, {_micros(stream)} AS micros FROM ({rows})"
+    return f"{digest} AS _icehaul_hash, toInt64({sign}) AS _icehaul_sign, {_micros(stream)} AS _icehaul_micros"
 
 
 def file_instants(stream: Stream, mapping: TableMapping, source: str) -> str:
-    """Return the query of a file's instants, ``micros`` since the epoch; ``source`` is a table function."""
-    return f"SELECT {_micros(stream)} AS micros FROM ({file_rows(mapping, source)})"
+    """Return the query of a file's instants, in microseconds since the epoch; ``source`` is a table function."""
+    return f"SELECT {_micros(stream)} AS _icehaul_micros FROM ({file_rows(mapping, source)})"
 
 
 def _micros(stream: Stream) -> str:

@@ -138,6 +138,8 @@ class Difference:
         missing: how many rows are in the hot tier only.
         refused: how many of these are too late to be added.
         surplus: how many rows are in the cold tier only.
+        lost: how many rows of the cold tier only have no counterpart with the same sorting key in the hot tier: they
+            were not changed there, but have gone.
         hot: fingerprint of the rows of the hot tier, as they were before the late ones were looked for.
     """
 
@@ -145,6 +147,7 @@ class Difference:
     missing: int
     refused: int
     surplus: int
+    lost: int
     hot: Fingerprint
 
 
@@ -152,7 +155,8 @@ class Difference:
 class Suspect:
     """A partition whose rows have to be compared; by digest where ``exact``, else by count.
 
-    ``fresh`` tells that it was never compared before, so that nobody knows which mutations its rows were read after.
+    ``fresh`` tells that it was never compared before, so that nobody knows which mutations its rows were read after;
+    ``whole`` that the first block of then is still there, so that no partition was dropped and filled again.
     """
 
     id: str
@@ -160,6 +164,7 @@ class Suspect:
     exact: bool
     mutated: bool
     fresh: bool = False
+    whole: bool = False
 
     def doubtful(self, first: datetime, observed: datetime) -> bool:
         """Tell whether a count proves nothing, for rows of the partition were read before it was first seen.
@@ -212,6 +217,7 @@ def find_suspects(
     *,
     closed: str | None,
     again: Collection[str] = (),
+    versions: bool = False,
 ) -> tuple[Suspect, ...]:
     """Return the partitions that have to be compared again, by id.
 
@@ -223,6 +229,7 @@ def find_suspects(
         contents: what they hold now; read before anything that is compared.
         closed: id of the partition that an event says is closed, if it is about one.
         again: ids of partitions that are compared by digest whatever is known of them.
+        versions: whether an insert may bring another version of a row, which leaves the count as it was.
     """
     suspects = []
     for id_, content in sorted(contents.items()):
@@ -231,8 +238,11 @@ def find_suspects(
         unproven = id_ == closed and (known is None or not known.exact)
         if known is not None and known.content == content and not unproven and id_ not in again:
             continue
-        exact = mutated or id_ == closed or id_ in again
-        suspects.append(Suspect(id=id_, content=content, exact=exact, mutated=mutated, fresh=known is None))
+        exact = versions or mutated or id_ == closed or id_ in again
+        whole = known is not None and content.min_block <= known.content.min_block
+        suspects.append(
+            Suspect(id=id_, content=content, exact=exact, mutated=mutated, fresh=known is None, whole=whole)
+        )
     return tuple(suspects)
 
 

@@ -65,6 +65,30 @@ class OnDivergence(StrEnum):
     """The ledger is made to follow the table, and what that lacks is written again."""
 
 
+class Mode(StrEnum):
+    """What the cold tier follows: which rows of the source are offloaded, and what later changes of them do."""
+
+    APPEND = "append"
+    """Rows as the parts hold them when they are read; later changes are reported."""
+    LATEST_VERSION = "latest-version"
+    """Rows as a query with FINAL sees them; a window whose rows have other versions later is replaced."""
+    REPLACE_WINDOW = "replace-window"
+    """Rows as the parts hold them; a window whose rows a mutation has changed is replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacePolicy:
+    """How windows are replaced without being asked for, in the modes that do so.
+
+    Attributes:
+        remove_rows: whether rows go from the cold tier that were deleted in the source; else they stay, as a finding.
+        windows_per_event: how many windows are replaced on behalf of one event; the others wait for the next.
+    """
+
+    remove_rows: bool = False
+    windows_per_event: int = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableName:
     """A two-part table name: ClickHouse ``database.table`` or Iceberg ``namespace.table``.
@@ -143,6 +167,8 @@ class Stream:
             target is made with it; afterwards its own sort order counts.
         table_properties: Iceberg table properties that the target gets where it has no value for them.
         retention: how near the source's TTL may come to rows that were not offloaded, and what happens then.
+        mode: what the cold tier follows.
+        replace: how windows are replaced where the mode does that by itself.
     """
 
     name: str
@@ -168,6 +194,8 @@ class Stream:
     columns: tuple[tuple[str, As], ...] = ()
     sort_by: tuple[str, ...] = ()
     table_properties: tuple[tuple[str, str], ...] = ()
+    mode: Mode = Mode.APPEND
+    replace: ReplacePolicy = field(default_factory=ReplacePolicy)
 
     def __post_init__(self) -> None:
         check_identifier("stream name", self.name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from consumer.domain.batch import SequenceRange, Unit
-from consumer.domain.clickhouse_sql import quote_name, quote_text, read_system, read_table
+from consumer.domain.clickhouse_sql import quote_name, quote_text, read_rows, read_system
 from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.reconcile import LateRow
 from consumer.domain.stream import Stream
@@ -53,6 +53,9 @@ READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
         "timeout_overflow_mode": "throw",
         "sort_overflow_mode": "throw",
         "decimal_check_overflow": 1,
+        # Where rows are read with FINAL, a filter must see the versions that are left, and not choose among all.
+        "optimize_move_to_prewhere_if_final": 0,
+        "use_skip_indexes_if_final": 0,
         # Rows that have arrived meanwhile would be missing.
         "use_query_cache": 0,
     }
@@ -84,7 +87,7 @@ def unit_rows(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
     where = window_condition(stream, mapping, unit.window)
     if unit.sequence is not None:
         where += _sequence_condition(stream, mapping, unit.sequence)
-    return wire_rows(mapping, f"{read_table(stream.source)} WHERE {where} AND {unchanged(stream, mapping)}")
+    return wire_rows(mapping, f"{read_rows(stream)} WHERE {where} AND {unchanged(stream, mapping)}")
 
 
 def with_digest(mapping: TableMapping, rows: str) -> str:
@@ -133,7 +136,8 @@ def file_structure(mapping: TableMapping) -> str:
 
 def fingerprint_query(mapping: TableMapping, rows: str) -> str:
     """Return the query of count and digest (columns ``rows``, ``digest``) over a query of wire values."""
-    return f"SELECT count() AS rows, sum({mapping.digest_sql()}) AS digest FROM ({rows})"
+    hashes = f"SELECT {mapping.digest_sql()} AS _icehaul_hash FROM ({rows})"
+    return f"SELECT count() AS rows, sum(_icehaul_hash) AS digest FROM ({hashes})"
 
 
 def file_fingerprint_query(mapping: TableMapping, rows: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from consumer.domain.clickhouse_sql import quote_name, quote_table
+from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
@@ -87,7 +87,7 @@ def view_query(
     column = _time_column(stream, mapping)
     names = ", ".join(quote_name(one.name) for one in mapping.columns)
     hot_from = time_type(column.source_type).at_or_after(quote_name(column.name), boundary)
-    hot = f"SELECT {names} FROM {quote_table(stream.source)} WHERE {hot_from}"
+    hot = f"SELECT {names} FROM {read_rows(stream)} WHERE {hot_from}"
     if cold is None:
         return hot
     return f"{hot} UNION ALL {cold_query(mapping, cold, cold_condition(stream, types, boundary), types)}"

@@ -11,6 +11,7 @@ from uuid import UUID
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.inventory import PartitionContent
 from consumer.domain.mapping import SourceColumn, TableMapping
+from consumer.domain.mode_rules import TableShape
 from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.reconcile import (
     Difference,
@@ -19,7 +20,7 @@ from consumer.domain.reconcile import (
 from consumer.domain.replacement import FileShare
 from consumer.domain.step import Step
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.table_ttl import RowTtl
+from consumer.domain.table_ttl import RowTtl, TtlAction
 from consumer.domain.window import Window
 
 
@@ -27,7 +28,8 @@ from consumer.domain.window import Window
 class SourceTable:
     """A source table as ClickHouse describes it now.
 
-    ``ttls`` are the rules that take rows away; ``server_zone`` is the server's time zone, in which dates begin.
+    ``ttls`` are the rules that take rows away; ``column_ttl`` tells whether one resets values of some column;
+    ``server_zone`` is the server's time zone, in which dates begin.
     """
 
     name: TableName
@@ -38,6 +40,18 @@ class SourceTable:
     columns: tuple[SourceColumn, ...]
     ttls: tuple[RowTtl, ...]
     server_zone: str
+    column_ttl: bool = False
+
+    @property
+    def shape(self) -> TableShape:
+        """What decides which modes the table allows."""
+        return TableShape(
+            engine=self.engine,
+            partition_key=self.partition_key,
+            sorting_key=self.sorting_key,
+            columns=self.columns,
+            ttl_changes_rows=self.column_ttl or any(ttl.action is TtlAction.ROLL_UP for ttl in self.ttls),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,10 @@ class Metrics(Protocol):
         """Record how much time of a stream's history is still to be backfilled."""
         ...
 
+    def windows_waiting(self, stream: str, windows: int) -> None:
+        """Record how many windows wait for the next event to be replaced."""
+        ...
+
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit by what the read-back found (landed, not_landed)."""
         ...

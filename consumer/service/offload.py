@@ -7,7 +7,7 @@ what arrived below the watermark is looked for, and one batch is done of what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -34,8 +34,10 @@ from consumer.service.backfill.ports import Backfills
 from consumer.service.batch_context import BatchContext, RunningBatch, dependants_of
 from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
+from consumer.service.observation import Observation
 from consumer.service.prepare import Preparation, Work
-from consumer.service.reconcile import Observation, Reconciler
+from consumer.service.reconcile import Reconciler
+from consumer.service.replacing.follower import Follower
 from consumer.service.retrying import retrying
 from consumer.service.settle import Settler
 from consumer.service.steps import step, trigger_of
@@ -49,7 +51,8 @@ class Offload:
     """Handles the events of the configured streams.
 
     One instance serves a process; calls for different streams may run at the same time. A backlog is worked on for a
-    ``turn`` at least, whatever its batches take; where it is ``crowded`` then, others get theirs.
+    ``turn`` at least, whatever its batches take; where it is ``crowded`` then, others get theirs. ``dropped`` tells
+    the stretches of time that `icehaul drop-hot` has dropped rows of.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Offload:
         engine: BatchEngine,
         metrics: Metrics,
         heal: Callable[[Stream, DivergenceError], None],
+        dropped: Callable[[str], Sequence[Window]],
         owner: str,
         lease: timedelta,
         failpoints: Failpoints,
@@ -91,12 +95,18 @@ class Offload:
             failpoints=failpoints,
         )
         self._turns = Turns(runner=self._runner, metrics=metrics, threads=threads, length=turn, crowded=crowded)
-        self._reconciler = Reconciler(
+        settler = Settler(source=source, ledger=ledger, catalog=catalog, runner=self._runner)
+        follower = Follower(
             source=source,
             ledger=ledger,
-            settler=Settler(source=source, ledger=ledger, catalog=catalog, runner=self._runner),
+            catalog=catalog,
+            settler=settler,
+            runner=self._runner,
             metrics=metrics,
-            failpoints=failpoints,
+            dropped=dropped,
+        )
+        self._reconciler = Reconciler(
+            source=source, ledger=ledger, settler=settler, follower=follower, metrics=metrics, failpoints=failpoints
         )
         self._backfiller = Backfiller(
             source=source,

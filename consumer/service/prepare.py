@@ -12,6 +12,7 @@ from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import SourceChangedError
 from consumer.domain.fence import broken_chain
 from consumer.domain.mapping import TableMapping
+from consumer.domain.mode_rules import check_mode
 from consumer.domain.planning import Cutoff
 from consumer.domain.stream import Stream
 from consumer.domain.type_mapping import map_source
@@ -104,6 +105,7 @@ class Preparation:
                 " the table was dropped and made anew, or exchanged",
                 remedy="put the recorded table back, or give the new one a stream of its own",
             )
+        check_mode(stream, described.shape)
         return described, self._mapped(stream, described)
 
     def _mapped(self, stream: Stream, described: SourceTable) -> TableMapping:

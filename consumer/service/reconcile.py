@@ -7,7 +7,7 @@ windows, against what is recorded; the row-by-row difference of those windows al
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, pairwise
 
@@ -18,7 +18,7 @@ from consumer.domain.engine_semantics import merges_combine_rows, merges_remove_
 from consumer.domain.errors import DivergenceError, GapError
 from consumer.domain.event import Event
 from consumer.domain.fingerprint import Fingerprint
-from consumer.domain.inventory import PartitionContent
+from consumer.domain.following import DifferingWindow, overlaps
 from consumer.domain.phrasing import counted, instant_text
 from consumer.domain.reconcile import (
     ComparedPartition,
@@ -33,43 +33,36 @@ from consumer.domain.reconcile import (
     find_vanished,
     read_already,
 )
-from consumer.domain.stream import Stream
+from consumer.domain.stream import Mode, Stream
 from consumer.domain.window import MICROSECOND, Window
 from consumer.failpoints.acting import Failpoints
-from consumer.ports import Claim, Comparison, Ledger, Metrics, Source, SourceTable
+from consumer.ports import Claim, Comparison, Ledger, Metrics, Source
 from consumer.service.batch_context import BatchContext
+from consumer.service.observation import Observation, compared_partitions, holding
+from consumer.service.replacing.follower import Followed, Follower, gone_findings
 from consumer.service.settle import Settled, Settler
 from consumer.service.steps import step
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What the partitions of a source hold, and what they held when they were last compared.
-
-    ``table`` is what the source looks like; ``None`` where it has to be described again. ``unread`` tells whether rows
-    may be there that have not been read yet, ``watermark`` how far the stream had been read at that moment; ``again``
-    names partitions that are to be compared whatever is known of them.
-    """
-
-    contents: Mapping[str, PartitionContent]
-    recorded: Mapping[str, ComparedPartition]
-    table: SourceTable | None
-    unread: bool
-    watermark: datetime
-    again: frozenset[str] = frozenset()
-
-
 class Reconciler:
     """Compares what the hot tier holds below the watermark with what is recorded; safe to repeat after any failure."""
 
     def __init__(
-        self, *, source: Source, ledger: Ledger, settler: Settler, metrics: Metrics, failpoints: Failpoints
+        self,
+        *,
+        source: Source,
+        ledger: Ledger,
+        settler: Settler,
+        follower: Follower,
+        metrics: Metrics,
+        failpoints: Failpoints,
     ) -> None:
         self._source = source
         self._ledger = ledger
         self._settler = settler
+        self._follower = follower
         self._metrics = metrics
         self._failpoints = failpoints
 
@@ -90,7 +83,7 @@ class Reconciler:
             table=survey.table,
             unread=not read_already(recorded, survey.contents, watermark),
             watermark=watermark,
-            again=frozenset() if again is None else _holding(recorded, again),
+            again=frozenset() if again is None else holding(recorded, again),
         )
         gaps = list(self._gaps(stream, watermark, seen))
         if gaps:
@@ -106,7 +99,13 @@ class Reconciler:
             StreamError, TransientError, FencedError: as the steps of a batch raise them.
         """
         stream, watermark = context.stream, claim.record.watermark
-        suspects = find_suspects(seen.recorded, seen.contents, closed=event.partition_id, again=seen.again)
+        suspects = find_suspects(
+            seen.recorded,
+            seen.contents,
+            closed=event.partition_id,
+            again=seen.again,
+            versions=stream.mode is Mode.LATEST_VERSION,
+        )
         moved = {
             id_
             for id_, known in seen.recorded.items()
@@ -118,14 +117,20 @@ class Reconciler:
         with step(self._metrics, stream.name, "reconcile") as span:
             ids = {suspect.id for suspect in suspects} | moved
             spans = self._source.spans(stream, ids, watermark) if ids else {}
-            settled: Sequence[Settled] = ()
-            if not merges_combine_rows(context.work.source.engine):
-                settled = [
-                    self._settler.settle(context, claim, window, mutated=mutated)
-                    for window, mutated in self._differing(context, watermark, suspects, spans, seen)
+            followed = Followed()
+            if stream.mode is not Mode.APPEND:
+                followed = self._follower.follow(
+                    context, claim, list(self._differing(context, watermark, suspects, spans, seen))
+                )
+                followed.settled.append(self._gone(stream, watermark, seen))
+            elif not merges_combine_rows(context.work.source.engine):
+                followed.settled = [
+                    self._settler.settle(context, claim, one.recorded, mutated=one.mutated)
+                    for one in self._differing(context, watermark, suspects, spans, seen)
                 ]
-            span.set_attribute("offload.rows", sum(each.rows for each in settled))
-            self._record(claim, _partitions(claim, seen, suspects, spans), gone, settled)
+            span.set_attribute("offload.rows", sum(each.rows for each in followed.settled))
+            compared = compared_partitions(claim, seen, suspects, spans, followed.waiting)
+            self._record(claim, compared, gone, followed.settled)
 
     def _gaps(self, stream: Stream, watermark: datetime, seen: Observation) -> Iterator[Finding]:
         for known in find_vanished(seen.recorded, seen.contents):
@@ -147,38 +152,58 @@ class Reconciler:
         suspects: Sequence[Suspect],
         spans: Mapping[str, PartitionSpan],
         seen: Observation,
-    ) -> Iterator[tuple[RecordedWindow, bool]]:
-        """Yield the windows whose rows are not the recorded ones, and whether a mutation was at work in them."""
+    ) -> Iterator[DifferingWindow]:
+        """Yield the windows whose rows are not the recorded ones, and what was at work in them."""
         stream = context.stream
-        windows: dict[datetime, RecordedWindow] = {}
-        exact: set[datetime] = set()
-        mutated: set[datetime] = set()
-        for suspect in suspects:
-            span = spans.get(suspect.id)
-            if span is None:
-                continue
-            # Where rows have gone at its ends, the partition reached further when it was last compared.
-            reach = (span, seen.recorded[suspect.id].span) if suspect.id in seen.recorded else (span,)
-            first, last = min(one.first for one in reach), max(one.last for one in reach)
-            if first >= watermark:
-                continue
-            stretch = Window(lower=first, upper=min(last + MICROSECOND, watermark))
-            doubtful = suspect.doubtful(first, seen.watermark)
-            for recorded in self._ledger.windows(stream.name, stretch):
-                windows[recorded.window.lower] = recorded
-                if suspect.exact or doubtful:
-                    exact.add(recorded.window.lower)
-                if suspect.mutated or (doubtful and suspect.content.data_version):
-                    mutated.add(recorded.window.lower)
-        ordered = [windows[lower] for lower in sorted(windows)]
-        for is_exact, group in groupby(ordered, key=lambda recorded: recorded.window.lower in exact):
+        marked = self._marked(stream, watermark, suspects, spans, seen)
+        gone = [stretch for _, stretch, _ in seen.gone(watermark)]
+        ordered = [marked.windows[lower] for lower in sorted(marked.windows)]
+        for is_exact, group in groupby(ordered, key=lambda recorded: recorded.window.lower in marked.exact):
             for run in _runs(stream, list(group)):
                 context.still_ours()
                 found = self._source.tally(
                     stream, context.work.mapping, [recorded.window for recorded in run], exact=is_exact
                 )
                 for recorded in differing(run, found, exact=is_exact):
-                    yield recorded, recorded.window.lower in mutated
+                    lower = recorded.window.lower
+                    yield DifferingWindow(
+                        recorded=recorded,
+                        mutated=lower in marked.mutated,
+                        whole=lower not in marked.broken and not overlaps(recorded.window, gone),
+                    )
+
+    def _marked(
+        self,
+        stream: Stream,
+        watermark: datetime,
+        suspects: Sequence[Suspect],
+        spans: Mapping[str, PartitionSpan],
+        seen: Observation,
+    ) -> _Marked:
+        marked = _Marked()
+        for suspect in suspects:
+            # Where rows have gone at its ends, or all of them, the partition reached further when it was last compared.
+            known = seen.recorded.get(suspect.id)
+            reach = [span for span in (spans.get(suspect.id), known and known.span) if span]
+            first = min((one.first for one in reach), default=watermark)
+            if first >= watermark:
+                continue
+            stretch = Window(lower=first, upper=min(max(one.last for one in reach) + MICROSECOND, watermark))
+            for recorded in self._ledger.windows(stream.name, stretch):
+                marked.mark(recorded, suspect, doubtful=suspect.doubtful(first, seen.watermark))
+        return marked
+
+    def _gone(self, stream: Stream, watermark: datetime, seen: Observation) -> Settled:
+        """Return what has to be remembered of partitions that have gone, where rows that have gone may be removed."""
+        if not stream.replace.remove_rows:
+            return Settled()
+        return Settled(
+            findings=gone_findings(
+                lambda stretch: [one.window for one in self._ledger.windows(stream.name, stretch)],
+                seen.gone(watermark),
+                seen.stretches(),
+            )
+        )
 
     def _record(
         self,
@@ -209,26 +234,25 @@ class Reconciler:
             )
 
 
-def _holding(recorded: Mapping[str, ComparedPartition], stretch: Window) -> frozenset[str]:
-    return frozenset(
-        id_ for id_, known in recorded.items() if known.span.first < stretch.upper and stretch.lower <= known.span.last
-    )
+@dataclass(slots=True)
+class _Marked:
+    """Windows by lower bound, and which of them are compared by digest, were mutated, or hold a partition anew."""
 
+    windows: dict[datetime, RecordedWindow] = field(default_factory=dict)
+    exact: set[datetime] = field(default_factory=set)
+    mutated: set[datetime] = field(default_factory=set)
+    broken: set[datetime] = field(default_factory=set)
 
-def _partitions(
-    claim: Claim, seen: Observation, suspects: Sequence[Suspect], spans: Mapping[str, PartitionSpan]
-) -> list[ComparedPartition]:
-    judged = {suspect.id: suspect for suspect in suspects}
-    return [
-        ComparedPartition(
-            id=id_,
-            content=seen.contents[id_],
-            span=span,
-            watermark=claim.record.watermark,
-            exact=judged[id_].exact if id_ in judged else seen.recorded[id_].exact,
-        )
-        for id_, span in sorted(spans.items())
-    ]
+    def mark(self, recorded: RecordedWindow, suspect: Suspect, *, doubtful: bool) -> None:
+        """Mark a window that a suspect partition holds rows of."""
+        lower = recorded.window.lower
+        self.windows[lower] = recorded
+        if suspect.exact or doubtful:
+            self.exact.add(lower)
+        if suspect.mutated or (doubtful and suspect.content.data_version):
+            self.mutated.add(lower)
+        if not suspect.whole:
+            self.broken.add(lower)
 
 
 def _runs(stream: Stream, windows: Sequence[RecordedWindow]) -> Iterator[list[RecordedWindow]]:

@@ -38,9 +38,11 @@ class Settled:
         hot: what the hot tier holds of the window, by lower bound, where that is not what the cold tier holds.
         findings: what an operator has to know.
         equal: the window, if both tiers hold the same rows of it.
+        replaced: how many windows were replaced.
     """
 
     rows: int = 0
+    replaced: int = 0
     hot: Mapping[datetime, Fingerprint] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     equal: Sequence[Window] = ()
@@ -55,7 +57,15 @@ class Settler:
         self._catalog = catalog
         self._runner = runner
 
-    def settle(self, context: BatchContext, claim: Claim, recorded: RecordedWindow, *, mutated: bool) -> Settled:
+    def settle(
+        self,
+        context: BatchContext,
+        claim: Claim,
+        recorded: RecordedWindow,
+        *,
+        mutated: bool,
+        known: Difference | None = None,
+    ) -> Settled:
         """Publish what is late in a window, and tell what else is different.
 
         Rows that have gone from the hot tier stay in the cold tier. Where rows were changed, a new version can't be
@@ -66,6 +76,7 @@ class Settler:
             claim: the lease, with the ledger's present state.
             recorded: the window, with what the ledger knows of it.
             mutated: whether a mutation was applied since the window was last compared.
+            known: the window's difference, where it was just computed.
         """
         window = recorded.window
         changed = any(
@@ -75,7 +86,7 @@ class Settler:
         published = 0
         while True:
             context.still_ours()
-            difference = self._difference(context, window)
+            difference, known = known or self.difference(context, window), None
             if difference.missing and (changed or (mutated and difference.surplus)):
                 return Settled(
                     rows=published, hot={window.lower: difference.hot}, findings=[_changed(window, difference)]
@@ -92,7 +103,12 @@ class Settler:
                 equal=() if difference.surplus or difference.refused else (window,),
             )
 
-    def _difference(self, context: BatchContext, window: Window) -> Difference:
+    def difference(self, context: BatchContext, window: Window) -> Difference:
+        """Return how the rows of a window differ between the tiers.
+
+        Raises:
+            StreamError, TransientError: as source and catalog raise them.
+        """
         stream, work = context.stream, context.work
         paths = self._catalog.data_files(stream.target, stream.partition_by, window)
         return self._source.late_rows(stream, work.mapping, window, paths, not_before=self._not_before(context))

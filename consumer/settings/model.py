@@ -15,7 +15,9 @@ from consumer.domain.stream import (
     BatchBounds,
     DigestPolicy,
     Layer,
+    Mode,
     OnDivergence,
+    ReplacePolicy,
     RetryPolicy,
     Stream,
     TableName,
@@ -81,6 +83,16 @@ class LateRowsSettings(Section):
     """Rows that are found this long after their timestamp are reported, and not added; without it all are added."""
 
 
+class ReplaceSettings(Section):
+    """How windows are replaced in the modes that do so by themselves: latest-version and replace-window."""
+
+    remove_rows: bool = False
+    """Whether rows that were deleted in the source go from the target, too; otherwise they stay, and are reported. What
+    a TTL or a dropped partition has taken stays in any case."""
+    windows_per_event: Annotated[int, Field(ge=1, le=10_000)] = 8
+    """How many windows are replaced on behalf of one event, after its new rows; the others wait for the next event."""
+
+
 class RetentionSettings(Section):
     """What happens when the source's TTL is about to delete rows that were not offloaded."""
 
@@ -106,6 +118,11 @@ class StreamSettings(Section):
     columns: dict[Identifier, As] = Field(default_factory=dict)
     """What columns become whose type leaves a choice, by name, such as {amount: string}; docs/reference/types.md lists
     the choices of each type and what they lose. Fixed once the target exists."""
+    mode: Mode = Mode.APPEND
+    """What the target follows: append (rows as they are read, once), latest-version (rows as FINAL shows them) or
+    replace-window (rows as they are after mutations); docs/how-to/choose-a-mode.md."""
+    replace: ReplaceSettings = ReplaceSettings()
+    """How windows are replaced in the modes that do so by themselves."""
     layer: Layer = Layer.BRONZE
     """Layer of the lake: bronze, silver or gold."""
     start: Instant | None = None
@@ -210,6 +227,10 @@ class StreamSettings(Section):
             sort_by=self.sort_by,
             table_properties=tuple(sorted(self.table_properties.items())),
             retention=RetentionPolicy(margin=self.retention.margin, on_danger=self.retention.on_danger),
+            mode=self.mode,
+            replace=ReplacePolicy(
+                remove_rows=self.replace.remove_rows, windows_per_event=self.replace.windows_per_event
+            ),
         )
 
 

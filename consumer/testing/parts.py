@@ -45,6 +45,10 @@ class MemoryParts:
             if parts is not None:
                 parts.data_version, parts.modified = self._blocks, now
 
+    def dropped(self, table: TableName, day: datetime) -> None:
+        """Take note that a day was dropped: what is inserted into it later begins with a block of its own."""
+        self._parts.pop((table, day), None)
+
     def forget(self, table: TableName) -> None:
         """Take note that a table is gone."""
         self._parts = {key: parts for key, parts in self._parts.items() if key[0] != table}

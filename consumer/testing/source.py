@@ -16,7 +16,7 @@ from consumer.domain.reconcile import LATE_ROWS_MAX, Difference, LateRow, Partit
 from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
-from consumer.domain.window import BEGINNING, PartitionBy, Window
+from consumer.domain.window import BEGINNING, END_OF_TIME, PartitionBy, Window
 from consumer.ports import Bucket, Extent, SequenceReport, Step, Survey
 from consumer.testing.rows import ROW_BYTES, Row, fingerprint_of
 from consumer.testing.steps import bucket_start
@@ -167,10 +167,10 @@ class MemorySource(MemoryTables):
         times: dict[str, list[datetime]] = {}
         for row in self.tables[stream.source]:
             times.setdefault(_partition(row), []).append(row.ts)
+        waiting = self.rows(stream, Window(lower=watermark, upper=END_OF_TIME)) if watermark < END_OF_TIME else []
+        pending = Counter(_partition(row) for row in waiting)
         return {
-            id_: PartitionSpan(
-                first=min(instants), last=max(instants), pending=sum(instant >= watermark for instant in instants)
-            )
+            id_: PartitionSpan(first=min(instants), last=max(instants), pending=pending[id_])
             for id_, instants in times.items()
             if id_ in partitions
         }
@@ -205,6 +205,7 @@ class MemorySource(MemoryTables):
             missing=missing.total(),
             refused=missing.total() - sum(late.values()),
             surplus=(cold - hot).total(),
+            lost=(_keys(cold) - _keys(hot)).total(),
             hot=fingerprint_of(hot.elements()),
         )
 
@@ -282,6 +283,14 @@ class MemorySource(MemoryTables):
 
 def _partition(row: Row) -> str:
     return f"{PartitionBy.DAY.floor(row.ts):%Y%m%d}"
+
+
+def _keys(rows: Counter[Row]) -> Counter[tuple[datetime, int]]:
+    """Count rows by their sorting key."""
+    found: Counter[tuple[datetime, int]] = Counter()
+    for row, times in rows.items():
+        found[row.ts, row.seq] += times
+    return found
 
 
 def _within(row: Row, partition: str | None) -> bool:

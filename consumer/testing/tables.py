@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from consumer.domain.errors import SourceChangedError, SourceMissingError, SourceUnavailableError
 from consumer.domain.inventory import Partition
 from consumer.domain.mapping import SourceColumn, TableMapping
-from consumer.domain.stream import Stream, TableName
+from consumer.domain.stream import Mode, Stream, TableName
 from consumer.domain.table_ttl import row_ttls
-from consumer.domain.window import BEGINNING, Window
+from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.ports import SourceTable
 from consumer.testing.parts import MemoryParts
 from consumer.testing.rows import COLUMNS, Row
@@ -30,15 +30,20 @@ class MemoryTables:
         self.down = False
         self._new_uuid = new_uuid
         self._uuids: dict[TableName, UUID] = {}
+        self._engines: dict[TableName, str] = {}
         self._columns: dict[TableName, tuple[SourceColumn, ...]] = {}
         self._described: dict[TableName, SourceTable] = {}
         self._parts = MemoryParts()
 
     # ------------------------------------------------------------------------------------- what others do to it
 
-    def create(self, table: TableName, rows: Iterable[Row] = ()) -> None:
-        """Create a table with rows; a second time makes it another table."""
+    def create(self, table: TableName, rows: Iterable[Row] = (), *, engine: str = "MergeTree") -> None:
+        """Create a table with rows; a second time makes it another table.
+
+        With the engine ReplacingMergeTree, FINAL shows the last row of each instant and number that was inserted.
+        """
         self._parts.forget(table)
+        self._engines[table] = engine
         self.tables[table] = []
         self._uuids[table] = self._new_uuid()
         self._columns[table] = COLUMNS
@@ -84,7 +89,23 @@ class MemoryTables:
         touched = [old.ts for old, new in zip(before, self.tables[table], strict=True) if old != new]
         self._parts.mutated(table, touched, self.time)
 
+    def drop_partition(self, table: TableName, day: datetime) -> None:
+        """Drop a day, which no mutation tells."""
+        self.tables[table] = [row for row in self.tables[table] if PartitionBy.DAY.floor(row.ts) != day]
+        self._parts.dropped(table, day)
+
+    def merge(self, table: TableName) -> None:
+        """Merge all parts of each partition: of a ReplacingMergeTree, former versions go."""
+        self.tables[table] = self.shown(table)
+
     # ------------------------------------------------------------------------------------- looking at them
+
+    def shown(self, table: TableName) -> list[Row]:
+        """Return the rows that FINAL shows."""
+        rows = self.tables[table]
+        if self._engines.get(table) != "ReplacingMergeTree":
+            return list(rows)
+        return list({(row.ts, row.seq): row for row in rows}.values())
 
     def describe(self, table: TableName) -> SourceTable:
         """Describe a table."""
@@ -92,7 +113,7 @@ class MemoryTables:
         self._described[table] = SourceTable(
             name=table,
             uuid=self._uuid(table),
-            engine="MergeTree",
+            engine=self._engines.get(table, "MergeTree"),
             partition_key="toDate(ts)",
             sorting_key="ts, seq",
             columns=self._columns[table],
@@ -131,10 +152,9 @@ class MemoryTables:
                 f"a column of {stream.source} has another type by now", remedy="nothing to do: it is described anew"
             )
         # The first window reaches back before the first instant that there should be.
+        stored = self.shown(stream.source) if stream.mode is Mode.LATEST_VERSION else self.tables[stream.source]
         return sorted(
-            row
-            for row in self.tables[stream.source]
-            if window.contains(row.ts) or (window.lower == BEGINNING and row.ts < BEGINNING)
+            row for row in stored if window.contains(row.ts) or (window.lower == BEGINNING and row.ts < BEGINNING)
         )
 
     def _expected(self, stream: Stream, mapping: TableMapping | None) -> tuple[UUID, Mapping[str, str]]:

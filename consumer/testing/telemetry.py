@@ -101,6 +101,10 @@ class MemoryMetrics:
         """Record how much time of a stream's history is still to be backfilled."""
         self._set(remaining.total_seconds(), "backfill", stream)
 
+    def windows_waiting(self, stream: str, windows: int) -> None:
+        """Record how many windows wait to be replaced."""
+        self._set(windows, "windows_waiting", stream)
+
     def audit_check(self, stream: str, check: str, *, failed: bool) -> None:
         """Record how a check ended that could be made."""
         self._set(failed, "audit", stream, check)

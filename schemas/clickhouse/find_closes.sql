@@ -9,16 +9,28 @@ WITH
     (
         SELECT
             partition_id,
-            sum(rows) AS partition_rows,
-            min(min_block_number) AS min_block,
-            max(max_block_number) AS max_block,
+            sumIf(rows, NOT patch) AS partition_rows,
+            minIf(min_block_number, NOT patch) AS min_block,
+            maxIf(max_block_number, NOT patch) AS max_block,
             max(if(data_version = min_block_number, 0, data_version)) AS mutation,
             max(modification_time) AS modified,
             lower(substring(hex(SHA256(arrayStringConcat(
                 [toString(partition_rows), toString(min_block), toString(max_block), toString(mutation)], '|'))), 1, 32)
             ) AS content_id
-        FROM system.parts
-        WHERE database = $database_text AND table = $table_text AND active
+        FROM
+        (
+            -- Patch parts of lightweight updates are mutations of the partition that their own one is named after.
+            SELECT
+                replaceRegexpOne(parts.partition_id, '^patch-[0-9a-f]{32}-', '') AS partition_id,
+                startsWith(parts.partition_id, 'patch-') AS patch,
+                rows,
+                min_block_number,
+                max_block_number,
+                data_version,
+                modification_time
+            FROM system.parts AS parts
+            WHERE database = $database_text AND table = $table_text AND active
+        )
         GROUP BY partition_id
         HAVING partition_rows > 0
     ),

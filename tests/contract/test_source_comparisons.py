@@ -9,8 +9,9 @@ import pytest
 from consumer.domain.errors import CheckFailedError, SourceChangedError
 from consumer.domain.fingerprint import EMPTY
 from consumer.domain.reconcile import PartitionSpan
-from consumer.domain.stream import TableName
+from consumer.domain.stream import Mode, TableName
 from consumer.domain.window import BEGINNING, Window
+from consumer.testing.rows import Row
 from tests.support.hot_tables import ALWAYS, DAY, NOON, HotTable, rows_at
 
 WINDOWS = [
@@ -159,3 +160,33 @@ def test_neither_another_table_nor_a_missing_file_is_compared(hot: HotTable) -> 
         hot.source.tally(hot.stream, mapping, WINDOWS, exact=False)
     with pytest.raises(SourceChangedError):
         hot.source.late_rows(hot.stream, mapping, ALWAYS, [])
+
+
+def test_rows_that_were_changed_are_told_from_those_that_have_gone_by_the_sorting_key(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON, 1, 2, 3, 4))
+    paths = [hot.write_file(mapping, ALWAYS)]
+    hot.update(2, 77)
+    hot.delete(3)
+    hot.insert(rows_at(NOON, 5))
+    found = hot.source.late_rows(hot.stream, mapping, ALWAYS, paths)
+    assert (found.missing, found.surplus, found.lost) == (2, 2, 1)
+
+
+def test_latest_versions_are_read_whatever_was_merged_and_all_rows_in_other_modes(hot: HotTable) -> None:
+    hot.keep_versions()
+    mapping, latest = hot.mapping(), replace(hot.stream, mode=Mode.LATEST_VERSION)
+    hot.insert(rows_at(NOON, 1, 2) + rows_at(NOON + DAY, 3))
+    former = [hot.write_file(mapping, ALWAYS)]
+    hot.insert([Row(ts=NOON, seq=1, value=9), Row(ts=NOON + DAY, seq=3, value=9)])
+    assert hot.source.extent(hot.stream, ALWAYS).rows == 5
+    before = hot.source.fingerprint(latest, mapping, ALWAYS)
+    assert (before.rows, hot.source.extent(latest, ALWAYS).rows) == (3, 3)
+    found = hot.source.late_rows(latest, mapping, ALWAYS, former)
+    assert (found.missing, found.surplus, found.lost) == (2, 2, 0)
+    spans = hot.source.spans(latest, ["20240305", "20240306"], NOON + DAY)
+    assert [spans[day].pending for day in sorted(spans)] == [0, 1]
+    hot.merge()
+    assert hot.source.fingerprint(latest, mapping, ALWAYS) == before
+    assert list(hot.source.tally(latest, mapping, [ALWAYS], exact=True)) == [before]
+    assert hot.source.extent(hot.stream, ALWAYS).rows == 3

@@ -14,6 +14,7 @@ import yaml
 
 from consumer.adapters.clickhouse.introspection import ClickHouseIntrospection
 from consumer.bootstrap import Application
+from consumer.domain.batch import BatchKind
 from consumer.domain.errors import ConfigurationError, SourceMissingError, SourceUnavailableError
 from consumer.domain.event_factory import partition_closed
 from consumer.domain.window import END_OF_TIME, EVER, Window
@@ -77,6 +78,23 @@ def test_every_row_of_every_shard_is_offloaded_once_and_late_ones_are_found(plat
         offload(application, stream, day("2024-01-02"))
         judge(application, stream, rows=507 * SHARDS)
         assert sorted(batch.rows for batch in published(application, stream)) == [7 * SHARDS, 500 * SHARDS]
+
+
+def test_of_each_shard_the_latest_versions_are_read(platform: LocalPlatform) -> None:
+    stream = platform.add_stream(mode="latest-version")
+    table = f"{platform.name}.trades"
+    platform.client.command(f"CREATE TABLE {table}_ AS {table} ENGINE = ReplacingMergeTree ORDER BY (ts, seq)")
+    platform.client.command(f"DROP TABLE {table} SYNC")
+    platform.client.command(f"RENAME TABLE {table}_ TO {table}")
+    platform.insert(50)
+    platform.insert(20)
+    with platform.consumer() as application:
+        offload(application, stream, day("2024-01-02"))
+        judge(application, stream, rows=50 * SHARDS)
+        platform.client.command(f"INSERT INTO {table} SELECT * REPLACE (price + 1 AS price) FROM {table} WHERE seq < 5")
+        offload(application, stream, day("2024-01-02"))
+        judge(application, stream, rows=50 * SHARDS)
+        assert [batch.kind for batch in published(application, stream)].count(BatchKind.REPLACE) == 1
 
 
 def test_partitions_are_those_of_each_shard_and_their_closes_reconcile_them(platform: LocalPlatform) -> None:

@@ -46,11 +46,16 @@ BUGS = (
         edits=(
             Edit(
                 file=_SERVICE,
-                before="            self._record(claim, _partitions(claim, seen, suspects, spans), gone, settled)\n",
+                before="from dataclasses import dataclass, field\n",
+                after="from dataclasses import dataclass, field, replace\n",
+            ),
+            Edit(
+                file=_SERVICE,
+                before="            compared = compared_partitions(claim, seen, suspects, spans, followed.waiting)\n",
                 after=(
                     "            held, known = self._source.survey(stream).contents, seen.recorded\n"
-                    "            seen = Observation(contents=held, recorded=known, table=None, unread=True)\n"
-                    "            self._record(claim, _partitions(claim, seen, suspects, spans), gone, settled)\n"
+                    "            seen = replace(seen, contents=held, recorded=known)\n"
+                    "            compared = compared_partitions(claim, seen, suspects, spans, followed.waiting)\n"
                 ),
             ),
         ),
@@ -74,7 +79,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_RECONCILE,
-                before="exact = mutated or id_ == closed or id_ in again",
+                before="exact = versions or mutated or id_ == closed or id_ in again",
                 after="exact = id_ == closed or id_ in again",
             ),
         ),

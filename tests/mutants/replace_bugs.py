@@ -11,7 +11,7 @@ _RECONCILE = "consumer/domain/reconcile.py"
 _REPLACEMENT = "consumer/domain/replacement.py"
 _REVIEW = "consumer/service/replacing/review.py"
 _DOUBT = "consumer/service/replacing/doubt.py"
-_REPLACING = "consumer/service/replacing/replacing.py"
+_BATCHES = "consumer/service/replacing/batches.py"
 _PUBLISH = "consumer/adapters/iceberg/publish.py"
 _PUBLISHING = "consumer/adapters/postgres/publishing.py"
 
@@ -73,7 +73,7 @@ BUGS = (
         breaks="After a compaction a replacement takes rows of other windows out of the table.",
         edits=(
             Edit(
-                file=_REPLACING,
+                file=_BATCHES,
                 before="            if share.elsewhere is not None:\n",
                 after="            if share.elsewhere is not None and stream is None:\n",
             ),

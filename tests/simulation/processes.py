@@ -81,6 +81,7 @@ class Simulated(Process):
             engine=wire("engine", servers.engine()),
             metrics=servers.metrics,
             heal=self.repairs().heal,
+            dropped=lambda stream: (),
             owner=self.name,
             lease=LEASE,
             failpoints=self.failpoints,

@@ -78,6 +78,10 @@ class HotTable(ABC):
         """Drop the table, and create it again, empty."""
 
     @abstractmethod
+    def keep_versions(self) -> None:
+        """Drop the table, and create it again, empty, with an engine of which FINAL shows the last rows."""
+
+    @abstractmethod
     def exchange(self) -> None:
         """Exchange the table with an empty one."""
 
@@ -120,10 +124,13 @@ class MemoryHotTable(HotTable):
         self.memory.update(self.name, lambda row: replace(row, value=value) if row.seq == seq else row)
 
     def merge(self) -> None:
-        """Nothing: the fake has no parts to merge."""
+        self.memory.merge(self.name)
 
     def make_anew(self) -> None:
         self.memory.create(self.name)
+
+    def keep_versions(self) -> None:
+        self.memory.create(self.name, engine="ReplacingMergeTree")
 
     def exchange(self) -> None:
         other = TableName(database=self.name.database, table="other")
@@ -159,9 +166,9 @@ class ClickHouseHotTable(HotTable):
         self.inventory = server.inventory
         self._create(self.name)
 
-    def _create(self, name: TableName) -> None:
+    def _create(self, name: TableName, engine: str = "MergeTree") -> None:
         self._tier.run(
-            f"CREATE TABLE {name} (ts DateTime64(6, 'UTC'), seq UInt64, value Int64) ENGINE = MergeTree"
+            f"CREATE TABLE {name} (ts DateTime64(6, 'UTC'), seq UInt64, value Int64) ENGINE = {engine}"
             " PARTITION BY toDate(ts) ORDER BY (ts, seq)"
         )
 
@@ -181,6 +188,10 @@ class ClickHouseHotTable(HotTable):
     def make_anew(self) -> None:
         self.drop()
         self._create(self.name)
+
+    def keep_versions(self) -> None:
+        self.drop()
+        self._create(self.name, "ReplacingMergeTree")
 
     def exchange(self) -> None:
         other = TableName(database=self.name.database, table=f"{self.name.table}_other")

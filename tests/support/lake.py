@@ -172,6 +172,7 @@ class Lake:
             heal=memory_repairs(
                 source=self.source, ledger=self.ledger, catalog=self.catalog, engine=self.engine, owner="consumer"
             ).heal,
+            dropped=lambda stream: (),
             owner="consumer",
             lease=timedelta(seconds=30),
             failpoints=Failpoints(),

@@ -11,11 +11,11 @@ from types import MappingProxyType
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.domain.clickhouse_error import source_error
-from consumer.domain.clickhouse_sql import partition_of, quote_name, read_system, read_table
+from consumer.domain.clickhouse_sql import partition_of, quote_name, read_rows, read_system
 from consumer.domain.errors import IcehaulError, TimeColumnError
 from consumer.domain.mapping import TableMapping
 from consumer.domain.partition_bounds import PartitionBounds
-from consumer.domain.stream import Stream
+from consumer.domain.stream import Mode, Stream
 from consumer.domain.time_type import from_micros, to_micros
 from consumer.domain.unit_query import unchanged, window_condition
 from consumer.domain.window import BEGINNING, END_OF_TIME, Window
@@ -47,17 +47,17 @@ class TableBounds:
         """Return the first ``most`` partitions that reach into a window; see :class:`consumer.ports.Source`.
 
         ``None`` where the partition key does not hold the time column, or ClickHouse does not use its metadata: after
-        lightweight deletes, or with a row policy.
+        lightweight deletes, or with a row policy. It counts rows that FINAL hides, too: then it tells nothing.
         """
         stream = self.stream
-        if not _names(self.table.partition_key, stream.timestamp_column):
+        if stream.mode is Mode.LATEST_VERSION or not _names(self.table.partition_key, stream.timestamp_column):
             return None
         statement = load_sql(
             "partition_bounds",
             partition=partition_of(stream.source, "_partition_id"),
             time=quote_name(stream.timestamp_column),
             row_bytes=row_bytes(stream),
-            table=read_table(stream.source),
+            table=read_rows(stream),
             unchanged=unchanged(stream, self.keys),
         )
         parameters: dict[str, str | int] = {
@@ -103,7 +103,7 @@ class TableBounds:
 
     def _ask(self, statement: str, window: Window) -> Sequence[Row]:
         condition = f"{window_condition(self.stream, self.keys, window)} AND {unchanged(self.stream, self.keys)}"
-        time, table = quote_name(self.stream.timestamp_column), read_table(self.stream.source)
+        time, table = quote_name(self.stream.timestamp_column), read_rows(self.stream)
         return self.connection.rows(load_sql(statement, time=time, table=table, window=condition))
 
 

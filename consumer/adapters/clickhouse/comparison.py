@@ -8,10 +8,10 @@ from datetime import datetime
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
-from consumer.domain.clickhouse_sql import quote_name, read_table
+from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.differing import Differing, DifferingRow
 from consumer.domain.fingerprint import EMPTY, Fingerprint
-from consumer.domain.late_query import cold_rows, file_instants, file_rows_by_window, hashes, hot_rows
+from consumer.domain.late_query import cold_rows, file_instants, file_rows_by_window, hashes, hot_rows, keyed_hashes
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, LateRow
 from consumer.domain.replacement import FileShare
@@ -58,7 +58,7 @@ def _tally(
         rows, digest = f"({hot_rows(stream, mapping, whole)})", mapping.digest_sql()
     else:
         condition = f"{window_condition(stream, mapping, whole)} AND {unchanged(stream, mapping)}"
-        rows, digest = f"{read_table(stream.source)} WHERE {condition}", "0"
+        rows, digest = f"{read_rows(stream)} WHERE {condition}", "0"
     return _by_window(connection.rows(_tally_query(stream, origin, bounds, rows, digest)), bounds)
 
 
@@ -93,6 +93,7 @@ class FileComparison:
         paths: Sequence[str],
         *,
         not_before: datetime | None,
+        sorting_key: str,
     ) -> Difference:
         """Return the multiset difference of a window's rows, of those hash buckets alone that differ.
 
@@ -105,9 +106,10 @@ class FileComparison:
         recorded = self._buckets(mapping.file_digest_sql(), cold)
         chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
         if not chosen:
-            return Difference(late=(), missing=0, refused=0, surplus=0, hot=sum(present, EMPTY))
-        sides = [hashes(stream, mapping, hot, 1), *(hashes(stream, mapping, rows, -1) for rows in cold)]
-        ((missing, refused, surplus, late),) = self._ask(
+            return Difference(late=(), missing=0, refused=0, surplus=0, lost=0, hot=sum(present, EMPTY))
+        sides = [keyed_hashes(stream, mapping, hot, 1, sorting_key)]
+        sides += [keyed_hashes(stream, mapping, rows, -1, sorting_key) for rows in cold]
+        ((missing, refused, surplus, lost, late),) = self._ask(
             load_sql(
                 "late_rows",
                 hashes=" UNION ALL ".join(sides),
@@ -125,6 +127,7 @@ class FileComparison:
             missing=int(missing),
             refused=int(refused),
             surplus=int(surplus),
+            lost=int(lost),
             hot=sum(present, EMPTY),
         )
 

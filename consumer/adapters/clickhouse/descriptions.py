@@ -12,7 +12,7 @@ from threading import Lock
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.partitions import content_of
 from consumer.adapters.clickhouse.tables import describe_table
-from consumer.domain.clickhouse_sql import partition_of, read_system
+from consumer.domain.clickhouse_sql import PARTITION_OF_PART, partition_of, read_system
 from consumer.domain.stream import TableName
 from consumer.domain.time_type import from_micros
 from consumer.ports import SourceTable, Survey
@@ -124,7 +124,7 @@ class Descriptions:
 def _survey_query(table: TableName) -> str:
     return load_sql(
         "survey",
-        partition=partition_of(table, "partition_id"),
+        partition=partition_of(table, PARTITION_OF_PART),
         parts=read_system(table, "parts"),
         version=_version_query(table),
     )

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
-from consumer.domain.clickhouse_sql import in_partitions, partition_of, quote_name, read_system, read_table
+from consumer.domain.clickhouse_sql import (
+    PARTITION_OF_PART,
+    in_partitions,
+    partition_of,
+    quote_name,
+    read_rows,
+    read_system,
+    read_table,
+)
 from consumer.domain.inventory import PartitionContent
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import PartitionSpan
@@ -26,7 +35,9 @@ def read_contents(
 
 def parts_query(table: TableName) -> str:
     """Return the query of what the parts of a table tell, by partition."""
-    return load_sql("inventory_parts", partition=partition_of(table, "partition_id"), parts=read_system(table, "parts"))
+    return load_sql(
+        "inventory_parts", partition=partition_of(table, PARTITION_OF_PART), parts=read_system(table, "parts")
+    )
 
 
 def content_of(parts: Sequence[int]) -> PartitionContent:
@@ -49,17 +60,23 @@ def read_spans(
     if not partitions:
         return {}
     below = window_condition(stream, keys, Window(lower=BEGINNING, upper=watermark)) if watermark > BEGINNING else "0"
-    rows = connection.rows(
-        load_sql(
-            "partition_spans",
-            time=quote_name(stream.timestamp_column),
-            below=below,
-            partition=partition_of(stream.source, "_partition_id"),
-            table=read_table(stream.source),
-            chosen=in_partitions(stream.source, partitions),
-            unchanged=unchanged(stream, keys),
-        )
-    )
+    parts = {
+        "time": quote_name(stream.timestamp_column),
+        "below": below,
+        "partition": partition_of(stream.source, "_partition_id"),
+        "chosen": in_partitions(stream.source, partitions),
+        "unchanged": unchanged(stream, keys),
+    }
+    stored = _spans(connection, parts, read_table(stream.source))
+    if read_rows(stream) == read_table(stream.source):
+        return stored
+    # Rows that FINAL hides still mark where others may be hidden by them; only those that it shows are waited for.
+    shown = _spans(connection, parts, read_rows(stream))
+    return {id_: replace(span, pending=shown[id_].pending if id_ in shown else 0) for id_, span in stored.items()}
+
+
+def _spans(connection: ClickHouseConnection, parts: Mapping[str, str], table: str) -> Mapping[str, PartitionSpan]:
+    rows = connection.rows(load_sql("partition_spans", table=table, **parts))
     return {
         str(id_): PartitionSpan(first=from_micros(int(first)), last=from_micros(int(last)), pending=int(pending))
         for id_, first, last, pending in rows

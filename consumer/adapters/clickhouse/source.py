@@ -15,7 +15,7 @@ from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunke
 from consumer.adapters.clickhouse.partitions import read_spans
 from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
-from consumer.domain.clickhouse_sql import quote_name, read_table
+from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.differing import Differing
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.late_query import hashes, hot_rows
@@ -43,8 +43,8 @@ from consumer.settings.connections import ClickHouseSettings, StoreSettings
 class ClickHouseSource:
     """Implements :class:`consumer.ports.Source`; safe to use from several threads.
 
-    Rows are read as the parts hold them, without FINAL: what a ReplacingMergeTree has not merged yet is
-    offloaded row by row.
+    Rows are those that :func:`~consumer.domain.clickhouse_sql.read_rows` says: as the parts hold them, or as FINAL
+    shows them.
     """
 
     def __init__(self, settings: ClickHouseSettings, store: StoreSettings) -> None:
@@ -222,7 +222,8 @@ class ClickHouseSource:
         not_before: datetime | None = None,
     ) -> Difference:
         """Return the multiset difference of a window's rows; see :class:`consumer.ports.Source`."""
-        found = self._comparison.difference(stream, mapping, window, paths, not_before=not_before)
+        key = self._descriptions.last(stream.source).sorting_key
+        found = self._comparison.difference(stream, mapping, window, paths, not_before=not_before, sorting_key=key)
         self._replicas.confirm(stream)
         return found
 
@@ -273,7 +274,7 @@ class ClickHouseSource:
         return self._connection.rows(
             load_sql(
                 statement,
-                table=read_table(stream.source),
+                table=read_rows(stream),
                 window=f"{window_condition(stream, mapping, window)} AND {unchanged(stream, mapping)}",
                 row_bytes=row_bytes(stream),
                 **parts,

@@ -10,7 +10,7 @@ from consumer.domain.clickhouse_sql import read_each, read_table
 from consumer.domain.errors import SourceMissingError
 from consumer.domain.mapping import SourceColumn
 from consumer.domain.stream import TableName
-from consumer.domain.table_ttl import row_ttls
+from consumer.domain.table_ttl import has_column_ttl, row_ttls
 from consumer.ports import SourceTable
 
 _ENGINE_FAMILY = "MergeTree"
@@ -37,7 +37,7 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
         raise _absent(connection, table)
     if table.cluster is not None:
         check_shards(connection, table, rows)
-    _, uuid, engine, partition_key, sorting_key, engine_full, server_zone, columns = rows[0]
+    _, uuid, engine, partition_key, sorting_key, engine_full, server_zone, definition, columns = rows[0]
     for _, each, *_ in rows:
         _check_engine(table, engine, UUID(each))
     described = SourceTable(
@@ -49,6 +49,7 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
         columns=tuple(SourceColumn(name=name, type=type_) for name, type_, kind in columns if kind not in _NOT_STORED),
         ttls=row_ttls(engine_full),
         server_zone=server_zone,
+        column_ttl=has_column_ttl(definition),
     )
     if described != known:
         # system.columns leaves out what the user may not read, so its list alone could make rows that are not full.

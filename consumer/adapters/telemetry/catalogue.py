@@ -59,6 +59,9 @@ TIME_TO_LOSS = _gauge(
 BACKFILL = _gauge(
     "backfill_remaining_seconds", "seconds", "Time of the stream's history that is still to be backfilled.", by.STREAM
 )
+WAITING = _gauge(
+    "windows_waiting", "windows", "Windows that differ and wait for the next event to be replaced.", by.STREAM
+)
 SUCCESS = _gauge(
     "last_success_timestamp_seconds", "timestamp", "When this process published a batch of the stream last.", by.STREAM
 )

@@ -159,6 +159,10 @@ class PrometheusMetrics:
             if metric.labels and metric.labels[0] is STREAM:
                 family.remove(stream)
 
+    def windows_waiting(self, stream: str, windows: int) -> None:
+        """Record how many windows wait for the next event to be replaced."""
+        self._set(catalogue.WAITING, windows, stream)
+
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit by what the read-back found."""
         self._add(catalogue.UNKNOWN, 1, stream, outcome)

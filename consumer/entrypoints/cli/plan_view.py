@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from consumer.domain.mode_rules import mode_meaning
 from consumer.domain.phrasing import counted
 from consumer.domain.window import BEGINNING
 from consumer.domain.writer import WriterChoice
@@ -23,6 +24,7 @@ def plan_text(preview: Preview) -> RenderableType:
     stream = preview.stream
     parts: list[RenderableType] = [
         Text(f"{stream.name}: {stream.source} → {stream.target}", style="bold"),
+        Text(f"mode       {stream.mode}: {mode_meaning(stream.mode)}"),
         Text(f"watermark  {instant(_watermark(preview)) if _watermark(preview) else 'nothing has been read yet'}"),
         Text(f"cutoff     {instant(preview.cutoff.instant)} ({preview.cutoff.reason}: {preview.cutoff.detail})"),
     ]
@@ -109,6 +111,7 @@ def plan_data(preview: Preview) -> dict[str, Any]:
         "stream": preview.stream.name,
         "source": str(preview.stream.source),
         "target": str(preview.stream.target),
+        "mode": preview.stream.mode,
         "watermark": _watermark(preview),
         "start": None if preview.start == BEGINNING else preview.start,
         "backfills": [request_data(one) for one in preview.backfills],

@@ -11,10 +11,12 @@ from rich.text import Text
 
 from consumer.domain.duration import format_duration
 from consumer.domain.lateness import LATENESS_STEPS
+from consumer.domain.mode_rules import mode_meaning
 from consumer.domain.phrasing import counted
 from consumer.domain.proof import Proof
 from consumer.domain.reconcile import Finding
 from consumer.domain.retention import Outlook
+from consumer.domain.stream import Mode
 from consumer.domain.window import BEGINNING
 from consumer.entrypoints.cli.history_view import history_lines, request_data
 from consumer.entrypoints.cli.output import human, instant, size, span
@@ -27,6 +29,8 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
     """Return the overview, the reasons of halted streams and, in detail, the latest batches."""
     parts: list[RenderableType] = [_overview(now, found)]
     for one in found:
+        if one.stream.mode is not Mode.APPEND:
+            parts.append(Text(f"{one.stream.name}: mode {one.stream.mode}: {mode_meaning(one.stream.mode)}"))
         if one.record is not None and one.record.state is StreamState.HALTED:
             parts.append(Text(f"\n{one.stream.name} is halted: {one.record.halt_reason}", style="red"))
             parts.append(Text(f"  remedy: {one.record.halt_remedy}"))
@@ -168,6 +172,7 @@ def _stream_data(one: StreamStatus) -> dict[str, Any]:
         "source": str(one.stream.source),
         "target": str(one.stream.target),
         "layer": one.stream.layer,
+        "mode": one.stream.mode,
         "state": record.state if record is not None else "new",
         "watermark": _watermark(one),
         "lag_seconds": one.lag.total_seconds() if one.lag is not None else None,

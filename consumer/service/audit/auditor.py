@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from consumer.domain.audit import Check, CheckName, StreamAudit, not_applicable, unchecked
-from consumer.domain.clickhouse_sql import read_table
+from consumer.domain.clickhouse_sql import read_rows
 from consumer.domain.errors import IcehaulError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.stream import Stream
@@ -81,7 +81,7 @@ class Auditor:
         except IcehaulError:
             return None
         where = " OR ".join(window_condition(stream, mapping, stretch) for stretch in covered)
-        return fingerprint_query(mapping, wire_rows(mapping, f"{read_table(stream.source)} WHERE {where}"))
+        return fingerprint_query(mapping, wire_rows(mapping, f"{read_rows(stream)} WHERE {where}"))
 
     def _steps(self, seen: Observation) -> Iterator[_Step]:
         reading = _Reading(self._verifier, seen)

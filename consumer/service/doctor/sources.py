@@ -14,7 +14,8 @@ from consumer.domain.engine_semantics import ENGINE_REMEDY, merge_semantics
 from consumer.domain.errors import IcehaulError
 from consumer.domain.inventory import find_period
 from consumer.domain.mapping import TableMapping
-from consumer.domain.stream import Stream, TableName
+from consumer.domain.mode_rules import ModeObstacle, mode_meaning, mode_obstacle
+from consumer.domain.stream import Mode, Stream, TableName
 from consumer.domain.table_facts import TableFacts
 from consumer.domain.table_ttl import has_column_ttl, row_ttls
 from consumer.domain.type_mapping import map_source
@@ -58,18 +59,21 @@ class SourceCheck:
         """Describe and map the table as a run does, read it a little, then look at what only a doctor looks at."""
         described = self.source.describe(self.stream.source)
         yield ok(f"it exists ({described.engine}), and the user may read all {len(described.columns)} columns")
-        yield from self._mapping(described)
+        obstacle = mode_obstacle(self.stream.mode, described.shape, time_column=self.stream.timestamp_column)
+        yield from self._mapping(described, readable=obstacle is None)
         facts = self.facts(self.stream.source)
-        yield from _engine(described.engine)
+        yield from _mode(self.stream, described, obstacle)
         if facts is not None:
             yield from _ttl(self.stream, facts)
         yield from self._keys(described)
 
-    def _mapping(self, described: SourceTable) -> Iterator[Statement]:
+    def _mapping(self, described: SourceTable, *, readable: bool) -> Iterator[Statement]:
         try:
             mapping: TableMapping = map_source(self.stream, described.columns)
         except IcehaulError as failure:
             yield error(failure.message, failure.remedy)
+            return
+        if not readable:
             return
         self.source.extent(self.stream, self.latest(self.stream))
         yield ok(f"all {len(mapping.columns)} columns have an exact Iceberg type, and a small query answers")
@@ -101,10 +105,22 @@ class SourceCheck:
             yield info(f"the partition key ({described.partition_key}) tells no UTC period of {column}")
 
 
-def _engine(engine: str) -> Iterator[Statement]:
-    meaning = merge_semantics(engine)
-    if meaning is not None:
-        yield warning(meaning, ENGINE_REMEDY)
+def _mode(stream: Stream, described: SourceTable, obstacle: ModeObstacle | None) -> Iterator[Statement]:
+    """State what the target follows, and why that is sound, or not."""
+    if obstacle is not None:
+        yield error(f"mode {stream.mode} is not possible: {obstacle.reason}", obstacle.remedy)
+        return
+    if stream.mode is Mode.APPEND:
+        meaning = merge_semantics(described.engine)
+        if meaning is not None:
+            yield warning(meaning, ENGINE_REMEDY)
+        return
+    yield ok(f"mode {stream.mode}: {mode_meaning(stream.mode)}")
+    if stream.mode is Mode.LATEST_VERSION and not stream.replace.remove_rows:
+        yield info(
+            "rows that are deleted by a tombstone, a sign or a mutation stay in the target, as findings",
+            "set replace.remove_rows: true if they are to go",
+        )
 
 
 def _ttl(stream: Stream, facts: TableFacts) -> Iterator[Statement]:

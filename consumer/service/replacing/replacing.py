@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from consumer.domain.batch import Batch, BatchKind, KeptRows, Replacement, Unit
 from consumer.domain.errors import StaleDifferenceError
 from consumer.domain.event_factory import tick
 from consumer.domain.reconcile import RecordedWindow
-from consumer.domain.replacement import FileShare
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
@@ -19,8 +17,8 @@ from consumer.service.batch_context import BatchContext, RunningBatch, dependant
 from consumer.service.batch_run import BatchRunner
 from consumer.service.lease import LeaseKeeper
 from consumer.service.offload import check_active
-from consumer.service.plan import Planner, fitted
 from consumer.service.prepare import Preparation
+from consumer.service.replacing.batches import Exchanged, ReplacementPlanner
 from consumer.service.replacing.review import Choice, Examined, Review, Verdict
 from consumer.service.retrying import retrying
 from consumer.service.steps import trigger_of
@@ -57,7 +55,7 @@ class Replacements:
         self._lease = lease
         self._failpoints = failpoints
         self._threads = threads
-        self._planner = Planner(source, ledger)
+        self._planner = ReplacementPlanner(source, ledger)
         self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog, failpoints=failpoints)
 
     def replace(self, stream: Stream, choice: Choice) -> list[Examined]:
@@ -110,7 +108,8 @@ class Replacements:
                 self._ledger.record_comparison(run.claim, Comparison(equal=[window]))
         if examined.verdict is not Verdict.REPLACEABLE:
             return examined
-        batch = self._batch(run, examined)
+        exchanged = Exchanged(recorded=recorded, files=examined.files, hot=examined.hot)
+        batch = self._planner.batch(context, run.claim.record.generation, exchanged)
         run.claim = self._runner.run(context, run.claim, batch)
         published = self._ledger.resolve(stream.name, batch.id)
         return replace(
@@ -127,27 +126,6 @@ class Replacements:
             remedy="run the command again, which looks at what is recorded now",
         )
 
-    def _batch(self, run: _Run, examined: Examined) -> Batch:
-        stream, work, recorded = run.context.stream, run.context.work, examined.recorded
-        window = recorded.window
-        units = list(self._planner.units(fitted(stream, work.target), window))
-        for share in examined.files:
-            if share.elsewhere is not None:
-                units.append(_kept_unit(len(units), stream, window, share))
-        revision = recorded.revision + 1
-        generation = run.claim.record.generation
-        return Batch(
-            id=work.identity(generation).batch_id(BatchKind.REPLACE, window, base=recorded.cold, revision=revision),
-            stream=stream.name,
-            kind=BatchKind.REPLACE,
-            window=window,
-            generation=generation,
-            units=tuple(units),
-            base=recorded.cold,
-            revision=revision,
-            replacement=Replacement(content=examined.hot, files=tuple(share.path for share in examined.files)),
-        )
-
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
@@ -156,14 +134,3 @@ class _Run:
     context: BatchContext
     claim: Claim
     choice: Choice
-
-
-def _kept_unit(index: int, stream: Stream, window: Window, share: FileShare) -> Unit:
-    elsewhere = share.elsewhere or window.lower
-    partition = Window(lower=stream.partition_by.floor(elsewhere), upper=stream.partition_by.ceil(elsewhere))
-    return Unit(
-        index=index,
-        window=partition,
-        rows=share.outside.rows,
-        kept=KeptRows(path=share.path, outside=window, fingerprint=share.outside),
-    )

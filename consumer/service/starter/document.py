@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from consumer.domain.duration import format_duration
+from consumer.domain.stream import Mode
 from consumer.service.starter.draft import Skipped, StreamDraft
 
 _WIDTH = 118
@@ -87,6 +88,14 @@ def _body(draft: StreamDraft) -> Iterator[str]:
         yield f"sequence_columns: [{', '.join(map(_value, draft.sequence_columns))}]"
     elif draft.sequence_reason:
         yield from _comment(f"sequence_columns: {draft.sequence_reason}")
+    mode, reason = draft.mode
+    if mode is not Mode.APPEND:
+        yield from _comment(f"mode: {reason}; append would keep every version")
+        yield f"mode: {_value(mode)}"
+        yield from _comment(
+            "rows that are deleted in the source (by tombstone, sign or mutation) go from the target; false keeps them"
+        )
+        yield "replace: {remove_rows: true}"
     yield f"layer: {_value(draft.layer)}{'' if draft.layer_known else '  # a guess: no name tells it'}"
     yield f"settle_lag: {format_duration(draft.settle_lag)}  # how late rows may arrive; others come with a supplement"
     if draft.row_span:

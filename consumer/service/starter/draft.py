@@ -10,9 +10,10 @@ from consumer.domain.duration import format_duration
 from consumer.domain.engine_semantics import ENGINE_REMEDY, merge_semantics
 from consumer.domain.errors import IcehaulError
 from consumer.domain.mapping import SourceColumn
-from consumer.domain.stream import IDENTIFIER, Layer
+from consumer.domain.mode_rules import TableShape, proposed_mode
+from consumer.domain.stream import IDENTIFIER, Layer, Mode
 from consumer.domain.table_facts import ColumnFacts, TableFacts, ValueRange
-from consumer.domain.table_ttl import has_column_ttl, row_ttls
+from consumer.domain.table_ttl import TtlAction, has_column_ttl, row_ttls
 from consumer.domain.type_mapping import map_table
 from consumer.domain.window import PartitionBy
 from consumer.service.doctor.sources import TTL_MARGIN
@@ -64,6 +65,21 @@ class StreamDraft:
         return _DAY if self.time_column is not None and self.time_column.is_date else timedelta(0)
 
     @property
+    def mode(self) -> tuple[Mode, str]:
+        """The mode that suits the table, and why."""
+        return proposed_mode(
+            TableShape(
+                engine=self.table.engine,
+                partition_key=self.table.partition_key,
+                sorting_key=self.table.sorting_key,
+                columns=[SourceColumn(name=one.name, type=one.source_type) for one in self.columns],
+                ttl_changes_rows=has_column_ttl(self.table.create_query)
+                or any(ttl.action is TtlAction.ROLL_UP for ttl in row_ttls(self.table.engine_full)),
+            ),
+            time_column=self.time_column.column.name if self.time_column is not None else "",
+        )
+
+    @property
     def obstacles(self) -> tuple[str, ...]:
         """Why the stream can't run as it is; empty where it can."""
         found = [f"{one.obstacle}; {one.choices}" for one in self.columns if one.obstacle is not None]
@@ -82,7 +98,7 @@ class StreamDraft:
         """What works, and may surprise."""
         found = []
         meaning = merge_semantics(self.table.engine)
-        if meaning is not None:
+        if meaning is not None and self.mode[0] is Mode.APPEND:
             found.append(f"{meaning}. Choices: {ENGINE_REMEDY}")
         shortest = self.settle_lag + self.row_span + TTL_MARGIN
         for ttl in row_ttls(self.table.engine_full):

@@ -94,7 +94,7 @@ def test_the_file_tells_the_reasons_and_holds_no_secret(icehaul: Run, shop: Plat
         "column 'seen' has the type Int256",
         "choose by columns.seen",
         "symbol String → string, required",
-        "WARNING: ReplacingMergeTree",
+        "mode: latest-version",
         "a date stands for its whole day",
     ):
         assert told in text, told

@@ -22,7 +22,7 @@ from consumer.domain.errors import (
 from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
 from consumer.domain.stream import BatchBounds, RetryPolicy, Stream, TableName
-from consumer.domain.window import BEGINNING
+from consumer.domain.window import BEGINNING, Window
 from consumer.failpoints.acting import Failpoints, Mode, refusal
 from consumer.failpoints.effects import EFFECTS, POINTS
 from consumer.ports import StreamState
@@ -58,6 +58,7 @@ def make_stream(name: str = "trades", **changes: object) -> Stream:
 class World:
     streams: dict[str, Stream]
     now: list[datetime] = field(default_factory=lambda: [NOW])
+    dropped_windows: list[Window] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.source = MemorySource(NOW)
@@ -87,6 +88,7 @@ class World:
             heal=memory_repairs(
                 source=self.source, ledger=self.ledger, catalog=self.catalog, engine=self.engine, owner=owner
             ).heal,
+            dropped=lambda stream: self.dropped_windows,
             owner=owner,
             lease=timedelta(seconds=30),
             failpoints=self.failpoints,

@@ -39,9 +39,8 @@ class Lake(World):
     """A stream that is offloaded, with the command that replaces."""
 
     def __init__(self, dropped: Sequence[Window] = ()) -> None:
-        super().__init__({"trades": make_stream()})
+        super().__init__({"trades": make_stream()}, dropped_windows=list(dropped))
         self.stream = self.streams["trades"]
-        self.dropped = list(dropped)
 
     def review(self, choice: Choice) -> list[Examined]:
         return self._review().review(self.stream, choice)
@@ -62,7 +61,10 @@ class Lake(World):
 
     def _review(self) -> Review:
         return Review(
-            source=self.source, ledger=self.ledger, catalog=self.catalog, dropped=lambda stream: list(self.dropped)
+            source=self.source,
+            ledger=self.ledger,
+            catalog=self.catalog,
+            dropped=lambda stream: list(self.dropped_windows),
         )
 
     def update(self, changed: Callable[[Row], Row]) -> None:
@@ -202,7 +204,7 @@ def test_rows_that_a_ttl_may_have_deleted_are_not_taken_for_changed_ones(lake: L
 
 def test_rows_that_drop_hot_has_dropped_are_never_removed(lake: Lake) -> None:
     first = rows(10)[0].ts
-    lake.dropped.append(Window(lower=first, upper=first + timedelta(hours=1)))
+    lake.dropped_windows.append(Window(lower=first, upper=first + timedelta(hours=1)))
     lake.delete(lambda row: row.ts < first + timedelta(hours=1))
     refused = lake.replace(replace(EVER, remove_rows=True))[0]
     assert refused.verdict is Verdict.REFUSED

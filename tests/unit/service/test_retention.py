@@ -77,6 +77,7 @@ class World:
             heal=memory_repairs(
                 source=self.source, ledger=self.ledger, catalog=self.catalog, engine=self.engine, owner="me"
             ).heal,
+            dropped=lambda stream: (),
             owner="me",
             lease=timedelta(seconds=30),
             failpoints=Failpoints(),

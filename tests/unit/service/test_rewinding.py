@@ -95,7 +95,7 @@ class Back(Lake):
             ledger=self.ledger,
             rewinds=self.ledger.rewinds,
             catalog=self.catalog,
-            dropped=lambda _: list(self.dropped),
+            dropped=lambda _: list(self.dropped_windows),
         )
 
     def below(self, instant: datetime) -> Counter[Row]:
@@ -357,7 +357,7 @@ def test_rows_that_a_ttl_is_about_to_delete_are_not_given_up_for_the_moment(back
 
 
 def test_rows_that_drop_hot_has_dropped_stay_whatever_somebody_insists_on(back: Back) -> None:
-    back.dropped.append(Window(lower=BETWEEN, upper=BETWEEN + HOUR))
+    back.dropped_windows.append(Window(lower=BETWEEN, upper=BETWEEN + HOUR))
     back.delete(lambda row: BETWEEN <= row.ts < BETWEEN + HOUR)
     refused = back.rewind(BETWEEN, REASON)
     assert refused.verdict is Verdict.REFUSED

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from consumer.domain.stream import IDENTIFIER
+from consumer.domain.stream import IDENTIFIER, Mode
 from consumer.domain.table_facts import ColumnFacts, TableFacts, ValueRange
 from consumer.service.starter.document import render
 from consumer.service.starter.draft import Names, Skipped, Surroundings, draft_stream, why_skipped
@@ -107,3 +107,31 @@ def test_a_stream_that_was_commented_out_is_valid_once_its_comment_signs_are_rem
     (found,) = load(path).streams
     assert (found.source, found.timestamp_column) == ("d.t", "ts")
     assert "columns.wide" in head
+
+
+def test_a_table_of_versions_is_proposed_to_be_read_as_final_shows_it_where_its_keys_allow_that(tmp_path: Path) -> None:
+    def proposed(sorting_key: str) -> tuple[Mode, bool, str]:
+        table = TableFacts(
+            database="d",
+            table="t",
+            engine="ReplacingMergeTree",
+            engine_full=f"ReplacingMergeTree ORDER BY ({sorting_key})",
+            create_query="",
+            partition_key="",
+            sorting_key=sorting_key,
+            rows=1,
+            bytes=1,
+            columns=(ColumnFacts(name="ts", type="DateTime"), ColumnFacts(name="id", type="UInt64")),
+        )
+        text = render({}, [draft_stream(table, {}, AROUND, Names())], [])
+        path = tmp_path / "icehaul.yaml"
+        path.write_text(text, encoding="utf-8")
+        (found,) = load(path).streams
+        return found.mode, found.replace.remove_rows, text
+
+    mode, remove, text = proposed("ts, id")
+    assert (mode, remove) == (Mode.LATEST_VERSION, True)
+    assert "WARNING: ReplacingMergeTree" not in text
+    mode, remove, text = proposed("id")
+    assert (mode, remove) == (Mode.APPEND, False)
+    assert "WARNING: ReplacingMergeTree" in text

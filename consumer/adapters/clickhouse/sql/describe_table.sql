@@ -7,6 +7,7 @@ SELECT
     t.sorting_key AS sorting_key,
     t.engine_full AS engine_full,
     serverTimezone() AS server_zone,
+    t.create_table_query AS definition,
     c.columns AS columns
 FROM system.tables AS t
 LEFT JOIN

@@ -4,9 +4,13 @@ SELECT
     sumIf(cold - hot, cold > hot) AS surplus,
     groupArraySorted($limit)((micros, hash, hot, cold)) AS rows
 FROM (
-    SELECT hash, countIf(sign > 0) AS hot, countIf(sign < 0) AS cold, any(micros) AS micros
+    SELECT
+        _icehaul_hash AS hash,
+        countIf(_icehaul_sign > 0) AS hot,
+        countIf(_icehaul_sign < 0) AS cold,
+        any(_icehaul_micros) AS micros
     FROM ($hashes)
-    WHERE hash % $buckets IN ($chosen)
+    WHERE _icehaul_hash % $buckets IN ($chosen)
     GROUP BY hash
     HAVING hot != cold
 )

@@ -1,5 +1,5 @@
 -- Rows by their full-row hash, each column's value as text.
-SELECT hash, any(row) AS row
-FROM (SELECT $digest AS hash, [$texts] AS row FROM ($rows))
-WHERE hash IN ($hashes)
+SELECT _icehaul_hash AS hash, any(_icehaul_row) AS row
+FROM (SELECT $digest AS _icehaul_hash, [$texts] AS _icehaul_row FROM ($rows))
+WHERE _icehaul_hash IN ($hashes)
 GROUP BY hash

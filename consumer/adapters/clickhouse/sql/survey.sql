@@ -3,9 +3,9 @@
 SELECT
     $partition AS _icehaul_partition,
     '' AS definition,
-    toInt64(sum(rows)) AS partition_rows,
-    toInt64(min(min_block_number)) AS min_block,
-    toInt64(max(max_block_number)) AS max_block,
+    toInt64(sumIf(rows, NOT startsWith(partition_id, 'patch-'))) AS partition_rows,
+    toInt64(minIf(min_block_number, NOT startsWith(partition_id, 'patch-'))) AS min_block,
+    toInt64(maxIf(max_block_number, NOT startsWith(partition_id, 'patch-'))) AS max_block,
     toInt64(max(if(data_version = min_block_number, 0, data_version))) AS mutation
 FROM $parts
 WHERE database = {database:String} AND table = {table:String} AND active
