@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
+from pyiceberg.types import IcebergType, ListType, MapType, StructType
 
 from consumer.domain.errors import SourceUnavailableError, TargetMismatchError, UnsupportedTypeError
 from consumer.domain.type_mapping import DIGEST_COLUMN
@@ -23,23 +24,17 @@ class ColumnCast:
     schema: pa.Schema
 
     @classmethod
-    def to_iceberg(cls, schema_json: str) -> ColumnCast:
-        """Make the cast to an Iceberg schema given as JSON."""
-        schema = schema_to_pyarrow(Schema.model_validate_json(schema_json))
-        return cls(pa.schema([field.with_type(_compact(field.type)) for field in schema]))
+    def to_iceberg(cls, schema_json: str, source: pa.Schema) -> ColumnCast:
+        """Make the cast of the columns that arrive to those of an Iceberg schema given as JSON.
 
-    def check(self, source: pa.Schema) -> None:
-        """Compare the columns that arrive with the target's, by name.
+        Optional fields of the table that do not arrive are not in the file either: the source does not have them.
 
         Raises:
-            TargetMismatchError: naming the columns that are missing on either side.
+            TargetMismatchError: naming the columns that the table does not have, or that it requires and do not arrive.
         """
-        expected, found = {*self.schema.names, DIGEST_COLUMN}, set(source.names)
-        if expected != found or len(source.names) != len(found):
-            raise TargetMismatchError(
-                f"the reading query and the target table differ in columns {sorted(expected ^ found) or source.names}",
-                remedy="add the column to the target, or drop it from the stream's source",
-            )
+        found = arriving(Schema.model_validate_json(schema_json), source)
+        schema = schema_to_pyarrow(found)
+        return cls(pa.schema([field.with_type(_compact(field.type)) for field in schema]))
 
     def cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the batch's columns as the target's types, without the digest.
@@ -50,6 +45,57 @@ class ColumnCast:
         return pa.RecordBatch.from_arrays(
             [_exact(batch.column(field.name), field) for field in self.schema], schema=self.schema
         )
+
+
+def arriving(schema: Schema, source: pa.Schema) -> Schema:
+    """Return the part of a table's schema that arrives, beside the digest; fields of tuples in the order of arrival.
+
+    Raises:
+        TargetMismatchError: if a column arrives that the table does not have, or one does not that it requires.
+    """
+    fields = {field.name: field for field in schema.fields}
+    names = [name for name in source.names if name != DIGEST_COLUMN]
+    missing = {field.name for field in schema.fields if field.required} - set(names)
+    odd = sorted({name for name in names if name not in fields or names.count(name) > 1} | missing)
+    if odd or DIGEST_COLUMN not in source.names:
+        raise TargetMismatchError(
+            f"the reading query and the target table differ in columns {odd or [DIGEST_COLUMN]}",
+            remedy="add the column to the target, or drop it from the stream's source",
+        )
+    return Schema(
+        *(
+            field.model_copy(update={"field_type": _part(field.field_type, source.field(field.name).type, field.name)})
+            for field in schema.fields
+            if field.name in names
+        )
+    )
+
+
+def _part(type_: IcebergType, source: pa.DataType, name: str) -> IcebergType:
+    """Return the part of a type that arrives: structs may have fields that the source does not have."""
+    if isinstance(type_, StructType) and pa.types.is_struct(source):
+        fields = {field.name: field for field in type_.fields}
+        children = _children(source)
+        if unknown := [child.name for child in children if child.name not in fields]:
+            raise TargetMismatchError(
+                f"column {name}: the target has no field {unknown[0]}",
+                remedy="add the field to the target, or drop it from the stream's source",
+            )
+        return StructType(
+            *(
+                fields[child.name].model_copy(
+                    update={"field_type": _part(fields[child.name].field_type, child.type, name)}
+                )
+                for child in children
+            )
+        )
+    if isinstance(type_, ListType) and pa.types.is_list(source):
+        element = _part(type_.element_type, source.value_type, name)
+        return ListType(type_.element_id, element, element_required=type_.element_required)
+    if isinstance(type_, MapType) and pa.types.is_map(source):
+        key, value = _part(type_.key_type, source.key_type, name), _part(type_.value_type, source.item_type, name)
+        return MapType(type_.key_id, key, type_.value_id, value, value_required=type_.value_required)
+    return type_
 
 
 def digest_sum(batch: pa.RecordBatch) -> int:

@@ -43,7 +43,7 @@ def complete(footer: ParquetFooter, schema: Schema) -> None:
     * A bound that is a zero gets the sign with which it holds both zeros (Parquet format, ``ColumnOrder``).
 
     Raises:
-        FooterError: if the columns are not those of the schema, by name at the top level and by place below.
+        FooterError: if a column or a field of one is not in the schema, or one is missing that has to be there.
         UnsupportedTypeError: if a decimal has more digits than its type: ClickHouse's arithmetic may leave such values.
     """
     with understood():
@@ -52,11 +52,13 @@ def complete(footer: ParquetFooter, schema: Schema) -> None:
 
 def _complete(footer: ParquetFooter, schema: Schema) -> None:
     top = {node.name: node for node in footer.root.children}
-    if top.keys() != {field.name for field in schema.fields} or len(top) != len(schema.fields):
+    fields = {field.name: field for field in schema.fields}
+    required = {field.name for field in schema.fields if field.required}
+    if not required <= top.keys() <= fields.keys() or len(top) != len(footer.root.children):
         raise FooterError(f"its columns are {sorted(top)}")
     types: dict[int, tuple[str, IcebergType]] = {}
-    for field in schema.fields:
-        _mark(top[field.name], field.field_id, field.field_type, field.name, types)
+    for name, node in top.items():
+        _mark(node, fields[name].field_id, fields[name].field_type, name, types)
     for leaf, metadata in footer.columns():
         if STATISTICS in metadata:
             _amend(metadata[STATISTICS][1], leaf, *types[leaf.element[_FIELD_ID][1]])
@@ -115,9 +117,11 @@ def _mark(node: Node, field_id: int, kind: IcebergType, column: str, types: dict
 def _mark_fields(
     node: Node, fields: Sequence[NestedField], column: str, types: dict[int, tuple[str, IcebergType]]
 ) -> None:
-    if len(node.children) != len(fields):
-        raise FooterError(f"column {node.name} has {len(node.children)} fields, of {len(fields)}")
-    for child, field in zip(node.children, fields, strict=True):
+    known = {field.name: field for field in fields}
+    for child in node.children:
+        field = known.get(child.name)
+        if field is None:
+            raise FooterError(f"column {node.name} has the field {child.name}, of {len(fields)} others")
         _mark(child, field.field_id, field.field_type, column, types)
 
 

@@ -93,23 +93,21 @@ def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> _Writ
 
 
 def _stream(context: JobContext, task: UnitTask, attempt: UUID, failpoints: Failpoints) -> WrittenFile | None:
-    cast = ColumnCast.to_iceberg(context.layout.schema_json)
     uri = f"{attempt_path(task.prefix, task.index, attempt)}.parquet"
     query_id = f"icehaul-{task.batch_id}-{task.index}-{attempt}"
     read = Fingerprint(rows=0, digest=0)
     before_read, after_read = EFFECTS["task.read"].points
+    store = connect(context.store)
     failpoints.hit(before_read)
-    with (
-        UnitWriter(connect(context.store), uri, cast.schema, context.layout) as writer,
-        open_unit(context.source, context.complete(task.query), query_id, context.file_secret) as stream,
-    ):
-        cast.check(stream.schema)
-        for batch in stream.batches():
-            read += Fingerprint(rows=batch.num_rows, digest=digest_sum(batch))
-            writer.write(cast.cast(batch))
-            failpoints.hit(after_read)
-        with failpoints.around("task.close"):
-            writer.close()
+    with open_unit(context.source, context.complete(task.query), query_id, context.file_secret) as stream:
+        cast = ColumnCast.to_iceberg(context.layout.schema_json, stream.schema)
+        with UnitWriter(store, uri, cast.schema, context.layout) as writer:
+            for batch in stream.batches():
+                read += Fingerprint(rows=batch.num_rows, digest=digest_sum(batch))
+                writer.write(cast.cast(batch))
+                failpoints.hit(after_read)
+            with failpoints.around("task.close"):
+                writer.close()
     if writer.rows != read.rows:
         raise CheckFailedError(
             f"unit {task.index} of batch {task.batch_id}: {read.rows} rows were read, {writer.rows} written",

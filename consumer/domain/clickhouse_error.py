@@ -8,6 +8,7 @@ from consumer.domain.errors import (
     AccessDeniedError,
     ConfigurationError,
     IcehaulError,
+    SchemaMovedError,
     SourceChangedError,
     SourceMissingError,
     SourceUnavailableError,
@@ -39,10 +40,7 @@ _GUARDS: dict[str, tuple[type[IcehaulError], str]] = {
         ),
     ),
     TABLE_CHANGED: (SourceChangedError, "put the recorded table back, or give the new one a stream of its own"),
-    TYPES_CHANGED: (
-        SourceUnavailableError,
-        "the step is tried again; if that halts the stream, resume it: the table is described anew then",
-    ),
+    TYPES_CHANGED: (SchemaMovedError, "nothing to do: the table is described anew, and the event planned again"),
 }
 _CHECK_SETTINGS = "remove the setting from clickhouse.limits or clickhouse.query_settings, or correct it"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.domain.secrets import hide
 
 REFERENCE = "docs/reference/errors.md"
@@ -81,27 +82,6 @@ class EmbeddedStackError(IcehaulError):
     """
 
     reaction = Reaction.STOP
-
-
-class InvalidReason(StrEnum):
-    """Why an event is invalid: a bounded set, fit for a metric's label and a dead letter's header."""
-
-    NULL_VALUE = "null-value"
-    TOO_LARGE = "too-large"
-    INVALID_UTF8 = "invalid-utf8"
-    NOT_JSON = "not-json"
-    TOO_DEEP = "too-deep"
-    DUPLICATE_KEY = "duplicate-key"
-    NOT_FINITE = "not-finite"
-    WRONG_SCHEMA = "wrong-schema"
-    UNKNOWN_VERSION = "unknown-version"
-    UNKNOWN_TYPE = "unknown-type"
-    INVALID_NAME = "invalid-name"
-    INVALID_TIME = "invalid-time"
-    WRONG_KEY = "wrong-key"
-    WRONG_PARTITION = "wrong-partition"
-    UNKNOWN_STREAM = "unknown-stream"
-    OTHER = "other"
 
 
 class InvalidEventError(IcehaulError):
@@ -221,6 +201,14 @@ class SourceChangedError(StreamError):
     """
 
 
+class SchemaChangeError(StreamError):
+    """The source's columns were changed in a way that the target can't follow exactly, or not without being told how.
+
+    What to do: The message names each column, what it was, what it is, what would be lost, and the choices; see
+    `docs/how-to/change-a-schema.md`. Then resume.
+    """
+
+
 class TargetMissingError(StreamError):
     """The target table does not exist where it has to.
 
@@ -330,6 +318,15 @@ class TurnOverError(IcehaulError):
 
     What to do: Nothing: the event is taken up again in its turn, from the watermark. If it takes the others too long to
     get theirs, lower `consumer.turn_seconds`, or raise `consumer.workers`.
+    """
+
+    reaction = Reaction.RETRY
+
+
+class SchemaMovedError(IcehaulError):
+    """The columns of the source, or of the target, were changed while a batch was planned, written or published.
+
+    What to do: Nothing: what was written is left aside, and the event is planned again with the columns of now.
     """
 
     reaction = Reaction.RETRY

@@ -27,6 +27,9 @@ class Fingerprint:
     def __add__(self, other: Fingerprint) -> Fingerprint:
         return Fingerprint(rows=self.rows + other.rows, digest=(self.digest + other.digest) % _MODULUS)
 
+    def __sub__(self, other: Fingerprint) -> Fingerprint:
+        return Fingerprint(rows=self.rows - other.rows, digest=(self.digest - other.digest) % _MODULUS)
+
     @property
     def hex(self) -> str:
         """The digest as 16 hexadecimal digits, as it stands in summaries and in the ledger."""

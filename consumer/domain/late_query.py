@@ -5,15 +5,17 @@ What is computed beside a source's columns has a name that no column has: ClickH
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from consumer.domain.batch import KeptRows
 from consumer.domain.clickhouse_sql import quote_name, quote_text, read_rows
-from consumer.domain.mapping import TableMapping
+from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.table_key import named_columns
 from consumer.domain.time_type import time_type
-from consumer.domain.unit_query import file_rows, unchanged, window_condition, wire_rows, with_digest
+from consumer.domain.type_mapping import DIGEST_COLUMN
+from consumer.domain.unit_query import file_rows, lenient, unchanged, window_condition, wire_rows, with_digest
 from consumer.domain.window import Window
 
 
@@ -34,11 +36,41 @@ def cold_rows(stream: Stream, mapping: TableMapping, window: Window, source: str
 
 
 def kept_rows(stream: Stream, mapping: TableMapping, kept: KeptRows, source: str) -> str:
-    """Return the query of the rows of a file that stay in the table: wire values, then the row's hash."""
+    """Return the query of the rows of a file that stay in the table: wire values, then the row's hash.
+
+    What the file lacks stays NULL, whatever stands for it in the hash.
+    """
     where = f"NOT ({within(stream, mapping, kept.outside)})"
     if kept.inside is not None:
         where += f" AND {within(stream, mapping, kept.inside)}"
-    return with_digest(mapping, f"SELECT * FROM ({file_rows(mapping, source)}) WHERE {where}")
+    lacking = {column.name for column in mapping.columns if column.stored}
+    if not lacking:
+        return with_digest(mapping, f"SELECT * FROM ({file_rows(mapping, source)}) WHERE {where}")
+    return _with_lacking(mapping, lacking, source, where)
+
+
+def _with_lacking(mapping: TableMapping, lacking: Collection[str], source: str, where: str) -> str:
+    """Return the query of rows with their hash, and with columns that the file may lack as they stand in it."""
+    stored = {name: quote_name(f"_icehaul_stored_{number}") for number, name in enumerate(sorted(lacking))}
+    extra = "".join(
+        f", {_as_stored(column)} AS {stored[column.name]}" for column in mapping.columns if column.name in stored
+    )
+    wire = ", ".join(f"{column.file_sql} AS {quote_name(column.name)}" for column in mapping.columns)
+    rows = f"SELECT {', '.join((wire, *stored.values()))} FROM {lenient(mapping, source, extra)}"
+    kept = [stored.get(column.name, quote_name(column.name)) for column in mapping.columns]
+    digest = quote_name(DIGEST_COLUMN)
+    hashed = f"SELECT {', '.join(kept)}, {mapping.digest_sql()} AS {digest} FROM (SELECT * FROM ({rows}) WHERE {where})"
+    names = ", ".join(
+        f"{stored[column.name]} AS {quote_name(column.name)}" if column.name in stored else quote_name(column.name)
+        for column in mapping.columns
+    )
+    return f"SELECT {names}, {digest} FROM ({hashed})"
+
+
+def _as_stored(column: ColumnMapping) -> str:
+    """Return a column's value as it stands in a file, under whichever of its names; NULL where there is none."""
+    names = ", ".join(quote_name(name) for name, type_ in column.stored if type_.startswith("Nullable("))
+    return f"coalesce({names})" if names else column.file_sql
 
 
 def file_rows_by_window(stream: Stream, mapping: TableMapping, window: Window, source: str, number: int) -> str:
@@ -71,7 +103,7 @@ def keyed_hashes(stream: Stream, mapping: TableMapping, rows: str, sign: int, so
     """
     named = named_columns(sorting_key, (column.name for column in mapping.columns))
     parts = tuple(column for column in mapping.columns if column.name in named) or mapping.columns
-    keyed = replace(mapping, columns=parts)
+    keyed = replace(mapping, columns=parts, digest=None, file_digest=None)
     key = keyed.digest_sql() if sign > 0 else keyed.file_digest_sql()
     return f"SELECT {_hashed(stream, mapping, sign)}, {key} AS _icehaul_key FROM ({rows})"
 

@@ -14,10 +14,11 @@ DOC_PREFIX = "ClickHouse "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceColumn:
-    """A column as ``system.columns`` describes it."""
+    """A column as ``system.columns`` describes it; ``default`` is the expression of rows without a value, if any."""
 
     name: str
     type: str
+    default: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,9 @@ class ColumnMapping:
         digest_sql: ClickHouse expressions over the wire value, comma separated, that enter the row hash; they fail the
             query where text is not UTF-8.
         file_digest_sql: the same, without that check.
+        default_sql: ClickHouse expression of the source's value in rows that have none; empty for the type's own.
+        stored: the columns of a Parquet file that the value may stand in, with their types; the column itself where
+            there are none.
     """
 
     name: str
@@ -50,17 +54,36 @@ class ColumnMapping:
     restore_sql: str
     digest_sql: str
     file_digest_sql: str
+    default_sql: str = ""
+    stored: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableMapping:
     """All columns of a stream, in the source's order.
 
-    ``source_uuid`` is the UUID of the table that was mapped: another one under its name is not read.
+    Attributes:
+        columns: the columns.
+        source_uuid: UUID of the table that was mapped: another one under its name is not read.
+        digest: ClickHouse expression of a row's hash where that is not over all columns in their order: rows of
+            windows that were written with other columns are hashed over those; ``None`` where all rows are alike.
+        file_digest: the same without the check of text, for rows out of data files.
+        partial: whether data files may lack columns, for they were written before the source had them.
+        recorded: how rows of data files are read and hashed as they were when they were recorded, those columns too
+            that the source has no longer; ``None`` where that is no other way.
     """
 
     columns: tuple[ColumnMapping, ...]
     source_uuid: UUID | None = None
+    digest: str | None = None
+    file_digest: str | None = None
+    partial: bool = False
+    recorded: TableMapping | None = None
+
+    @property
+    def as_recorded(self) -> TableMapping:
+        """How rows of data files are read and hashed as they were when they were recorded."""
+        return self if self.recorded is None else self.recorded
 
     def iceberg_schema(self) -> Schema:
         """Return the target's schema with fresh provisional field ids 1…n at the top level.
@@ -82,8 +105,12 @@ class TableMapping:
 
     def digest_sql(self) -> str:
         """Return the ClickHouse expression of a row's 64-bit hash over the wire values of all columns."""
+        if self.digest is not None:
+            return self.digest
         return "cityHash64(" + ", ".join(column.digest_sql for column in self.columns) + ")"
 
     def file_digest_sql(self) -> str:
         """Return the expression of the same hash for rows out of data files, whatever bytes their text holds."""
+        if self.file_digest is not None:
+            return self.file_digest
         return "cityHash64(" + ", ".join(column.file_digest_sql for column in self.columns) + ")"

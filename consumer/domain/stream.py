@@ -162,6 +162,8 @@ class Stream:
         digest_share: share of the files that are read back where ``digest`` is sampled, above 0 and below 1.
         on_divergence: what happens where ledger and target table tell different stories.
         columns: what columns become whose type leaves a choice, by name.
+        renamed_columns: old names of source columns that were renamed, by the new name: their fields are renamed, too.
+        dropped_columns: source columns that were dropped, and not renamed: their fields get no new values.
         start: where live windows start; ``None`` is the beginning of time. History below it is offloaded on request.
         sort_by: columns that rows are sorted by inside of each file; none: rows stand as ClickHouse reads them. The
             target is made with it; afterwards its own sort order counts.
@@ -192,6 +194,8 @@ class Stream:
     start: datetime | None = None
     on_divergence: OnDivergence = OnDivergence.HALT
     columns: tuple[tuple[str, As], ...] = ()
+    renamed_columns: tuple[tuple[str, str], ...] = ()
+    dropped_columns: tuple[str, ...] = ()
     sort_by: tuple[str, ...] = ()
     table_properties: tuple[tuple[str, str], ...] = ()
     mode: Mode = Mode.APPEND

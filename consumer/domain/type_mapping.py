@@ -17,6 +17,7 @@ from consumer.domain.stream import IDENTIFIER, Stream
 from consumer.domain.time_type import time_type
 from consumer.domain.type_choices import UNORDERED, As
 from consumer.domain.type_forms import FormMapper, UnsupportedFormError
+from consumer.domain.wire_form import WireForm
 
 DIGEST_COLUMN = "_icehaul_digest"
 """Name of the row hash in reading queries."""
@@ -57,7 +58,17 @@ def _unsupported(column: SourceColumn, unsupported: UnsupportedFormError) -> Uns
     )
 
 
-def _map_column(column: SourceColumn, ids: Iterator[int], chosen: As | None) -> ColumnMapping:
+def form_of(type_: str, chosen: As | None) -> WireForm:
+    """Return the wire form of a type that has one, with provisional ids for nested fields."""
+    return FormMapper(count(1), chosen).form(parse_type(type_))
+
+
+def map_column(column: SourceColumn, ids: Iterator[int], chosen: As | None) -> ColumnMapping:
+    """Map one column; ``ids`` are provisional ids for nested fields.
+
+    Raises:
+        UnsupportedTypeError: if it has no exact counterpart in Iceberg, naming column, type and choices.
+    """
     if IDENTIFIER.fullmatch(column.name) is None or column.name in RESERVED:
         raise UnsupportedTypeError(
             f"column {column.name!r} ({column.type}) has a name that Iceberg's engines do not agree on",
@@ -91,6 +102,7 @@ def _map_column(column: SourceColumn, ids: Iterator[int], chosen: As | None) -> 
         restore_sql=form.restore(name, column.type),
         digest_sql=form.digest_sql(name, column.name),
         file_digest_sql=form.file_digest_sql(name),
+        default_sql=column.default,
     )
 
 
@@ -163,7 +175,7 @@ def map_table(
         _find(columns, name, "columns")
     ids = count(len(columns) + 1)
     mapping = TableMapping(
-        columns=tuple(_map_column(column, ids, chosen.get(column.name)) for column in columns), source_uuid=source_uuid
+        columns=tuple(map_column(column, ids, chosen.get(column.name)) for column in columns), source_uuid=source_uuid
     )
     by_name = {column.name: column for column in mapping.columns}
     for column in sequence:

@@ -87,7 +87,8 @@ def unit_rows(stream: Stream, mapping: TableMapping, unit: Unit) -> str:
     where = window_condition(stream, mapping, unit.window)
     if unit.sequence is not None:
         where += _sequence_condition(stream, mapping, unit.sequence)
-    return wire_rows(mapping, f"{read_rows(stream)} WHERE {where} AND {unchanged(stream, mapping)}")
+    guards = f"{unchanged(stream, mapping)} AND {no_column_added(stream, mapping)}"
+    return wire_rows(mapping, f"{read_rows(stream)} WHERE {where} AND {guards}")
 
 
 def with_digest(mapping: TableMapping, rows: str) -> str:
@@ -125,13 +126,26 @@ def wire_rows(mapping: TableMapping, source: str) -> str:
 
 def file_rows(mapping: TableMapping, source: str) -> str:
     """Return the query of all columns' wire values from data files; ``source`` is a table function."""
+    source = lenient(mapping, source)
     wire = ", ".join(f"{column.file_sql} AS {quote_name(column.name)}" for column in mapping.columns)
     return f"SELECT {wire} FROM {source}"
 
 
+def lenient(mapping: TableMapping, source: str, extra: str = "") -> str:
+    """Return what to read of a data file after ``FROM``: one that may lack columns has their defaults, or NULL.
+
+    ``extra`` are expressions over the columns as they stand in the file, for a query that needs them besides.
+    """
+    if not mapping.partial and not extra:
+        return source
+    settings = " SETTINGS input_format_parquet_allow_missing_columns = 1" if mapping.partial else ""
+    return f"(SELECT *{extra} FROM {source}{settings})"
+
+
 def file_structure(mapping: TableMapping) -> str:
     """Return the structure with which ClickHouse reads a data file (not quoted as a literal)."""
-    return ", ".join(f"{quote_name(column.name)} {column.file_type}" for column in mapping.columns)
+    stored = (one for column in mapping.columns for one in column.stored or ((column.name, column.file_type),))
+    return ", ".join(f"{quote_name(name)} {type_}" for name, type_ in stored)
 
 
 def fingerprint_query(mapping: TableMapping, rows: str) -> str:
@@ -194,6 +208,24 @@ def types_unchanged(mapping: TableMapping) -> str:
     """
     differs = " OR ".join(_differs(column) for column in mapping.columns)
     return f"throwIf({differs}, {quote_text(TYPES_CHANGED)}) = 0"
+
+
+def no_column_added(stream: Stream, mapping: TableMapping) -> str:
+    """Return a condition that is true, or fails the query because the table has a column that was not mapped.
+
+    Without it, what rows hold of a column that was added after it was mapped would be left out. It does not depend on
+    rows, and is asked once.
+    """
+    if mapping.source_uuid is None:
+        return "1"
+    name = stream.source
+    names = ", ".join(quote_text(column) for column in sorted(column.name for column in mapping.columns))
+    return (
+        f"(SELECT throwIf(arraySort(groupUniqArray(name)) != [{names}], {quote_text(TYPES_CHANGED)})"
+        f" FROM {read_system(name, 'columns')}"
+        f" WHERE database = {quote_text(name.database)} AND table = {quote_text(name.table)}"
+        " AND default_kind NOT IN ('ALIAS', 'EPHEMERAL')) = 0"
+    )
 
 
 def _differs(column: ColumnMapping) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from consumer.domain.clickhouse_sql import quote_name, read_rows
+from consumer.domain.clickhouse_sql import quote_name, quote_text, read_rows
 from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
@@ -111,6 +111,10 @@ def _cast(column: ColumnMapping, types: Mapping[str, str]) -> str:
     # A column that needs no cast is left alone: a filter on it prunes files.
     if _SPACE.sub("", types[column.name]) == _SPACE.sub("", column.source_type):
         return name
+    if column.required and types[column.name].startswith("Nullable("):
+        # Added later: for rows that are older ClickHouse computes its default.
+        default = column.default_sql or f"defaultValueOfTypeName({quote_text(column.source_type)})"
+        return f"if(isNull({name}), CAST({default} AS {column.source_type}), {column.restore_sql}) AS {name}"
     return f"{column.restore_sql} AS {name}"
 
 

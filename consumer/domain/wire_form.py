@@ -107,7 +107,8 @@ def invalid_text_message(column: str) -> str:
     return f"icehaul: column {column} {INVALID_TEXT}"
 
 
-def _variable(depth: int) -> str:
+def lambda_variable(depth: int) -> str:
+    """Return the name of a lambda's variable, by how many lambdas are around it."""
     return f"_e{depth}"
 
 
@@ -179,7 +180,7 @@ class ArrayForm(WireForm):
         """Convert; see the base."""
         if not self.needs_function:
             return f"CAST({value} AS {self.wire_type})"
-        variable = _variable(depth)
+        variable = lambda_variable(depth)
         return f"arrayMap({variable} -> {self.element.convert(variable, depth + 1)}, {value})"
 
     @property
@@ -191,12 +192,12 @@ class ArrayForm(WireForm):
         """Lead back; see the base."""
         if not self.needs_way_back:
             return value
-        variable = _variable(depth)
+        variable = lambda_variable(depth)
         return f"arrayMap({variable} -> {self.element.back(variable, depth + 1)}, {value})"
 
     def digest(self, value: str, depth: int) -> list[str]:
         """Return what enters the hash; see the base."""
-        variable = _variable(depth)
+        variable = lambda_variable(depth)
         inner = self.element.digest(variable, depth + 1)
         if inner == [variable]:
             return [value]
@@ -204,7 +205,7 @@ class ArrayForm(WireForm):
 
     def valid_text(self, value: str, depth: int) -> str | None:
         """Return the check of the text; see the base."""
-        variable = _variable(depth)
+        variable = lambda_variable(depth)
         inner = self.element.valid_text(variable, depth + 1)
         return None if inner is None else f"arrayAll({variable} -> {inner}, {value})"
 

@@ -8,7 +8,8 @@ from consumer.ports.batches import BatchRecord, Trigger
 from consumer.ports.cold_tier import Catalog, Landing, Publication, TargetTable
 from consumer.ports.engine import BatchEngine, UnitReport
 from consumer.ports.hot_tier import Bucket, Extent, SequenceReport, Source, SourceTable, Survey
-from consumer.ports.ledger import Claim, Comparison, Ledger, OutboxMessage, StreamRecord, StreamState
+from consumer.ports.ledger import Claim, Comparison, Ledger, OutboxMessage
+from consumer.ports.stream_record import StreamRecord, StreamState
 from consumer.ports.telemetry import Metrics
 
 __all__ = [

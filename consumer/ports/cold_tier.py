@@ -12,12 +12,14 @@ from pyiceberg.schema import Schema
 from consumer.domain.adoption import Adoption
 from consumer.domain.batch import Batch, Evidence, WrittenFile, content_of_files
 from consumer.domain.event import Event
+from consumer.domain.evolution import Evolution
 from consumer.domain.file_options import FileOptions, rows_of_a_file
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.proof import Proof
 from consumer.domain.repair import NO_LINEAGE, Lineage
 from consumer.domain.row_order import AS_READ, RowOrder
+from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.stream import BatchBounds, Stream, TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports.batches import Trigger
@@ -28,8 +30,11 @@ from consumer.ports.ledger import Claim
 class TargetTable:
     """A target table as the catalog shows it now.
 
-    ``schema`` carries the table's own field ids; ``lineage`` is the current snapshot with its ancestors; ``order`` is
-    that of rows in its files; ``rows`` and ``bytes`` are those of its live files, as the current snapshot counts them.
+    ``schema`` carries the table's own field ids; where its source's columns were changed, it is what the table's schema
+    becomes with the next rows, and ``evolution`` tells how; ``filled`` are the columns that the source has, and every
+    data file. ``partition_by`` is how the table's present spec divides the time column; ``None`` is as the stream says.
+    ``lineage`` is the current snapshot with its ancestors; ``order`` is that of rows in its files; ``rows`` and
+    ``bytes`` are those of its live files, as the current snapshot counts them.
     """
 
     name: TableName
@@ -43,6 +48,9 @@ class TargetTable:
     order: RowOrder = AS_READ
     rows: int = 0
     bytes: int = 0
+    evolution: Evolution | None = field(default=None, compare=False)
+    partition_by: PartitionBy | None = field(default=None, compare=False)
+    filled: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def options(self) -> FileOptions:
@@ -86,6 +94,7 @@ class Publication:
     """Everything that one publish makes true at once; an ``adoption`` publishes no files, but what is there already.
 
     ``proof`` is what was found in the files before.
+    ``evolution`` is what the table's schema becomes together with the files, which were written with it.
     """
 
     claim: Claim
@@ -96,6 +105,7 @@ class Publication:
     outbox: Sequence[Event]
     adoption: Adoption | None = None
     proof: Proof | None = None
+    evolution: Evolution | None = None
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -122,14 +132,19 @@ class Publication:
 class Catalog(Protocol):
     """The cold tier's tables, and the one committer that makes files visible."""
 
-    def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
+    def ensure(
+        self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None, history: SchemaHistory = ()
+    ) -> TargetTable:
         """Load the target and compare its schema and partition spec with the stream's.
 
-        The table is created where it does not exist, ``expected_uuid`` is ``None`` and the stream allows it.
+        The table is created where it does not exist, ``expected_uuid`` is ``None`` and the stream allows it. With the
+        ``history`` of the source's columns, its schema may differ by what can be followed: the answer says how, and
+        the next publish brings it about. Without one, where the stream has written nothing, it has to be the same.
 
         Raises:
             TargetMissingError: if it does not exist and may not be created.
             TargetMismatchError: if schema or partition spec differ, naming the first difference.
+            SchemaChangeError: if it can't follow what was changed in the source.
             DivergenceError: if it is not the table that the ledger knows (``expected_uuid``).
         """
         ...
@@ -150,6 +165,7 @@ class Catalog(Protocol):
         """Publish a batch, and return the snapshot id: in one transaction, or in two steps that :meth:`heal` mends.
 
         Raises:
+            SchemaMovedError: if the table's schema is not the one that the files were written with any more.
             StaleDifferenceError: if a window has got another content, or a file that is to go is not live any more.
             FencedError, BaseMovedError, DivergenceError, UnknownCommitError, LedgerUnavailableError,
             CatalogUnavailableError, StoreUnavailableError

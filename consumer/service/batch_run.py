@@ -15,6 +15,7 @@ from consumer.domain.errors import (
     BaseMovedError,
     IcehaulError,
     LedgerUnavailableError,
+    SourceMissingError,
     UnknownCommitError,
 )
 from consumer.domain.event import Event
@@ -35,6 +36,7 @@ from consumer.ports import (
 from consumer.service.batch_account import BatchAccount, BatchOutcome, accounted
 from consumer.service.batch_context import BatchContext
 from consumer.service.file_check import FileCheck
+from consumer.service.moved_schema import moved_or
 from consumer.service.retrying import retrying
 from consumer.service.steps import current_traceparent, step
 
@@ -74,7 +76,11 @@ class BatchRunner:
         context.still_ours()
         context.started(batch.id)
         with accounted(context, batch) as account:
-            return self._run(context, claim, batch, account)
+            try:
+                return self._run(context, claim, batch, account)
+            except SourceMissingError as error:
+                # A column that was dropped, or renamed, after the batch was planned.
+                raise moved_or(error, self._source, context) from error
 
     def _run(self, context: BatchContext, claim: Claim, batch: Batch, account: BatchAccount) -> Claim:
         started = time.monotonic()
@@ -177,6 +183,7 @@ class BatchRunner:
                 files=files,
                 proof=proof,
                 outbox=self._wakes(context, batch, max(claim.record.watermark, batch.window.upper)),
+                evolution=context.work.target.evolution,
             )
             for _ in range(_RESTAGES_MAX):
                 snapshot_id = self._publish_once(context, publication)

@@ -34,7 +34,7 @@ class FileCheck:
             if not chosen:
                 return Proof(policy=stream.digest)
             read = sum((file.fingerprint for file in chosen), EMPTY)
-            written = self._source.fingerprint_files(context.work.mapping, [file.path for file in chosen])
+            written = self._source.fingerprint_files(context.work.mapping.as_recorded, [file.path for file in chosen])
             span.set_attribute("offload.rows", written.rows)
             if written != read:
                 raise CheckFailedError(

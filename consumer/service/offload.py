@@ -20,10 +20,11 @@ from consumer.domain.errors import (
     FencedError,
     IcehaulError,
     InvalidEventError,
-    InvalidReason,
+    SchemaMovedError,
     StreamError,
 )
 from consumer.domain.event import Event
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.domain.stream import OnDivergence, Stream
 from consumer.domain.window import Window
 from consumer.failpoints.acting import Failpoints
@@ -45,6 +46,9 @@ from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
 from consumer.service.turns import Turns
 
 _log = structlog.get_logger(__name__)
+
+_REPLANS_MAX = 3
+"""How often somebody's own run is planned again because columns were changed meanwhile."""
 
 
 class Offload:
@@ -193,8 +197,14 @@ class Offload:
         """
         stream = self._stream(event)
         check_active(self._admission.register(stream))
-        claim = self._admission.claim(stream)
-        self._handle_claimed(stream, event, claim, abandoned, again)
+        for _ in range(_REPLANS_MAX):
+            try:
+                self._handle_claimed(stream, event, self._admission.claim(stream), abandoned, again)
+            except SchemaMovedError as error:
+                moved = error
+            else:
+                return
+        raise moved
 
     def _stream(self, event: Event) -> Stream:
         stream = self._streams.get(event.stream)
@@ -226,7 +236,7 @@ class Offload:
             healed = retrying(stream, abandoned, lambda: self._catalog.heal(stream, claim, final=True))
             seen, work = retrying(stream, abandoned, lambda: self._look(stream, event, healed, again))
             context = BatchContext(
-                stream=stream,
+                stream=work.stream,
                 work=work,
                 trigger=trigger_of(event),
                 dependants=dependants_of(stream, self._streams),

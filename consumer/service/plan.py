@@ -42,13 +42,20 @@ class Identity:
         )
 
 
+def partitioned(stream: Stream, target: TargetTable | None) -> Stream:
+    """Return the stream as its target is partitioned now, which another engine may have changed."""
+    if target is None or target.partition_by in (None, stream.partition_by):
+        return stream
+    return replace(stream, partition_by=target.partition_by)
+
+
 def fitted(stream: Stream, target: TargetTable | None) -> Stream:
-    """Return the stream with units whose files have the size that its target asks for.
+    """Return the stream with units whose files have the size and the partitions that its target asks for.
 
     Raises:
         TargetMismatchError: if the size that it asks for is none.
     """
-    return stream if target is None else replace(stream, bounds=target.fitted(stream.bounds))
+    return stream if target is None else replace(partitioned(stream, target), bounds=target.fitted(stream.bounds))
 
 
 class Planner:

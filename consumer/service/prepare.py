@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -11,21 +11,25 @@ from consumer.domain.batch import Batch
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import SourceChangedError
 from consumer.domain.fence import broken_chain
+from consumer.domain.history_mapping import map_history
 from consumer.domain.mapping import TableMapping
 from consumer.domain.mode_rules import check_mode
 from consumer.domain.planning import Cutoff
+from consumer.domain.schema_change import columns_of
+from consumer.domain.schema_history import SchemaEra, SchemaHistory, extended, known_columns, with_new_names
 from consumer.domain.stream import Stream
-from consumer.domain.type_mapping import map_source
+from consumer.domain.window import BEGINNING
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, Source, SourceTable, StreamRecord, TargetTable
 from consumer.service.course import Course
-from consumer.service.plan import Identity, Planner, fitted
+from consumer.service.plan import Identity, Planner, fitted, partitioned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What one event of one stream asks for now."""
+    """What one event of one stream asks for now; ``stream`` is partitioned as its target is."""
 
+    stream: Stream
     source: SourceTable
     mapping: TableMapping
     target: TargetTable
@@ -48,7 +52,7 @@ class Preparation:
         self._ledger = ledger
         self._catalog = catalog
         self._planner = Planner(source, ledger)
-        self._mappings: dict[str, tuple[Stream, SourceTable, TableMapping]] = {}
+        self._mappings: dict[str, tuple[Stream, SourceTable, SchemaHistory, TableMapping]] = {}
 
     def prepare(
         self,
@@ -75,8 +79,11 @@ class Preparation:
             TransientError: if one of them can't be asked now.
         """
         record = claim.record
-        described, mapping = self.read_source(stream, record, table)
-        target = self._catalog.ensure(stream, mapping, expected_uuid=record.target_uuid)
+        described = self._described(stream, record, table)
+        recorded = renamed_history(stream, described, self.recorded_history(stream, record, described))
+        history = history_now(stream, record, described, recorded)
+        mapping = self._mapped(stream, described, history)
+        target = self._catalog.ensure(stream, mapping, expected_uuid=record.target_uuid, history=recorded)
         if not claim.continuous:
             raise broken_chain(stream.name, record.watermark)
         check_divergence(
@@ -84,19 +91,58 @@ class Preparation:
             recorded=record.progress,
             evidence=target.evidence,
         )
-        if record.source_uuid is None or record.target_uuid is None:
+        if record.source_uuid is None or record.target_uuid is None or record.schemas != history:
+            # Before anything is read with these columns: what is below the watermark now was read with others.
             with self._failpoints.around("stream.bind"):
-                self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid)
+                self._ledger.bind(claim, source_uuid=described.uuid, target_uuid=target.uuid, schemas=history)
         sized = fitted(stream, target)
         cutoff, course = self.plan(sized, described, target.uuid, event_cutoff, unread=unread)
         if cutoff.obstacle is not None:
             raise cutoff.obstacle
-        return Work(source=described, mapping=mapping, target=target, cutoff=cutoff, course=course)
+        return Work(
+            stream=partitioned(stream, target),
+            source=described,
+            mapping=mapping,
+            target=target,
+            cutoff=cutoff,
+            course=course,
+        )
 
     def read_source(
         self, stream: Stream, record: StreamRecord | None, table: SourceTable | None = None
     ) -> tuple[SourceTable, TableMapping]:
         """Describe the source unless that was just done, check that the ledger knows it, and map its columns."""
+        described = self._described(stream, record, table)
+        recorded = () if record is None else record.schemas
+        return described, self._mapped(stream, described, history_now(stream, record, described, recorded))
+
+    def changes(
+        self, stream: Stream, record: StreamRecord, described: SourceTable, mapping: TableMapping
+    ) -> Sequence[str]:
+        """Return what becomes of the target's columns with the next batch, in words; changes nothing.
+
+        Raises:
+            StreamError: if the target can't follow its source, or is another one.
+        """
+        history = renamed_history(stream, described, self.recorded_history(stream, record, described))
+        target = self._catalog.ensure(
+            replace(stream, create_target=False), mapping, expected_uuid=record.target_uuid, history=history
+        )
+        return () if target.evolution is None else target.evolution.changes
+
+    def recorded_history(self, stream: Stream, record: StreamRecord, described: SourceTable) -> SchemaHistory:
+        """Return what the source's columns were, as it is recorded; nothing where nothing was read yet.
+
+        For a stream that is older than such records, the target's schema tells what it was written with.
+        """
+        if record.schemas or record.target_uuid is None:
+            return record.schemas
+        target = self._catalog.inspect(stream.target)
+        if target is None or record.unread:
+            return ()
+        return (SchemaEra(since=BEGINNING, columns=columns_of(target.schema, described.columns)),)
+
+    def _described(self, stream: Stream, record: StreamRecord | None, table: SourceTable | None) -> SourceTable:
         described = table or self._source.describe(stream.source)
         known = record.source_uuid if record is not None else None
         if known is not None and known != described.uuid:
@@ -106,15 +152,15 @@ class Preparation:
                 remedy="put the recorded table back, or give the new one a stream of its own",
             )
         check_mode(stream, described.shape)
-        return described, self._mapped(stream, described)
+        return described
 
-    def _mapped(self, stream: Stream, described: SourceTable) -> TableMapping:
+    def _mapped(self, stream: Stream, described: SourceTable, history: SchemaHistory) -> TableMapping:
         """Map a table's columns, once for each description: a table that is described anew is another object."""
         known = self._mappings.get(stream.name)
-        if known is not None and known[0] is stream and known[1] is described:
-            return known[2]
-        mapping = map_source(stream, described.columns, source_uuid=described.uuid)
-        self._mappings[stream.name] = stream, described, mapping
+        if known is not None and known[0] is stream and known[1] is described and known[2] == history:
+            return known[3]
+        mapping = map_history(stream, described.columns, history, source_uuid=described.uuid)
+        self._mappings[stream.name] = stream, described, history, mapping
         return mapping
 
     def plan(
@@ -137,3 +183,21 @@ class Preparation:
             return self._planner.batches(stream, reached, identity, cutoff.instant, unread=unread)
 
         return cutoff, Course(begin)
+
+
+def history_now(
+    stream: Stream, record: StreamRecord | None, described: SourceTable, recorded: SchemaHistory
+) -> SchemaHistory:
+    """Return what the source's columns were and are: as it is recorded once the next batch is planned.
+
+    What is done lies below the watermark, and was read with the columns of before.
+    """
+    renamed = renamed_history(stream, described, recorded)
+    since = BEGINNING if record is None else record.watermark
+    return extended(renamed, known_columns(described.columns, dict(stream.columns)), since)
+
+
+def renamed_history(stream: Stream, described: SourceTable, recorded: SchemaHistory) -> SchemaHistory:
+    """Return what the source's columns were, under the names that they have now."""
+    names = {column.name for column in described.columns}
+    return with_new_names(recorded, names, {old: new for new, old in stream.renamed_columns})

@@ -37,9 +37,10 @@ class Preview:
 
     ``batches`` are the first ones; where there are ``more``, those are planned when it is their turn. ``queries`` are
     the reading queries and ``writers`` the choices of a writer, one for each unit of the first
-    non-empty batch; ``obstacle`` is why a run would halt, or ``None``; ``rate`` is how many rows per second the
-    stream's latest batches wrote, ``None`` where none was published yet. ``start`` is where the stream's windows start,
-    whatever is configured now; ``backfills`` are the open requests for history below it.
+    non-empty batch; ``changes`` are what becomes of the target's columns with it; ``obstacle`` is why a run would halt,
+    or ``None``; ``rate`` is how many rows per second the stream's latest batches wrote, ``None`` where none was
+    published yet. ``start`` is where the stream's windows start, whatever is configured now; ``backfills`` are the open
+    requests for history below it.
     """
 
     stream: Stream
@@ -50,6 +51,7 @@ class Preview:
     queries: Sequence[str]
     writers: Sequence[WriterChoice]
     creates_target: bool
+    changes: Sequence[str]
     obstacle: StreamError | None
     halted: bool
     rate: float | None
@@ -92,6 +94,7 @@ class Previewer:
         target = self._catalog.inspect(stream.target)
         obstacle: StreamError | None = None
         sized = stream
+        changes: Sequence[str] = ()
         try:
             check_divergence(
                 stream=stream.name,
@@ -99,6 +102,8 @@ class Previewer:
                 evidence=target.evidence if target is not None else None,
             )
             sized = fitted(stream, target)
+            if known is not None and target is not None and target.uuid == known.target_uuid:
+                changes = self._preparation.changes(stream, known, described, mapping)
         except StreamError as error:
             obstacle = error
         cutoff, course = self._preparation.plan(
@@ -116,6 +121,7 @@ class Previewer:
             queries=[unit_query(stream, mapping, unit) for unit in units],
             writers=[choose_writer(self._writer, unit, cluster=stream.source.cluster is not None) for unit in units],
             creates_target=target is None,
+            changes=changes,
             obstacle=obstacle or cutoff.obstacle,
             halted=record.state is StreamState.HALTED,
             rate=latest_rate(self._ledger, stream.name) if known is not None else None,

@@ -123,6 +123,11 @@ class StreamSettings(Section):
     replace-window (rows as they are after mutations); docs/how-to/choose-a-mode.md."""
     replace: ReplaceSettings = ReplaceSettings()
     """How windows are replaced in the modes that do so by themselves."""
+    renamed_columns: dict[Identifier, Identifier] = Field(default_factory=dict)
+    """Source columns that were renamed: the old name by the new one, such as {amount: total}; the target's column is
+    renamed with them. Without it a rename halts the stream. An entry may stay: it has done its work once."""
+    dropped_columns: tuple[Identifier, ...] = ()
+    """Source columns that were dropped, and not renamed, where a column was added at the same time."""
     layer: Layer = Layer.BRONZE
     """Layer of the lake: bronze, silver or gold."""
     start: Instant | None = None
@@ -187,7 +192,7 @@ class StreamSettings(Section):
             raise ValueError(error.message) from error
         return value
 
-    @field_validator("sequence_columns", "upstreams", "sort_by")
+    @field_validator("sequence_columns", "upstreams", "sort_by", "dropped_columns")
     @classmethod
     def _no_repetition(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if repeated := sorted({name for name in value if value.count(name) > 1}):
@@ -203,6 +208,8 @@ class StreamSettings(Section):
             timestamp_column=self.timestamp_column,
             sequence_columns=self.sequence_columns,
             columns=tuple(sorted(self.columns.items())),
+            renamed_columns=tuple(sorted(self.renamed_columns.items())),
+            dropped_columns=self.dropped_columns,
             layer=self.layer,
             settle_lag=self.settle_lag,
             row_span=self.row_span,

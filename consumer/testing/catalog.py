@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -23,11 +23,13 @@ from consumer.domain.errors import (
 )
 from consumer.domain.mapping import TableMapping
 from consumer.domain.repair import Lineage
+from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.target_schema import check_columns, mismatch
+from consumer.domain.target_schema import mismatch
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Claim, Publication, StreamRecord, TargetTable
 from consumer.testing.ledger import MemoryLedger
+from consumer.testing.schemas import evolution_of, next_schema
 
 LiveFile = tuple[WrittenFile, Window]
 """A data file of a table, with the window that its rows lie in."""
@@ -121,7 +123,9 @@ class MemoryCatalog:
         self.bounds: Callable[[str], Window | None] = lambda _path: None
         """What a file's footer tells of the instants of its rows; without it, they may be anywhere in the unit."""
 
-    def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
+    def ensure(
+        self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None, history: SchemaHistory = ()
+    ) -> TargetTable:
         """Load or create the target and compare it with the stream."""
         if expected_uuid is None and stream.target not in self.tables:
             self._hit("target.before-create")
@@ -136,10 +140,11 @@ class MemoryCatalog:
                     f"stream {stream.name}: the target {stream.target} belongs to the stream {table.owner!r}",
                     remedy="give one of the two streams another target",
                 )
-            check_columns(stream, mapping.iceberg_schema(), table.schema)
+            evolution = evolution_of(table, stream, mapping, history)
             if table.partition_by is not stream.partition_by:
                 raise mismatch(stream, "partition spec", table.partition_by, stream.partition_by)
-            return _target(table)
+            filled = frozenset(column.name for column in mapping.columns)
+            return replace(_target(table), schema=evolution.schema, evolution=evolution, filled=filled)
 
     def inspect(self, table: TableName) -> TargetTable | None:
         """Load a target with its evidence."""
@@ -168,6 +173,7 @@ class MemoryCatalog:
             adoption = publication.adoption
             if adoption is not None and adoption.snapshot_id != table.current:
                 raise BaseMovedError(f"the table {stream.target} was not compared as it is", remedy="compare it again")
+            next_schema(table, publication)
             base = table.version
             evidence, batch_ids = table.evidence(), {s.evidence.batch_id for s in table.ancestry() if s.evidence}
             snapshot_id = next(self._ids)
@@ -285,6 +291,7 @@ class MemoryCatalog:
 
     def _append(self, table: MemoryTable, publication: Publication, snapshot_id: int) -> None:
         batch = publication.batch
+        table.schema = next_schema(table, publication)
         windows = {unit.index: unit.window for unit in batch.units}
         added = tuple((file, self.bounds(file.path) or windows[file.unit]) for file in publication.files)
         evidence = _evidence_of(publication, snapshot_id)

@@ -22,6 +22,7 @@ from consumer.domain.fence import (
     missing_row,
 )
 from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow, content_of, recorded_windows
+from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import (
     BatchRecord,
@@ -133,8 +134,8 @@ class MemoryLedger:
             if known is not None and (known.epoch, known.owner) == (claim.epoch, claim.owner):
                 self.put(replace(known, owner=None, lease_expires=None))
 
-    def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID) -> None:
-        """Record which tables the stream is between; under the fence."""
+    def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID, schemas: SchemaHistory | None = None) -> None:
+        """Record which tables the stream is between, and what its source's columns were; under the fence."""
         with self.row(claim.stream):
             known = self.fenced(claim)
             check_binding(
@@ -144,7 +145,8 @@ class MemoryLedger:
                 current_source=known.source_uuid,
                 current_target=known.target_uuid,
             )
-            self.put(replace(known, source_uuid=source_uuid, target_uuid=target_uuid))
+            seen = known.schemas if schemas is None else schemas
+            self.put(replace(known, source_uuid=source_uuid, target_uuid=target_uuid, schemas=seen))
 
     def begin(self, claim: Claim, batch: Batch, trigger: Trigger, prefix: str | None = None) -> None:
         """Record that a batch is being written, and below which path, and count the attempt; under the fence."""

@@ -21,6 +21,7 @@ from consumer.ports import Claim, Publication
 from consumer.testing.catalog import MemoryCatalog, MemorySnapshot, MemoryTable, check_live, replaced
 from consumer.testing.database import CommitUnderWayError
 from consumer.testing.ledger import MemoryLedger
+from consumer.testing.schemas import next_schema
 
 _SEALS_MAX = 10
 
@@ -63,6 +64,7 @@ class TwoStepMemoryCatalog(MemoryCatalog):
             expected = publication.claim.record.target_uuid
             if table is None or (expected is not None and table.uuid != expected):
                 raise replaced(stream, table)
+            next_schema(table, publication)
             intent = MemoryIntent(snapshot_id=next(self._ids), base=table.current, table=table, publication=publication)
             evidence, ids = table.evidence(), {one.evidence.batch_id for one in table.ancestry() if one.evidence}
             known = self._found(self._open(stream.name), table)

@@ -184,10 +184,9 @@ class Engine:
         """Run a reading query as a Spark task does: the columns as the target's types, and the rows' hashes."""
         known = {name: value for name, value in READ_SETTINGS.items() if name in self.process.known_settings}
         body = self.process.query(query, settings=known, output_format="ArrowStream")
-        batches = list(pa.ipc.open_stream(io.BytesIO(body)))
-        cast = ColumnCast.to_iceberg(mapping.iceberg_schema().model_dump_json())
-        for batch in batches[:1]:
-            cast.check(batch.schema)
+        reader = pa.ipc.open_stream(io.BytesIO(body))
+        batches = list(reader)
+        cast = ColumnCast.to_iceberg(mapping.iceberg_schema().model_dump_json(), reader.schema)
         hashes = [value for batch in batches for value in batch.column("_icehaul_digest").to_pylist()]
         return pa.Table.from_batches([cast.cast(batch) for batch in batches], schema=cast.schema), hashes
 

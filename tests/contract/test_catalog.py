@@ -6,22 +6,26 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from pyiceberg.schema import Schema
 from pyiceberg.types import ListType, LongType, StringType, TimestamptzType
 
 from consumer.domain.errors import (
     CheckFailedError,
     DivergenceError,
     FencedError,
+    SchemaMovedError,
     StaleDifferenceError,
     TargetMismatchError,
     TargetMissingError,
     UnknownCommitError,
 )
+from consumer.domain.evolution import Evolution
 from consumer.domain.mapping import TableMapping
+from consumer.domain.schema_history import KnownColumn, SchemaEra, SchemaHistory
 from consumer.domain.stream import TableName
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Claim
-from tests.support.cold_tier import HOUR, MAPPING, START, TTL, ColdTier, column, rows_of
+from tests.support.cold_tier import HOUR, MAPPING, START, TTL, ColdTier, Step, column, rows_of
 
 
 @pytest.fixture
@@ -79,6 +83,54 @@ def test_the_first_difference_of_the_schema_is_named(
     with pytest.raises(TargetMismatchError, match=named) as raised:
         tier.catalog.ensure(tier.stream, mapping, expected_uuid=None)
     assert raised.value.remedy
+
+
+def history_of(mapping: TableMapping) -> SchemaHistory:
+    known = tuple(KnownColumn(name=one.name, type=one.source_type) for one in mapping.columns)
+    return (SchemaEra(since=START, columns=known),)
+
+
+WIDER = TableMapping(columns=(*MAPPING.columns, column("more", LongType(), required=True)))
+
+
+def evolving(tier: ColdTier, claim: Claim) -> tuple[Step, Evolution]:
+    """A batch that is written with one more column."""
+    uuid = tier.target().uuid
+    evolution = tier.catalog.ensure(tier.stream, WIDER, expected_uuid=uuid, history=history_of(MAPPING)).evolution
+    assert evolution is not None
+    step = tier.write(claim)
+    return Step(publication=replace(step.publication, evolution=evolution)), evolution
+
+
+def test_a_column_is_added_together_with_the_rows(tier: ColdTier, claim: Claim) -> None:
+    before = tier.target().schema
+    step, evolution = evolving(tier, claim)
+    assert evolution.changes == ("more: added as long",)
+    assert tier.target().schema == before, "nothing has changed yet"
+    tier.catalog.publish(step.publication)
+    assert tier.target().schema.as_struct() == evolution.schema.as_struct()
+    again = tier.catalog.ensure(
+        tier.stream, WIDER, expected_uuid=tier.target().uuid, history=history_of(WIDER)
+    ).evolution
+    assert again is not None
+    assert not again.pending
+
+
+def test_a_refused_publish_leaves_the_columns_as_they_were(tier: ColdTier, claim: Claim) -> None:
+    before = tier.target().schema
+    step, _ = evolving(tier, claim)
+    tier.ledger.release(claim)
+    tier.ledger.claim(claim.stream, "heir", TTL)
+    with pytest.raises(FencedError):
+        tier.catalog.publish(step.publication)
+    assert tier.target().schema == before
+
+
+def test_files_for_other_columns_than_the_targets_are_refused(tier: ColdTier, claim: Claim) -> None:
+    step, evolution = evolving(tier, claim)
+    stale = replace(evolution, base=evolution.schema, schema=Schema(*evolution.base.fields[:-1]))
+    with pytest.raises(SchemaMovedError):
+        tier.catalog.publish(replace(step.publication, evolution=stale))
 
 
 def test_another_partition_spec_is_refused(tier: ColdTier, claim: Claim) -> None:

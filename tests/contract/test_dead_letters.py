@@ -15,7 +15,7 @@ from consumer.adapters.kafka.consumer import KafkaMessage
 from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
 from consumer.adapters.kafka.topics import Topics
 from consumer.domain.errors import BrokerUnavailableError, EngineFailedError, IcehaulError, InvalidEventError
-from consumer.domain.errors import InvalidReason as Reason
+from consumer.domain.invalid_reason import InvalidReason as Reason
 from consumer.embedded.stack import EmbeddedStack
 from consumer.service.runtime.ports import DeadLetters, Message, Partition
 from consumer.testing.runtime import MemoryDeadLetters, MemoryMessage

@@ -33,6 +33,8 @@ from consumer.domain.errors import (
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.inventory import PartitionContent
 from consumer.domain.reconcile import ComparedPartition, Finding, FindingKind, PartitionSpan
+from consumer.domain.schema_history import KnownColumn, SchemaEra
+from consumer.domain.type_choices import As
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Claim, Comparison, Ledger, Publication, StreamRecord, StreamState
 from consumer.service.backfill.ports import Backfills
@@ -301,6 +303,19 @@ def test_tables_are_bound_once(ledger: Ledger, claim: Claim) -> None:
         ledger.bind(claim, source_uuid=uuid4(), target_uuid=TARGET)
     with pytest.raises(DivergenceError, match=str(TARGET)):
         ledger.bind(claim, source_uuid=SOURCE, target_uuid=uuid4())
+
+
+def test_what_the_columns_were_is_kept_until_it_is_told_anew(ledger: Ledger, claim: Claim) -> None:
+    first = SchemaEra(
+        since=BEGINNING, columns=(KnownColumn(name="ts", type="Date"), KnownColumn(name="a", type="Int8"))
+    )
+    renamed = KnownColumn(name="b", type="Int128", chosen=As.STRING, former=("a", "older"))
+    second = SchemaEra(since=BEGINNING + timedelta(days=1, microseconds=1), columns=(first.columns[0], renamed))
+    assert ledger.read([claim.stream])[claim.stream].schemas == ()
+    for history in ((first,), (first, second)):
+        ledger.bind(claim, source_uuid=SOURCE, target_uuid=TARGET, schemas=history)
+        ledger.bind(claim, source_uuid=SOURCE, target_uuid=TARGET)
+        assert ledger.read([claim.stream])[claim.stream].schemas == history
 
 
 # ------------------------------------------------------------------------------------------- batches

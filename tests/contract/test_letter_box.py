@@ -14,8 +14,9 @@ from consumer.adapters.kafka.dead_letters import MAX_LETTER_BYTES, KafkaDeadLett
 from consumer.adapters.kafka.letter_box import KafkaLetterBox
 from consumer.adapters.kafka.topics import Topics
 from consumer.domain.dead_letter import DeadLetter, Place
-from consumer.domain.errors import BrokerUnavailableError, InvalidEventError, InvalidReason
+from consumer.domain.errors import BrokerUnavailableError, InvalidEventError
 from consumer.domain.event import Coordinates
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.embedded.stack import EmbeddedStack
 from consumer.service.letters import LetterBox
 from consumer.testing.letters import MemoryLetterBox

@@ -13,6 +13,7 @@ import pytest
 
 from consumer.bootstrap import Application
 from consumer.domain.batch import BatchKind, BatchStatus
+from consumer.domain.errors import SchemaMovedError
 from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.reconcile import FindingKind
@@ -255,7 +256,21 @@ def test_another_table_under_the_name_is_not_read(
 def test_other_columns_are_not_read_as_if_they_were_the_described_ones(
     platform: LocalPlatform, stream: str, change: str
 ) -> None:
-    halted(platform, stream, OTHER_COLUMNS[change], "between two units")
+    def between(task: UnitTask) -> UnitTask:
+        if task.index == 1 and session_of(consumer).jobs == 1:
+            run(platform, OTHER_COLUMNS[change])
+        return task
+
+    with platform.consumer() as consumer:
+        session_of(consumer).before = between
+        with pytest.raises(SchemaMovedError):
+            consumer.offload.handle(tick(stream=stream, boundary=CUTOFF), threading.Event())
+        record = consumer.ledger.read([stream])[stream]
+        assert (record.state, record.watermark) == (StreamState.ACTIVE, BEGINNING)
+        assert published(consumer, stream) == []
+        target = consumer.catalog.inspect(consumer.streams[stream].target)
+        assert target is not None
+        assert target.snapshot_id is None
 
 
 def test_a_table_that_is_exchanged_for_the_time_of_one_read_only_is_noticed(

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from consumer.adapters.kafka.codec import Headers, decode_message, encode
 from consumer.adapters.kafka.dead_letters import MAX_LETTER_BYTES, dead_letter
-from consumer.domain.errors import InvalidEventError, InvalidReason
+from consumer.domain.errors import InvalidEventError
 from consumer.domain.event import Event
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.domain.window import BEGINNING, END_OF_TIME
 from tests.fuzz.messages import PARTITIONS, Sent
 

@@ -9,7 +9,8 @@ from typing import NoReturn
 import pytest
 
 from consumer.adapters.kafka.codec import decode_message
-from consumer.domain.errors import InvalidEventError, InvalidReason
+from consumer.domain.errors import InvalidEventError
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.service.offload import Offload
 from tests.fuzz.campaign import Kind, play
 from tests.fuzz.messages import message

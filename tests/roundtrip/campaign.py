@@ -252,8 +252,9 @@ class _Trial:
             body = client.raw_query(query, fmt="ArrowStream", settings=dict(READ_SETTINGS))
         finally:
             client.close()
-        cast = ColumnCast.to_iceberg(mapping.iceberg_schema().model_dump_json())
-        batches = [cast.cast(batch) for batch in pa.ipc.open_stream(io.BytesIO(body))]
+        arrived = pa.ipc.open_stream(io.BytesIO(body))
+        cast = ColumnCast.to_iceberg(mapping.iceberg_schema().model_dump_json(), arrived.schema)
+        batches = [cast.cast(batch) for batch in arrived]
         return pa.Table.from_batches(batches, schema=cast.schema)
 
 

@@ -65,10 +65,9 @@ class HotTier:
     def read(self, query: str, mapping: TableMapping) -> tuple[pa.Table, list[int]]:
         """Run a reading query as a Spark task does: the columns as the target's types, and the rows' hashes."""
         body = self.client.raw_query(query, fmt="ArrowStream", settings=dict(READ_SETTINGS))
-        batches = list(pa.ipc.open_stream(io.BytesIO(body)))
-        cast = ColumnCast.to_iceberg(mapping.iceberg_schema().model_dump_json())
-        for batch in batches[:1]:
-            cast.check(batch.schema)
+        reader = pa.ipc.open_stream(io.BytesIO(body))
+        batches = list(reader)
+        cast = ColumnCast.to_iceberg(mapping.iceberg_schema().model_dump_json(), reader.schema)
         hashes = [value for batch in batches for value in batch.column("_icehaul_digest").to_pylist()]
         return pa.Table.from_batches([cast.cast(batch) for batch in batches], schema=cast.schema), hashes
 

@@ -202,7 +202,7 @@ def judge_record(application: Application, stream: str) -> None:
     settings = application.streams[stream]
     paths = application.catalog.data_files(settings.target, settings.partition_by, None)
     assert len(set(paths)) == len(paths)
-    written = application.source.fingerprint_files(mapping_of(application, stream), paths)
+    written = application.source.fingerprint_files(mapping_of(application, stream).as_recorded, paths)
     contents = application.ledger.windows(stream, Window(lower=BEGINNING, upper=record.watermark))
     assert written == sum((one.cold for one in contents), EMPTY)
 
@@ -223,4 +223,5 @@ def recorded(batch: BatchRecord) -> Fingerprint:
 
 def mapping_of(application: Application, stream: str) -> TableMapping:
     """How the stream's columns are mapped at this moment."""
-    return application.previewer._preparation.read_source(application.streams[stream], None)[1]
+    record = application.ledger.read([stream]).get(stream)
+    return application.previewer._preparation.read_source(application.streams[stream], record)[1]

@@ -110,7 +110,7 @@ class ClickHouseRestoring:
     ) -> tuple[int, int]:
         """Return how many rows of a window stand in the stream's source only, and in the files only."""
         paths = [file.path for file in files]
-        found = self._comparison.difference(stream, mapping, window, paths, not_before=None)
+        found = self._comparison.difference(stream, mapping, window, paths, not_before=None, sorting_key="")
         return found.missing, found.surplus
 
     def first_instant(self, stream: Stream, mapping: TableMapping, files: Sequence[DataFile]) -> datetime | None:

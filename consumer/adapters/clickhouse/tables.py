@@ -46,7 +46,11 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
         engine=engine,
         partition_key=partition_key,
         sorting_key=sorting_key,
-        columns=tuple(SourceColumn(name=name, type=type_) for name, type_, kind in columns if kind not in _NOT_STORED),
+        columns=tuple(
+            SourceColumn(name=name, type=type_, default=default)
+            for name, type_, kind, default in columns
+            if kind not in _NOT_STORED
+        ),
         ttls=row_ttls(engine_full),
         server_zone=server_zone,
         column_ttl=has_column_ttl(definition),

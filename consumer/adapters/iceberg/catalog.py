@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from pyiceberg.table.snapshots import Snapshot
@@ -23,14 +24,16 @@ from consumer.adapters.iceberg.rest_tagging import tagger_of
 from consumer.adapters.iceberg.row_orders import row_order
 from consumer.adapters.iceberg.store import table_errors
 from consumer.adapters.iceberg.table_sizes import TableSizes
-from consumer.adapters.iceberg.tables import check_table, new_metadata
+from consumer.adapters.iceberg.tables import check_table, divided_by, new_metadata
 from consumer.adapters.iceberg.target import Base
 from consumer.adapters.iceberg.two_step import TwoStepPublisher
 from consumer.adapters.postgres.database import Database
 from consumer.domain.batch import Evidence, WrittenFile
 from consumer.domain.cut import History
 from consumer.domain.errors import LedgerUnavailableError, TargetMissingError
+from consumer.domain.evolution import Evolution
 from consumer.domain.mapping import TableMapping
+from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.failpoints.acting import Failpoints
@@ -68,7 +71,7 @@ class IcebergCatalog:
         self.sizes = TableSizes(placement, store)
         self._tagger = tagger_of(placement, store)
         # What was compared last, and fitted: metadata and mapping never change, but are replaced.
-        self._checked: dict[str, tuple[Base, Stream, TableMapping]] = {}
+        self._checked: dict[str, tuple[Base, Stream, TableMapping, Evolution]] = {}
 
     def close(self) -> None:
         """Close connections that the catalog has of its own; the next call opens them again."""
@@ -88,7 +91,9 @@ class IcebergCatalog:
         if rows is not None and self._placement.two_step:
             rows.make_tables()
 
-    def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
+    def ensure(
+        self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None, history: SchemaHistory = ()
+    ) -> TargetTable:
         """Load or create the target and compare it with the stream; see :meth:`consumer.ports.Catalog.ensure`."""
         base = self._bases.load(stream.target)
         if base is None:
@@ -97,13 +102,25 @@ class IcebergCatalog:
             base = self._create(stream, mapping)
         if expected_uuid is not None and base.metadata.table_uuid != expected_uuid:
             raise replaced(stream.name, stream.target, base)
+        evolution = self._fitted(base, stream, mapping, history)
+        filled = frozenset(column.name for column in mapping.columns)
+        return replace(
+            self._target(base),
+            schema=evolution.schema,
+            evolution=evolution,
+            filled=filled,
+            partition_by=divided_by(base.metadata, stream.timestamp_column),
+        )
+
+    def _fitted(self, base: Base, stream: Stream, mapping: TableMapping, history: SchemaHistory) -> Evolution:
         checked = self._checked.get(stream.name)
-        if checked is None or any(
-            one is not other for one, other in zip(checked, (base, stream, mapping), strict=True)
+        if checked is not None and all(
+            one is other for one, other in zip(checked[:3], (base, stream, mapping), strict=True)
         ):
-            check_table(base.metadata, stream, mapping)
-            self._checked[stream.name] = base, stream, mapping
-        return self._target(base)
+            return checked[-1]
+        evolution = check_table(base.metadata, stream, mapping, history)
+        self._checked[stream.name] = base, stream, mapping, evolution
+        return evolution
 
     def inspect(self, table: TableName) -> TargetTable | None:
         """Load a target with its evidence; see :meth:`consumer.ports.Catalog.inspect`."""
@@ -114,7 +131,7 @@ class IcebergCatalog:
         """Compare each file's footer with what its task reported; see :meth:`consumer.ports.Catalog.check`."""
         footers = self._footers.read([file.path for file in files], fresh=True)
         for file, footer in zip(files, footers, strict=True):
-            check_footer(footer, file, target.schema, stream, target.options.codec)
+            check_footer(footer, file, target, stream)
 
     def publish(self, publication: Publication) -> int:
         """Publish a batch; see :meth:`consumer.ports.Catalog.publish`.

@@ -39,6 +39,8 @@ _LAST_BATCH_ID = f"{PREFIX}last-batch-id"
 _LAST_SNAPSHOT_ID = f"{PREFIX}last-snapshot-id"
 _LAST_KIND = f"{PREFIX}last-kind"
 _REASON = "reason"
+SCHEMA_ID = f"{PREFIX}schema-id"
+"""Summary entry: the schema with which the batch's files were written."""
 
 
 SEAL = "seal"

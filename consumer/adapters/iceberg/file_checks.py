@@ -7,21 +7,22 @@ from datetime import UTC, date, datetime, time
 
 import pyarrow as pa
 from pyarrow import parquet
-from pyiceberg.schema import Schema
 from pyiceberg.types import NestedField
 
 from consumer.adapters.iceberg.footers import WRITE_AGAIN, Footer
 from consumer.domain.batch import WrittenFile
 from consumer.domain.errors import CheckFailedError
-from consumer.domain.file_options import Codec
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
+from consumer.ports import TargetTable
 
 _FIELD_ID = b"PARQUET:field_id"
 
 
-def check_footer(footer: Footer, file: WrittenFile, schema: Schema, stream: Stream, codec: Codec) -> None:
+def check_footer(footer: Footer, file: WrittenFile, target: TargetTable, stream: Stream) -> None:
     """Compare a footer with the task's report, and with the table's schema and codec.
+
+    Columns that the source has no longer, or never had, may be missing.
 
     Raises:
         CheckFailedError: naming the file, the field, what is there and what is expected.
@@ -32,7 +33,8 @@ def check_footer(footer: Footer, file: WrittenFile, schema: Schema, stream: Stre
     if file.footer_crc is not None:
         # The bounds of the columns come from here, and engines skip rows by them: no digest of the rows covers them.
         _same(footer.path, "checksum of the footer", f"{footer.crc:08x}", f"{file.footer_crc:08x}")
-    _check_field_ids(footer.path, metadata, schema)
+    _check_field_ids(footer.path, metadata, target)
+    codec = target.options.codec
     for found in _codecs(metadata):
         _same(footer.path, "compression codec", found, codec.value.upper())
     lower, upper = time_bounds(footer, stream.timestamp_column)
@@ -92,10 +94,11 @@ def _instant(value: object) -> datetime:
     raise CheckFailedError(f"time column: {value!r} is no date or timestamp", remedy=WRITE_AGAIN)
 
 
-def _check_field_ids(path: str, metadata: parquet.FileMetaData, schema: Schema) -> None:
-    expected = dict(_iceberg_ids(schema.fields))
+def _check_field_ids(path: str, metadata: parquet.FileMetaData, target: TargetTable) -> None:
+    expected = dict(_iceberg_ids(target.schema.fields))
     actual = dict(_arrow_ids(metadata.schema.to_arrow_schema()))
-    for name in expected.keys() | actual.keys():
+    required = {field.name for field in target.schema.fields if field.required}
+    for name in required | target.filled | actual.keys():
         if expected.get(name) != actual.get(name):
             _same(path, f"field id of column {name}", actual.get(name), expected.get(name))
 

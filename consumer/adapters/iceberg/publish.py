@@ -11,6 +11,7 @@ from pyiceberg.table.metadata import TableMetadata
 
 from consumer.adapters.iceberg.data_files import describe
 from consumer.adapters.iceberg.evidence import (
+    SCHEMA_ID,
     Ancestry,
     properties_of,
     read_ancestry,
@@ -25,7 +26,7 @@ from consumer.adapters.iceberg.placement import Placement
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.staging import StagedCommit
 from consumer.adapters.iceberg.store import AttemptFiles, table_errors
-from consumer.adapters.iceberg.tables import default_properties, owned_properties
+from consumer.adapters.iceberg.tables import default_properties, divided_by, owned_properties
 from consumer.adapters.iceberg.target import Base
 from consumer.adapters.postgres import publishing
 from consumer.adapters.postgres.database import Database
@@ -35,6 +36,7 @@ from consumer.domain.errors import (
     BaseMovedError,
     DivergenceError,
     IcehaulError,
+    SchemaMovedError,
     StaleDifferenceError,
     StoreUnavailableError,
 )
@@ -84,6 +86,7 @@ class Publisher:
             self._discard(attempt)
             raise
         self._commit(base, staged, snapshot_id, publication, attempt)
+        told_of_evolution(publication, base, staged)
         self._bases.keep(staged)
         retired_files = retired(base.metadata, staged.metadata)
         if retired_files:
@@ -139,19 +142,24 @@ class Publisher:
         """Write the manifests of the batch's snapshot, and return the commit that adds it to the base."""
         stream, files = publication.stream, publication.files
         footers = self._footers.read([file.path for file in files], fresh=False)
-        entries = describe(base.metadata, stream, publication.batch, files, footers)
         table = base.table(attempt)
         commit = StagedCommit(table)
+        if publication.evolution is not None:
+            commit.evolve(publication.evolution)
+            _check_spec(base, publication)
+        metadata = commit.table_metadata
+        entries = describe(metadata, stream, publication.batch, files, footers)
+        summary = {**summary_of(publication), SCHEMA_ID: str(metadata.current_schema_id)}
         replacement = publication.batch.replacement
         if replacement is None or not (entries or replacement.files):
-            snapshot_id = commit.append_files(entries, summary_of(publication))
+            snapshot_id = commit.append_files(entries, summary)
         else:
             removed = _still_live(table, publication.batch, replacement.files)
-            snapshot_id = commit.replace_files(entries, removed, summary_of(publication))
+            snapshot_id = commit.replace_files(entries, removed, summary)
         commit.expire(stream.retain_snapshots)
         commit.set_properties(
             {
-                **_absent(base.metadata, default_properties(stream, base.metadata.schema())),
+                **_absent(base.metadata, default_properties(stream, metadata.schema())),
                 **owned_properties(stream),
                 **properties_of(publication, snapshot_id),
             }
@@ -229,6 +237,34 @@ def check_evidence(
             remedy=repair_command(batch.stream),
         )
     check_divergence(stream=batch.stream, recorded=record.progress, evidence=evidence)
+
+
+def _check_spec(base: Base, publication: Publication) -> None:
+    """Check that the table is divided as the files are.
+
+    Raises:
+        SchemaMovedError: if another engine has changed its partition spec since they were planned.
+    """
+    stream = publication.stream
+    if publication.files and divided_by(base.metadata, stream.timestamp_column) is not stream.partition_by:
+        raise SchemaMovedError(
+            f"the partition spec of {base.name} was changed while rows were written for it",
+            remedy="nothing to do: the event is planned again with the spec of now",
+        )
+
+
+def told_of_evolution(publication: Publication, base: Base, now: Base) -> None:
+    """Say that the table's schema has changed with a publish, if it has."""
+    evolution = publication.evolution
+    if evolution is None or base.metadata.current_schema_id == now.metadata.current_schema_id:
+        return
+    _log.info(
+        "schema.evolved",
+        stream=publication.stream.name,
+        table=str(base.name),
+        changes=list(evolution.changes),
+        schema=now.metadata.current_schema_id,
+    )
 
 
 def replaced(stream: str, target: object, base: Base | None) -> DivergenceError:

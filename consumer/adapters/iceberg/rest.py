@@ -22,6 +22,7 @@ from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.update import (
     AssertCurrentSchemaId,
     AssertDefaultSpecId,
+    AssertLastAssignedFieldId,
     AssertRefSnapshotId,
     AssertTableUUID,
     TableRequirement,
@@ -157,7 +158,7 @@ class RestPointers:
         client = self._server.client()
         table = base.table(self._io)
         try:
-            answer = client.commit_table(table, tuple(requirements(base, commit.tags)), commit.changes)
+            answer = client.commit_table(table, _demands(base, commit), commit.changes)
         except _FAILURES as error:
             raise commit_failure(error, where=self._server.where, table=str(base.name)) from error
         return Base(name=base.name, location=answer.metadata_location, metadata=answer.metadata)
@@ -180,6 +181,14 @@ class RestPointers:
                 f"the REST catalog has a table {new} already; nothing was changed", remedy="choose another name"
             ) from error
         return True
+
+
+def _demands(base: Base, commit: StagedCommit) -> tuple[TableRequirement, ...]:
+    demands = requirements(base, commit.tags)
+    if commit.evolves:
+        # The files have ids that were new on this base.
+        demands.append(AssertLastAssignedFieldId(last_assigned_field_id=base.metadata.last_column_id))
+    return tuple(demands)
 
 
 def requirements(base: Base, tags: Sequence[str] = ()) -> list[TableRequirement]:

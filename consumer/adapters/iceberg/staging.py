@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Transaction
+from pyiceberg.table import TableProperties, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update import (
+    AddSchemaUpdate,
     RemoveSnapshotRefUpdate,
     RemoveSnapshotsUpdate,
+    SetCurrentSchemaUpdate,
     SetSnapshotRefUpdate,
     TableUpdate,
 )
@@ -19,6 +21,8 @@ from pyiceberg.table.update import (
 from consumer.adapters.iceberg.expiry import expired_snapshots
 from consumer.adapters.iceberg.merging import LevelledAppend
 from consumer.adapters.iceberg.next_metadata import next_metadata
+from consumer.domain.errors import SchemaMovedError
+from consumer.domain.evolution import Evolution
 
 
 class StagedCommit(Transaction):
@@ -29,10 +33,39 @@ class StagedCommit(Transaction):
     whenever it is looked at, which makes the cost of a commit grow with the number of snapshots.
     """
 
+    _evolved: TableMetadata | None = None
+
     @property
     def table_metadata(self) -> TableMetadata:
-        """The base's metadata: nothing that is staged here builds on what was staged before."""
-        return self._table.metadata
+        """The base's metadata, with the schema of this commit: nothing else that is staged here is built upon."""
+        return self._table.metadata if self._evolved is None else self._evolved
+
+    def evolve(self, evolution: Evolution) -> bool:
+        """Give the table the schema that files were written with, before they are added; tell whether it changes.
+
+        Raises:
+            SchemaMovedError: if it has neither that schema nor the one that was to change into it.
+        """
+        base = self._table.metadata
+        now = base.schema().as_struct()
+        if now == evolution.schema.as_struct():
+            return False
+        if now != evolution.base.as_struct():
+            raise SchemaMovedError(
+                f"the columns of {'.'.join(self._table.name())} were changed while rows were written for it",
+                remedy="nothing to do: the event is planned again with the columns of now",
+            )
+        schema = evolution.schema
+        self._stage((AddSchemaUpdate(schema_=schema), SetCurrentSchemaUpdate(schema_id=-1)))
+        self._evolved = base.model_copy(
+            update={
+                "schemas": [*base.schemas, schema],
+                "current_schema_id": schema.schema_id,
+                "last_column_id": max(base.last_column_id, schema.highest_field_id),
+            }
+        )
+        self.set_properties({TableProperties.DEFAULT_NAME_MAPPING: schema.name_mapping.model_dump_json()})
+        return True
 
     def append_files(self, files: Sequence[DataFile], summary: Mapping[str, str]) -> int:
         """Write the manifest and the manifest list of a new snapshot, and return its id."""
@@ -77,6 +110,11 @@ class StagedCommit(Transaction):
     def untag(self, name: str) -> None:
         """Remove a tag."""
         self._stage((RemoveSnapshotRefUpdate(ref_name=name),))
+
+    @property
+    def evolves(self) -> bool:
+        """Whether the table gets another schema."""
+        return self._evolved is not None
 
     @property
     def changes(self) -> tuple[TableUpdate, ...]:

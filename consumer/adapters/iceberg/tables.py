@@ -20,8 +20,11 @@ from pyiceberg.transforms import (
 from consumer.adapters.iceberg.format_version import FORMAT_VERSION, too_new
 from consumer.adapters.iceberg.row_orders import sort_order
 from consumer.domain.errors import TargetMismatchError
+from consumer.domain.evolution import Evolution
 from consumer.domain.file_options import FileOptions
 from consumer.domain.mapping import TableMapping
+from consumer.domain.schema_change import follow
+from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.stream import Stream
 from consumer.domain.target_schema import check_columns, mismatch
 from consumer.domain.window import PartitionBy
@@ -122,13 +125,15 @@ def _field_id(stream: Stream, schema: Schema, column: str) -> int:
     )
 
 
-def check_table(metadata: TableMetadata, stream: Stream, mapping: TableMapping) -> None:
-    """Compare an existing table with the stream.
+def check_table(metadata: TableMetadata, stream: Stream, mapping: TableMapping, history: SchemaHistory) -> Evolution:
+    """Compare an existing table with the stream, and return what its schema becomes.
 
-    The order of columns does not matter: files carry field ids.
+    The order of columns does not matter: files carry field ids. A table that the stream has not written to, so that
+    there is no ``history``, has to have the stream's columns.
 
     Raises:
         TargetMismatchError: naming the first difference, what is there, what is expected, and what to do.
+        SchemaChangeError: if the table can't follow what was changed in the source.
     """
     if metadata.format_version > FORMAT_VERSION:
         raise too_new(stream.target, metadata.format_version)
@@ -141,12 +146,39 @@ def check_table(metadata: TableMetadata, stream: Stream, mapping: TableMapping) 
             remedy=f"give one of the two streams another target, or remove the table property {STREAM_PROPERTY}"
             f" if the stream {owner!r} is gone",
         )
-    check_columns(stream, mapping.iceberg_schema(), metadata.schema())
-    wanted = _describe_spec(partition_spec(stream, metadata.schema()), metadata.schema())
-    actual = _describe_spec(metadata.spec(), metadata.schema())
-    if wanted != actual:
+    base = metadata.schema()
+    if history:
+        evolution = follow(
+            stream,
+            mapping,
+            history,
+            base,
+            last_column_id=metadata.last_column_id,
+            next_schema_id=max(schema.schema_id for schema in metadata.schemas) + 1,
+        )
+    else:
+        check_columns(stream, mapping.iceberg_schema(), base)
+        evolution = Evolution(base=base, schema=base)
+    wanted = _describe_spec(partition_spec(stream, base), base)
+    actual = _describe_spec(metadata.spec(), base)
+    if wanted != actual and not (history and divided_by(metadata, stream.timestamp_column)):
         raise mismatch(stream, "partition spec", actual, wanted)
     FileOptions.of(stream.target, metadata.properties)
+    return evolution
+
+
+def divided_by(metadata: TableMetadata, column: str) -> PartitionBy | None:
+    """Return how finely a table's present spec divides its time column; ``None`` if it divides by anything else."""
+    spec, schema = metadata.spec(), metadata.schema()
+    if spec.is_unpartitioned():
+        return PartitionBy.NONE
+    names = {transform: name for name, transform in _TRANSFORMS.items()}
+    found = [
+        names.get(type(field.transform)) if schema.find_column_name(field.source_id) == column else None
+        for field in spec.fields
+    ]
+    known = [one for one in found if one is not None]
+    return max(known, key=list(PartitionBy).index) if len(known) == len(found) else None
 
 
 def _describe_spec(spec: PartitionSpec, schema: Schema) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from consumer.adapters.iceberg.evidence import read_ancestry
 from consumer.adapters.iceberg.healing import Healer, landed_in
-from consumer.adapters.iceberg.publish import Publisher, check_evidence
+from consumer.adapters.iceberg.publish import Publisher, check_evidence, told_of_evolution
 from consumer.adapters.iceberg.staging import StagedCommit
 from consumer.adapters.iceberg.store import AttemptFiles, table_errors
 from consumer.adapters.iceberg.target import Base
@@ -100,7 +100,9 @@ class TwoStepPublisher(Publisher):
         before, after = EFFECTS["publish.send"].points
         try:
             self._failpoints.hit(before)
-            self._bases.keep(self._placement.pointers.commit(base, commit))
+            now = self._placement.pointers.commit(base, commit)
+            self._bases.keep(now)
+            told_of_evolution(publication, base, now)
         except UnknownCommitError:
             raise
         except BaseMovedError:

@@ -21,8 +21,9 @@ from pydantic_core import ErrorDetails
 
 from consumer.adapters.kafka.event_models import INSTANT_ERROR, MODELS, AnyEvent, to_event, to_model
 from consumer.adapters.kafka.strict_json import parse_object, shown
-from consumer.domain.errors import InvalidEventError, InvalidReason
+from consumer.domain.errors import InvalidEventError
 from consumer.domain.event import Coordinates, Event, EventType
+from consumer.domain.invalid_reason import InvalidReason
 
 Headers = Sequence[tuple[str, bytes | None]]
 AnyHeaders = dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]]

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from consumer.adapters.kafka.codec import RawMessage, raw_bytes, raw_headers
 from consumer.adapters.kafka.delivery import Delivery, Record
 from consumer.adapters.kafka.producer import TIMEOUT_S
-from consumer.domain.errors import IcehaulError, InvalidEventError, InvalidReason
+from consumer.domain.errors import IcehaulError, InvalidEventError
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.settings.connections import KafkaSettings
 
 MAX_LETTER_BYTES = 900_000

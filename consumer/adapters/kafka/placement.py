@@ -7,8 +7,9 @@ from collections.abc import Callable
 import structlog
 
 from consumer.adapters.kafka.codec import RawMessage, decode_message
-from consumer.domain.errors import IcehaulError, InvalidEventError, InvalidReason
+from consumer.domain.errors import IcehaulError, InvalidEventError
 from consumer.domain.event import Event
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.service.runtime.deadline import Deadline
 
 _RECOUNT_SECONDS = 60.0

@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from typing import NoReturn
 
-from consumer.domain.errors import InvalidEventError, InvalidReason
+from consumer.domain.errors import InvalidEventError
+from consumer.domain.invalid_reason import InvalidReason
 
 MAX_DEPTH = 32
 """Levels of objects and arrays; an event needs three."""

@@ -28,6 +28,7 @@ from consumer.adapters.postgres.publishing import (
     send,
 )
 from consumer.adapters.postgres.rows import batch_parameters, batch_record, finding, stream_record
+from consumer.adapters.postgres.schemas import schemas_to_json
 from consumer.adapters.postgres.statements import statements
 from consumer.adapters.postgres.together import together
 from consumer.domain.batch import Batch, WrittenFile
@@ -35,6 +36,7 @@ from consumer.domain.errors import DivergenceError, LeaseHeldError, LedgerUnavai
 from consumer.domain.event import Event
 from consumer.domain.fence import check_binding, missing_row
 from consumer.domain.reconcile import ComparedPartition, Finding, RecordedWindow
+from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import BatchRecord, Claim, Comparison, OutboxMessage, StreamRecord, StreamState, Trigger
 
@@ -118,8 +120,8 @@ class PostgresLedger:
         # A release that got lost is an expiry that is waited for.
         self._database.ask(statements("session")["forgettable"], self._sql["release"], parameters=_lease(claim))
 
-    def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID) -> None:
-        """Record which tables the stream is between, at the first claim that sees them; under the fence.
+    def bind(self, claim: Claim, *, source_uuid: UUID, target_uuid: UUID, schemas: SchemaHistory | None = None) -> None:
+        """Record which tables the stream is between, and what its source's columns were; under the fence.
 
         Raises:
             FencedError: if the epoch has moved on.
@@ -136,7 +138,12 @@ class PostgresLedger:
             )
             connection.execute(
                 self._sql["bind"],
-                {"stream": claim.stream, "source_uuid": source_uuid, "target_uuid": target_uuid},
+                {
+                    "stream": claim.stream,
+                    "source_uuid": source_uuid,
+                    "target_uuid": target_uuid,
+                    "schemas": None if schemas is None else schemas_to_json(schemas),
+                },
             )
 
     def begin(self, claim: Claim, batch: Batch, trigger: Trigger, prefix: str | None = None) -> None:

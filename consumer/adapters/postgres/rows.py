@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from consumer.adapters.postgres.schemas import schemas_from_json
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.inventory import PartitionContent
@@ -38,6 +39,7 @@ def stream_record(row: Row) -> StreamRecord:
         start=_utc(row["start"]),
         last_backfill_id=row["last_backfill_id"],
         adopted=_utc_or_none(row["adopted"]),
+        schemas=schemas_from_json(row["schemas"]),
     )
 
 

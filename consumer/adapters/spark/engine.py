@@ -162,8 +162,10 @@ class SparkEngine:
     def _query(self, stream: Stream, mapping: TableMapping, unit: Unit) -> str:
         if unit.kept is None:
             return unit_query(stream, mapping, unit)
-        source = self._files.source(unit.kept.path, file_structure(mapping))
-        return kept_rows(stream, mapping, unit.kept, source)
+        # Also what the source does not have any more stays.
+        recorded = mapping.as_recorded
+        source = self._files.source(unit.kept.path, file_structure(recorded))
+        return kept_rows(stream, recorded, unit.kept, source)
 
     def cancel(self, batch_id: UUID) -> None:
         """Cancel the batch's tasks, if any run; its ``write`` then raises :class:`EngineFailedError`."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from consumer.domain import errors
 from consumer.domain.audit import CheckName
 from consumer.domain.batch import BatchKind
-from consumer.domain.errors import IcehaulError, InvalidReason
+from consumer.domain.errors import IcehaulError
 from consumer.domain.event import EventType
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.domain.offset_incident import IncidentKind
 
 OTHER = "other"

@@ -8,7 +8,8 @@ import typer
 
 from consumer.bootstrap import Application
 from consumer.domain.dead_letter import Verdict, parse_place
-from consumer.domain.errors import ConfigurationError, InvalidReason
+from consumer.domain.errors import ConfigurationError
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.entrypoints.cli.dlq_view import (
     judged_data,
     judged_text,

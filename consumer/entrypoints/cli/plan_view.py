@@ -35,6 +35,7 @@ def plan_text(preview: Preview) -> RenderableType:
     parts += [Text(f"backfill   {request_line(one)}, one batch after each event") for one in preview.backfills]
     if preview.creates_target:
         parts.append(Text(f"target     {stream.target} does not exist yet: the first batch makes it"))
+    parts += [Text(f"columns    {change} (with the next rows)") for change in preview.changes]
     if preview.halted:
         parts.append(Text(f"halted     events are parked until `icehaul resume {stream.name}`", style="red"))
     if preview.obstacle is not None:
@@ -119,6 +120,7 @@ def plan_data(preview: Preview) -> dict[str, Any]:
         "cutoff_reason": preview.cutoff.reason,
         "cutoff_detail": preview.cutoff.detail,
         "creates_target": preview.creates_target,
+        "changes": list(preview.changes),
         "halted": preview.halted,
         "obstacle": str(preview.obstacle) if preview.obstacle is not None else None,
         "batches": [

@@ -107,14 +107,13 @@ class Auditor:
     def _own(self, seen: Observation, cold: Cold, reading: _Reading) -> Fingerprint:
         """Return the fingerprint of the live files, without those that were there before a takeover."""
         found = registration(seen, cold)
-        # Of an adopted table the ledger has recorded what was there before, too.
-        if not found.prior or seen.record.adopted is not None:
-            return reading.verification().cold
-        paths = [file.path for file in (*found.own, *found.foreign)]
-        if not paths:
-            return EMPTY
         _, mapping = self._preparation.read_source(seen.stream, seen.record)
-        return self._source.fingerprint_files(mapping, paths)
+        # Of an adopted table the ledger has recorded what was there before, too.
+        whole = not found.prior or seen.record.adopted is not None
+        if whole and mapping.recorded is None:
+            return reading.verification().cold
+        paths = [file.path for file in (*found.own, *found.foreign, *(found.prior if whole else ()))]
+        return self._source.fingerprint_files(mapping.as_recorded, paths) if paths else EMPTY
 
 
 class _Reading:

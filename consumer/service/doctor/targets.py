@@ -11,10 +11,12 @@ from consumer.domain.batch import BatchStatus, Progress
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import IcehaulError
 from consumer.domain.mapping import TableMapping
+from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_source
 from consumer.ports import BatchRecord, SourceTable, StreamRecord, StreamState, TargetTable
 from consumer.service.doctor.finding import Statement, error, info, ok, warning
+from consumer.service.prepare import renamed_history
 
 _LATEST = 10
 _KEEP = "history.expire.min-snapshots-to-keep"
@@ -27,7 +29,9 @@ class TargetReader(Protocol):
         """Load a target; ``None`` where there is none."""
         ...
 
-    def ensure(self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None) -> TargetTable:
+    def ensure(
+        self, stream: Stream, mapping: TableMapping, *, expected_uuid: UUID | None, history: SchemaHistory = ()
+    ) -> TargetTable:
         """Compare a target with its stream."""
         ...
 
@@ -125,15 +129,18 @@ class TargetCheck:
             return
         try:
             # Never made here, not even if somebody drops it at this moment.
-            self.catalog.ensure(
+            found = self.catalog.ensure(
                 replace(self.stream, create_target=False),
                 mapping,
                 expected_uuid=record.target_uuid if record is not None else None,
+                history=() if record is None else renamed_history(self.stream, described, record.schemas),
             )
         except IcehaulError as failure:
             yield error(failure.message, failure.remedy)
-        else:
-            yield ok("schema and partition spec are the stream's")
+            return
+        yield ok("schema and partition spec are the stream's")
+        if found.evolution is not None and found.evolution.pending:
+            yield info(f"its columns change with the next rows: {'; '.join(found.evolution.changes)}")
 
     def _properties(self) -> Iterator[Statement]:
         properties = self.catalog.properties(self.stream.target)

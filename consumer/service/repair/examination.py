@@ -270,7 +270,7 @@ class Examiner:
     ) -> Sequence[Fingerprint]:
         if not paths:
             return [EMPTY] * len(windows)
-        return self._source.tally_files(stream, mapping, windows, paths)
+        return self._source.tally_files(stream, mapping.as_recorded, windows, paths)
 
     def _hot(
         self, stream: Stream, mapping: TableMapping, record: StreamRecord, judged: Judged

@@ -161,7 +161,7 @@ class Repairs:
         for one in examined.rebuilt:
             paths = self._catalog.data_files(stream.target, stream.partition_by, one.window) if census else []
             files = []
-            for share in self._source.file_shares(stream, mapping, one.window, paths) if paths else []:
+            for share in self._source.file_shares(stream, mapping.as_recorded, one.window, paths) if paths else []:
                 path = plain_path(share.path)
                 if share.inside.rows and path not in owned:
                     owned.add(path)

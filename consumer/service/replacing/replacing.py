@@ -81,7 +81,7 @@ class Replacements:
             event = tick(stream=stream.name, boundary=claim.record.watermark)
             work = self._preparation.prepare(stream, claim, event.cutoff)
             context = BatchContext(
-                stream=stream,
+                stream=work.stream,
                 work=work,
                 trigger=trigger_of(event),
                 dependants=dependants_of(stream, self._streams),

@@ -130,7 +130,7 @@ class Review:
         """
         window = recorded.window
         paths = self._catalog.data_files(stream.target, stream.partition_by, window)
-        files = files_of(stream, recorded, self._source.file_shares(stream, mapping, window, paths))
+        files = files_of(stream, recorded, self._source.file_shares(stream, mapping.as_recorded, window, paths))
         difference = self._source.late_rows(stream, mapping, window, paths)
         equal = not difference.missing and not difference.surplus
         reason = "" if equal else self._objection(stream, window, files, difference, choice)

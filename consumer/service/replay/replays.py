@@ -153,7 +153,7 @@ class Replays:
         for run in runs(windows):
             whole = Window(lower=run[0].lower, upper=run[-1].upper)
             paths = self._catalog.data_files(stream.target, stream.partition_by, whole)
-            tallies = self._source.tally_files(stream, mapping, run, paths) if paths else [EMPTY] * len(run)
+            tallies = self._source.tally_files(stream, mapping.as_recorded, run, paths) if paths else [EMPTY] * len(run)
             found |= dict(zip(run, tallies, strict=True))
         return found
 

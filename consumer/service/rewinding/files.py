@@ -70,7 +70,7 @@ class FileTaker:
         return Taken(paths=tuple(share.path for share in going), units=tuple(units), own=frozenset(own))
 
     def _shares(self, window: Window, paths: Sequence[str]) -> Sequence[FileShare]:
-        return self._source.file_shares(self._stream, self._mapping, window, paths) if paths else ()
+        return self._source.file_shares(self._stream, self._mapping.as_recorded, window, paths) if paths else ()
 
 
 def _kept(

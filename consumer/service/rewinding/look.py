@@ -119,7 +119,7 @@ class Look:
         if not self._paths:
             found: Sequence[Fingerprint] = [EMPTY] * len(bounds)
         else:
-            found = self._source.tally_files(self._stream, self._mapping, bounds, self._paths)
+            found = self._source.tally_files(self._stream, self._mapping.as_recorded, bounds, self._paths)
         for recorded in self._windows:
             inside = (one for bound, one in zip(bounds, found, strict=True) if recorded.window.contains(bound.lower))
             held = sum(inside, EMPTY)
@@ -137,7 +137,7 @@ class Look:
             doubt = self._doubt(window, window.lower, 0, 0) if cold.rows else None
             return Removal(window=window, cold=cold, hot=hot, missing=0, surplus=0, doubt=doubt)
         differs = self._difference(window)
-        shares = self._source.file_shares(self._stream, self._mapping, window, self._paths)
+        shares = self._source.file_shares(self._stream, self._mapping.as_recorded, window, self._paths)
         first = min((share.first for share in shares if share.first is not None), default=window.lower)
         doubt = self._doubt(window, first, differs.missing, differs.surplus)
         if doubt is not None:

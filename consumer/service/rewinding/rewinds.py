@@ -93,9 +93,10 @@ class Rewinds:
                     one.check()
 
             event = tick(stream=stream.name, boundary=claim.record.watermark)
+            work = self._preparation.prepare(stream, claim, event.cutoff)
             context = BatchContext(
-                stream=stream,
-                work=self._preparation.prepare(stream, claim, event.cutoff),
+                stream=work.stream,
+                work=work,
                 trigger=trigger_of(event),
                 dependants=(),
                 abandoned=self._threads.signal(),

@@ -7,8 +7,9 @@ from typing import Generic
 
 import structlog
 
-from consumer.domain.errors import IcehaulError, InvalidEventError, InvalidReason, Reaction
+from consumer.domain.errors import IcehaulError, InvalidEventError, Reaction
 from consumer.domain.event import Event
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.failpoints.acting import Failpoints
 from consumer.service.runtime.failures import Verdict, judge
 from consumer.service.runtime.ports import DeadLetters, Handler, M, RuntimeMetrics

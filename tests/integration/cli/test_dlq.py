@@ -12,7 +12,8 @@ from confluent_kafka import Producer
 
 from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
 from consumer.adapters.kafka.topics import Topics
-from consumer.domain.errors import InvalidEventError, InvalidReason
+from consumer.domain.errors import InvalidEventError
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.settings.connections import KafkaSettings
 from tests.integration.cli.conftest import Run
 from tests.support.kafka_topics import read_topic

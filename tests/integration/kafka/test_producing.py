@@ -18,9 +18,10 @@ from consumer.adapters.kafka.dead_letters import MAX_LETTER_BYTES, KafkaDeadLett
 from consumer.adapters.kafka.placement import PlacedEvents
 from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.topics import Topics
-from consumer.domain.errors import BrokerUnavailableError, ConfigurationError, InvalidEventError, InvalidReason
+from consumer.domain.errors import BrokerUnavailableError, ConfigurationError, InvalidEventError
 from consumer.domain.event import Event
 from consumer.domain.event_factory import tick
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import KafkaSettings
 from tests.support.java_partitioner import java_partitioner

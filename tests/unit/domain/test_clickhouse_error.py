@@ -7,6 +7,7 @@ from consumer.domain.errors import (
     AccessDeniedError,
     ConfigurationError,
     IcehaulError,
+    SchemaMovedError,
     SourceMissingError,
     SourceUnavailableError,
     UnsupportedTypeError,
@@ -52,7 +53,7 @@ def test_text_that_is_not_utf8_halts_and_names_the_column() -> None:
 
 
 def test_changed_types_are_tried_again() -> None:
-    assert type(source_error("db:8123", 395, f"Code: 395. DB::Exception: {TYPES_CHANGED}")) is SourceUnavailableError
+    assert type(source_error("db:8123", 395, f"Code: 395. DB::Exception: {TYPES_CHANGED}")) is SchemaMovedError
 
 
 @pytest.mark.parametrize(

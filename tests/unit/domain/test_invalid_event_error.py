@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pickle
 
-from consumer.domain.errors import InvalidEventError, InvalidReason
+from consumer.domain.errors import InvalidEventError
+from consumer.domain.invalid_reason import InvalidReason
 
 
 def test_an_invalid_event_keeps_its_reason_across_a_process_boundary() -> None:

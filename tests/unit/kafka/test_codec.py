@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.adapters.kafka.codec import MAX_BYTES, EncodedEvent, decode, encode
-from consumer.domain.errors import InvalidEventError, InvalidReason
+from consumer.domain.errors import InvalidEventError
 from consumer.domain.event import Coordinates, Event
 from consumer.domain.event_factory import batch_committed, partition_closed, tick
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.domain.inventory import Partition, PartitionContent
 from consumer.domain.stream import TableName
 from tests.support.events import TICK, events

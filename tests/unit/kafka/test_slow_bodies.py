@@ -7,7 +7,8 @@ import time
 import pytest
 
 from consumer.adapters.kafka.codec import MAX_BYTES, decode
-from consumer.domain.errors import InvalidEventError, InvalidReason
+from consumer.domain.errors import InvalidEventError
+from consumer.domain.invalid_reason import InvalidReason
 
 _PROCESSOR_SECONDS = 2.0
 

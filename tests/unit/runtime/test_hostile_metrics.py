@@ -6,8 +6,9 @@ import threading
 from collections import deque
 
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
-from consumer.domain.errors import BrokerUnavailableError, InvalidEventError, InvalidReason
+from consumer.domain.errors import BrokerUnavailableError, InvalidEventError
 from consumer.domain.event import Event, EventType
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Partition
 from consumer.service.threads import Signal

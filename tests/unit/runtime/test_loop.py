@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consumer.domain.errors import BrokerUnavailableError, FencedError, InvalidEventError, InvalidReason
+from consumer.domain.errors import BrokerUnavailableError, FencedError, InvalidEventError
 from consumer.domain.event import Event, EventType
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Handler, Partition
 from consumer.service.threads import Signal

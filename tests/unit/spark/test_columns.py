@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.types import (
     BinaryType,
@@ -28,8 +29,10 @@ from consumer.domain.errors import SourceUnavailableError, TargetMismatchError, 
 from spark.columns import ColumnCast, digest_sum
 
 
-def cast_to(*fields: NestedField) -> ColumnCast:
-    return ColumnCast.to_iceberg(Schema(*fields).model_dump_json())
+def cast_to(*fields: NestedField, source: pa.Schema | None = None) -> ColumnCast:
+    schema = Schema(*fields)
+    everything = schema_to_pyarrow(schema, include_field_ids=False).append(pa.field("_icehaul_digest", pa.uint64()))
+    return ColumnCast.to_iceberg(schema.model_dump_json(), everything if source is None else source)
 
 
 def batch_of(**columns: pa.Array) -> pa.RecordBatch:
@@ -151,7 +154,39 @@ def test_a_value_that_would_be_lost_is_refused_with_its_column(array: pa.Array, 
 )
 def test_columns_that_differ_from_the_targets_are_refused(names: list[str]) -> None:
     with pytest.raises(TargetMismatchError):
-        cast_to(NestedField(1, "a", LongType(), required=True)).check(pa.schema([(name, pa.int64()) for name in names]))
+        cast_to(
+            NestedField(1, "a", LongType(), required=True), source=pa.schema([(name, pa.int64()) for name in names])
+        )
+
+
+def test_optional_fields_that_do_not_arrive_are_not_in_the_file() -> None:
+    inner = StructType(
+        NestedField(4, "x", LongType()), NestedField(5, "gone", LongType()), NestedField(6, "y", LongType())
+    )
+    cast = cast_to(
+        NestedField(1, "a", LongType(), required=True),
+        NestedField(2, "dropped", LongType()),
+        NestedField(3, "t", inner),
+        source=pa.schema(
+            [
+                ("t", pa.struct([("y", pa.int64()), ("x", pa.int64())])),
+                ("a", pa.int64()),
+                ("_icehaul_digest", pa.uint64()),
+            ]
+        ),
+    )
+
+    assert cast.schema.names == ["a", "t"]
+    ids = {field.name: field.metadata[b"PARQUET:field_id"] for field in cast.schema.field("t").type}
+    assert ids == {"y": b"6", "x": b"4"}
+
+
+def test_a_field_of_a_tuple_that_the_target_does_not_have_is_refused() -> None:
+    with pytest.raises(TargetMismatchError, match="column t: the target has no field z"):
+        cast_to(
+            NestedField(3, "t", StructType(NestedField(4, "x", LongType()))),
+            source=pa.schema([("t", pa.struct([("z", pa.int64())])), ("_icehaul_digest", pa.uint64())]),
+        )
 
 
 @given(st.lists(st.integers(min_value=0, max_value=2**64 - 1), max_size=20))

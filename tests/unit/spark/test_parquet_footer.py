@@ -170,7 +170,7 @@ def test_a_decimal_with_more_digits_than_its_type_is_refused_by_its_column() -> 
     "schema",
     [
         Schema(*SCHEMA.fields[:-1]),
-        Schema(*SCHEMA.fields, NestedField(17, "more", LongType())),
+        Schema(*SCHEMA.fields, NestedField(17, "more", LongType(), required=True)),
         Schema(NestedField(1, "m", LongType()), *SCHEMA.fields[1:]),
         Schema(*SCHEMA.fields[:4], NestedField(15, "tags", StringType()), SCHEMA.fields[5]),
         Schema(NestedField(11, "n", ListType(30, LongType())), *SCHEMA.fields[1:]),

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from consumer.adapters.telemetry.catalogue import METRICS
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
-from consumer.domain.errors import InvalidReason
+from consumer.domain.invalid_reason import InvalidReason
 from consumer.domain.table_size import SMALL_FILE_BYTES, TableSize
 from consumer.service.runtime.ports import Partition
 

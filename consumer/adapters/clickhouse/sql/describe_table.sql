@@ -12,10 +12,10 @@ SELECT
 FROM system.tables AS t
 LEFT JOIN
 (
-    SELECT database, table, groupArray(array(name, type, default_kind)) AS columns
+    SELECT database, table, groupArray(array(name, type, default_kind, default_expression)) AS columns
     FROM
     (
-        SELECT database, table, name, type, default_kind
+        SELECT database, table, name, type, default_kind, default_expression
         FROM system.columns
         WHERE database = {database:String} AND table = {table:String}
         ORDER BY position

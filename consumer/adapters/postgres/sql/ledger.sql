@@ -10,7 +10,7 @@ WHERE stream = %(stream)s AND epoch = 0 AND start <> %(start)s
 
 -- name: read
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted
+       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted, schemas
 FROM offload_watermarks
 WHERE stream = ANY (%(streams)s)
 
@@ -26,7 +26,7 @@ WHERE stream = ANY (%(streams)s)
 
 -- name: lock
 SELECT stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted
+       halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted, schemas
 FROM offload_watermarks
 WHERE stream = %(stream)s
 FOR UPDATE
@@ -40,7 +40,7 @@ SET owner = %(owner)s,
 WHERE stream = %(stream)s
   AND (owner IS NULL OR owner = %(owner)s OR lease_expires <= clock_timestamp())
 RETURNING stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted,
+          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted, schemas,
           EXISTS (SELECT FROM offload_backfills AS open WHERE open.stream = offload_watermarks.stream AND open.state = 'open')
               AS backfilling,
           watermark = start OR EXISTS (
@@ -61,7 +61,8 @@ WHERE stream = %(stream)s AND epoch = %(epoch)s AND owner = %(owner)s
 
 -- name: bind
 UPDATE offload_watermarks
-SET source_uuid = %(source_uuid)s, target_uuid = %(target_uuid)s, updated = clock_timestamp()
+SET source_uuid = %(source_uuid)s, target_uuid = %(target_uuid)s,
+    schemas = coalesce(%(schemas)s::jsonb, schemas), updated = clock_timestamp()
 WHERE stream = %(stream)s
 
 -- name: begin
