@@ -141,6 +141,7 @@ class Difference:
         lost: how many rows of the cold tier only have no counterpart with the same sorting key in the hot tier: they
             were not changed there, but have gone.
         hot: fingerprint of the rows of the hot tier, as they were before the late ones were looked for.
+        cold: fingerprint of the rows of the cold tier that they were compared with.
     """
 
     late: tuple[LateRow, ...]
@@ -149,6 +150,7 @@ class Difference:
     surplus: int
     lost: int
     hot: Fingerprint
+    cold: Fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ from itertools import groupby
 import structlog
 
 from consumer.domain.batch import Batch, BatchKind, Unit
+from consumer.domain.divergence import repair_command
+from consumer.domain.errors import DivergenceError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.lateness import lateness_of
 from consumer.domain.phrasing import counted
@@ -86,7 +88,7 @@ class Settler:
         published = 0
         while True:
             context.still_ours()
-            difference, known = known or self.difference(context, window), None
+            difference, known = known or self.difference(context, recorded), None
             if difference.missing and (changed or (mutated and difference.surplus)):
                 return Settled(
                     rows=published, hot={window.lower: difference.hot}, findings=[_changed(window, difference)]
@@ -103,15 +105,26 @@ class Settler:
                 equal=() if difference.surplus or difference.refused else (window,),
             )
 
-    def difference(self, context: BatchContext, window: Window) -> Difference:
+    def difference(self, context: BatchContext, recorded: RecordedWindow) -> Difference:
         """Return how the rows of a window differ between the tiers.
 
         Raises:
+            DivergenceError: if the cold tier does not hold the rows that are recorded: what was rolled back for a while
+                would be taken for late, and doubled.
             StreamError, TransientError: as source and catalog raise them.
         """
-        stream, work = context.stream, context.work
+        stream, work, window = context.stream, context.work, recorded.window
         paths = self._catalog.data_files(stream.target, stream.partition_by, window)
-        return self._source.late_rows(stream, work.mapping, window, paths, not_before=self._not_before(context))
+        found = self._source.late_rows(stream, work.mapping, window, paths, not_before=self._not_before(context))
+        # Rows that were written with other columns may have another digest by now. Rows of others are their affair.
+        same = found.cold == recorded.cold if work.mapping.digest is None else found.cold.rows == recorded.cold.rows
+        if not same and found.cold.rows <= recorded.cold.rows:
+            raise DivergenceError(
+                f"stream {stream.name}: the data files of {stream.target} hold {counted(found.cold.rows, 'row')} of the"
+                f" window {window}, {counted(recorded.cold.rows, 'row')} are recorded, or other ones",
+                remedy=repair_command(stream.name),
+            )
+        return found
 
     def _not_before(self, context: BatchContext) -> datetime | None:
         limit = context.stream.late_rows_max_age

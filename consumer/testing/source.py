@@ -207,6 +207,7 @@ class MemorySource(MemoryTables):
             surplus=(cold - hot).total(),
             lost=(_keys(cold) - _keys(hot)).total(),
             hot=fingerprint_of(hot.elements()),
+            cold=fingerprint_of(cold.elements()),
         )
 
     def extent_files(self, stream: Stream, mapping: TableMapping, paths: Sequence[str]) -> Extent:

@@ -164,4 +164,21 @@ BUGS = (
         ),
         tests=("tests/unit/domain/test_divergence.py",),
     ),
+    Bug(
+        name="late_rows_of_a_table_that_was_rolled_back_for_a_while",
+        breaks="What a table that is rolled back does not hold is taken for late, and doubled once it is put back.",
+        edits=(
+            Edit(
+                file="consumer/service/settle.py",
+                before="        if not same and found.cold.rows <= recorded.cold.rows:\n",
+                after="        if same and found.cold.rows > recorded.cold.rows:\n",
+            ),
+        ),
+        tests=(
+            (
+                "tests/unit/service/test_late_rows.py"
+                "::test_rows_of_a_table_that_is_rolled_back_while_it_is_looked_at_are_not_taken_for_late"
+            ),
+        ),
+    ),
 )

@@ -106,7 +106,8 @@ class FileComparison:
         recorded = self._buckets(mapping.file_digest_sql(), cold)
         chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
         if not chosen:
-            return Difference(late=(), missing=0, refused=0, surplus=0, lost=0, hot=sum(present, EMPTY))
+            alike = sum(present, EMPTY)
+            return Difference(late=(), missing=0, refused=0, surplus=0, lost=0, hot=alike, cold=alike)
         sides = [keyed_hashes(stream, mapping, hot, 1, sorting_key)]
         sides += [keyed_hashes(stream, mapping, rows, -1, sorting_key) for rows in cold]
         ((missing, refused, surplus, lost, late),) = self._ask(
@@ -129,6 +130,7 @@ class FileComparison:
             surplus=int(surplus),
             lost=int(lost),
             hot=sum(present, EMPTY),
+            cold=sum(recorded, EMPTY),
         )
 
     def differing(

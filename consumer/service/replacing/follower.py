@@ -90,7 +90,7 @@ class Follower:
     def _settle(self, context: BatchContext, claim: Claim, one: DifferingWindow) -> Settled:
         context.still_ours()
         stream, window = context.stream, one.recorded.window
-        difference = self._settler.difference(context, window)
+        difference = self._settler.difference(context, one.recorded)
         findings = self._ledger.findings(stream.name)
         may_go = removable(stream, one, findings)
         course = following(difference, removable=may_go)

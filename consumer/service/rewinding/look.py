@@ -25,7 +25,7 @@ from consumer.service.rewinding.examined import INSIST, Examined, Removal, Verdi
 from consumer.service.rewinding.files import FileTaker
 from consumer.service.rewinding.ports import RewindLedger
 
-_NO_DIFFERENCE = Difference(late=(), missing=0, refused=0, surplus=0, lost=0, hot=EMPTY)
+_NO_DIFFERENCE = Difference(late=(), missing=0, refused=0, surplus=0, lost=0, hot=EMPTY, cold=EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,27 @@ def test_a_late_row_that_equals_one_that_is_there_already_is_a_row_of_its_own(wo
     assert world.cold() == world.hot()
 
 
+def test_rows_of_a_table_that_is_rolled_back_while_it_is_looked_at_are_not_taken_for_late(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody rolls the table back, and puts it back before anything is published: the publish can't know."""
+    files = world.catalog.data_files
+
+    def none(*_: object) -> Sequence[str]:
+        monkeypatch.setattr(world.catalog, "data_files", files)
+        return []
+
+    insert(world, Row(ts=TWO_DAYS_AGO + timedelta(seconds=1), seq=99))
+    monkeypatch.setattr(world.catalog, "data_files", none)
+    handle(world)
+    record = world.ledger.read(["trades"])["trades"]
+    assert record.state is StreamState.HALTED
+    assert "hold 0 rows of the window" in str(record.halt_reason)
+    world.ledger.resume("trades")
+    handle(world)
+    assert world.cold() == world.hot()
+
+
 def test_rows_that_come_late_again_and_again_need_a_supplement_each(world: World) -> None:
     for n in range(4):
         insert(world, Row(ts=TWO_DAYS_AGO + timedelta(seconds=1), seq=50 + n))
