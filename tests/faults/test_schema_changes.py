@@ -26,6 +26,7 @@ from consumer.bootstrap import Application
 from consumer.domain.errors import IcehaulError, SchemaMovedError
 from consumer.domain.event_factory import tick
 from consumer.domain.evolution import Evolution
+from consumer.domain.hot_drop import Selection
 from consumer.domain.writer import Writer
 from consumer.failpoints.acting import Failpoints
 from consumer.service.rewinding.examined import Wish
@@ -199,6 +200,25 @@ def test_a_dropped_column_stays_readable(platform: LocalPlatform, stream: str) -
         offload_days(application, stream, DAYS[3])
         assert [row["s"] for row in rows_of(application, stream, "s")[-ROWS:]] == ["again"] * ROWS
         judge(application, stream, rows=4 * ROWS)
+
+
+@pytest.mark.parametrize("platform", [Writer.STREAM], indirect=True)
+def test_what_left_the_hot_tier_before_a_column_did_is_compared_by_its_count(
+    platform: LocalPlatform, stream: str
+) -> None:
+    insert(platform, DAYS[0])
+    insert(platform, DAYS[1])
+    with platform.consumer() as application:
+        offload_days(application, stream, DAYS[1], DAYS[2])
+        dropped = Selection(partitions=(DAYS[0].replace("-", ""),))
+        application.hot_drops.drop(application.streams[stream], dropped)
+        alter(platform, "DROP COLUMN f")
+        insert(platform, DAYS[2], f="")
+        offload_days(application, stream, DAYS[3])
+
+        judge(application, stream, rows=3 * ROWS)
+        found = application.verifier.verify(application.streams[stream])
+        assert (found.hot.rows, found.dropped.rows, found.cold.rows) == (2 * ROWS, ROWS, 3 * ROWS)
 
 
 LOSSY: Sequence[tuple[str, str, str]] = (
