@@ -40,7 +40,10 @@ _GUARDS: dict[str, tuple[type[IcehaulError], str]] = {
         ),
     ),
     TABLE_CHANGED: (SourceChangedError, "put the recorded table back, or give the new one a stream of its own"),
-    TYPES_CHANGED: (SchemaMovedError, "nothing to do: the table is described anew, and the event planned again"),
+    TYPES_CHANGED: (
+        SchemaMovedError,
+        "nothing to do for events, which are planned again; run a command once more, it describes the table anew",
+    ),
 }
 _CHECK_SETTINGS = "remove the setting from clickhouse.limits or clickhouse.query_settings, or correct it"
 

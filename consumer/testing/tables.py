@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from consumer.domain.errors import SourceChangedError, SourceMissingError, SourceUnavailableError
+from consumer.domain.errors import SchemaMovedError, SourceChangedError, SourceMissingError, SourceUnavailableError
 from consumer.domain.inventory import Partition
 from consumer.domain.mapping import SourceColumn, TableMapping
 from consumer.domain.stream import Mode, Stream, TableName
@@ -136,7 +136,7 @@ class MemoryTables:
         Raises:
             SourceMissingError: if the table does not exist.
             SourceChangedError: if its name means another table than the described or mapped one.
-            SourceUnavailableError: if a column has another type by now.
+            SchemaMovedError: if a column has another type by now, or has gone.
         """
         self.queries += 1
         self.check_up()
@@ -147,8 +147,8 @@ class MemoryTables:
                 remedy="put the recorded table back, or give the new one a stream of its own",
             )
         types = {column.name: column.type for column in self._columns[stream.source]}
-        if any(types[name] != type_ for name, type_ in expected.items()):
-            raise SourceUnavailableError(
+        if any(types.get(name) != type_ for name, type_ in expected.items()):
+            raise SchemaMovedError(
                 f"a column of {stream.source} has another type by now", remedy="nothing to do: it is described anew"
             )
         # The first window reaches back before the first instant that there should be.

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from consumer.domain.batch import SequenceRange, Unit
 from consumer.domain.errors import (
     CheckFailedError,
+    SchemaMovedError,
     SourceChangedError,
     SourceMissingError,
-    SourceUnavailableError,
     UnsupportedTypeError,
 )
 from consumer.domain.fingerprint import Fingerprint
@@ -416,7 +416,7 @@ def test_a_column_that_was_widened_after_it_was_described_ends_the_query(engine:
     table = Typed(engine, ["Int32"], [["1"]])
     engine.run(f"ALTER TABLE {table.stream.source} MODIFY COLUMN c0 Int64")
 
-    with pytest.raises(SourceUnavailableError, match=TYPES_CHANGED):
+    with pytest.raises(SchemaMovedError, match=TYPES_CHANGED):
         engine.source.fingerprint(table.stream, table.mapping, ALWAYS)
 
 

@@ -15,9 +15,9 @@ from consumer.domain.batch import Batch, BatchKind, SequenceRange, Unit
 from consumer.domain.errors import (
     EngineFailedError,
     IcehaulError,
+    SchemaMovedError,
     SourceChangedError,
     SourceMissingError,
-    SourceUnavailableError,
 )
 from consumer.domain.fingerprint import EMPTY
 from consumer.domain.mapping import TableMapping
@@ -154,7 +154,7 @@ def test_no_two_attempts_write_to_one_path_and_each_stays_under_its_prefix(case:
         (lambda hot: hot.drop(), SourceMissingError),
         (lambda hot: hot.make_anew(), SourceChangedError),
         (lambda hot: hot.exchange(), SourceChangedError),
-        (lambda hot: hot.retype("value", "Int128"), SourceUnavailableError),
+        (lambda hot: hot.retype("value", "Int128"), SchemaMovedError),
     ],
     ids=["dropped", "made anew", "exchanged", "of another type"],
 )

@@ -12,6 +12,7 @@ import pytest
 from consumer.domain.errors import (
     CheckFailedError,
     IcehaulError,
+    SchemaMovedError,
     SourceChangedError,
     SourceMissingError,
     SourceUnavailableError,
@@ -251,7 +252,7 @@ def test_a_file_that_is_not_on_the_store_fails_the_check(hot: HotTable) -> None:
         (lambda hot: hot.drop(), SourceMissingError),
         (lambda hot: hot.make_anew(), SourceChangedError),
         (lambda hot: hot.exchange(), SourceChangedError),
-        (lambda hot: hot.retype("value", "Int128"), SourceUnavailableError),
+        (lambda hot: hot.retype("value", "Int128"), SchemaMovedError),
     ],
     ids=["dropped", "made anew", "exchanged", "of another type"],
 )
@@ -272,7 +273,7 @@ def test_a_column_that_is_only_part_of_the_row_stops_only_what_reads_whole_rows(
     mapping = hot.mapping()
     hot.retype("value", "Int128")
     assert hot.source.extent(hot.stream, ALWAYS).rows == 1
-    with pytest.raises(SourceUnavailableError):
+    with pytest.raises(SchemaMovedError):
         hot.source.fingerprint(hot.stream, mapping, ALWAYS)
 
 

@@ -124,7 +124,8 @@ def let_a_commit_be_refused(platform: Platform, view: Application, event: Event,
 
 
 def test_every_metric_of_the_reference_is_emitted_and_no_other(platform: Platform, tmp_path: Path) -> None:
-    stream = platform.add_stream(start="2024-01-02T00:00:00Z")
+    # A stream whose windows follow their changes has every metric.
+    stream = platform.add_stream(start="2024-01-02T00:00:00Z", mode="replace-window")
     platform.insert(5, day="2024-01-01")
     platform.insert(5, first=5, day="2024-01-02")
     config, environment = str(platform.write()), platform.environment()
