@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from consumer.domain.batch import SequenceRange, Unit
-from consumer.domain.errors import SourceMissingError, SourceUnavailableError, TimeColumnError, UnsupportedTypeError
+from consumer.domain.errors import SchemaMovedError, SourceMissingError, TimeColumnError, UnsupportedTypeError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
@@ -382,7 +382,7 @@ def test_a_column_that_was_widened_after_it_was_described_is_not_read_and_wrappe
     hot.run(f"ALTER TABLE {table} MODIFY COLUMN n UInt64")
     hot.run(f"INSERT INTO {table} VALUES (1, 4294967297)")
 
-    with pytest.raises(SourceUnavailableError, match="the columns' types have changed"):
+    with pytest.raises(SchemaMovedError, match="the columns' types have changed"):
         hot.source.fingerprint(stream, mapping, ALWAYS)
 
 
