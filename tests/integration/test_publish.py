@@ -149,6 +149,7 @@ def test_the_snapshot_says_where_it_came_from(tier: IcebergColdTier) -> None:
         "icehaul.window-upper": "2024-01-01T01:00:00+00:00",
         "icehaul.rows": "3",
         "icehaul.digest": "0000000000000003",
+        "icehaul.schema-id": "0",
         "icehaul.proof": "always",
         "icehaul.proved-files": "1",
         "icehaul.proved-rows": "3",
