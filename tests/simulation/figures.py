@@ -74,6 +74,11 @@ NOT_SIMULATED: Mapping[str, str] = {
         if point.effect.component is Component.DROPPER
     },
     **{
+        name: "nothing is restored"
+        for name, point in POINTS.items()
+        if point.effect.component is Component.RESTORER
+    },
+    **{
         name: "streams keep their names"
         for name, point in POINTS.items()
         if point.effect.component is Component.REGISTER
