@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import count
 from uuid import UUID
 
@@ -47,6 +48,7 @@ def map_history(
     forms = {name: form_of(column.type, column.chosen) for name, column in known.items() if name in present}
     gone = list(_gone(known, present))
     every = forms | {column.name: form for column, form in gone}
+    mapping = replace(mapping, columns=tuple(replace(one, since=_since(one.name, history)) for one in mapping.columns))
     digest = _digest(stream, time, history, every, as_read=True, checked=True)
     file_digest = _digest(stream, time, history, every, as_read=True, checked=False)
     own = [_formerly(one, forms[one.name], former.get(one.name, ())) for one in mapping.columns]
@@ -70,6 +72,12 @@ def map_history(
         partial=True,
         recorded=recorded,
     )
+
+
+def _since(name: str, history: SchemaHistory) -> datetime | None:
+    """Return where the rows begin that were read with a column ever since; ``None`` if all were."""
+    lacking = [number for number, era in enumerate(history) if name not in era.names]
+    return history[lacking[-1] + 1].since if lacking else None
 
 
 def _gone(known: Mapping[str, KnownColumn], present: Sequence[str]) -> Iterator[tuple[ColumnMapping, WireForm]]:

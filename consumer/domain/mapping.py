@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from pyiceberg.schema import Schema
@@ -39,6 +40,7 @@ class ColumnMapping:
             query where text is not UTF-8.
         file_digest_sql: the same, without that check.
         default_sql: ClickHouse expression of the source's value in rows that have none; empty for the type's own.
+        since: where the rows begin that were offloaded with this column, but for late ones; ``None`` if all were.
         stored: the columns of a Parquet file that the value may stand in, with their types; the column itself where
             there are none.
     """
@@ -55,6 +57,7 @@ class ColumnMapping:
     digest_sql: str
     file_digest_sql: str
     default_sql: str = ""
+    since: datetime | None = None
     stored: tuple[tuple[str, str], ...] = ()
 
 
@@ -71,6 +74,7 @@ class TableMapping:
         partial: whether data files may lack columns, for they were written before the source had them.
         recorded: how rows of data files are read and hashed as they were when they were recorded, those columns too
             that the source has no longer; ``None`` where that is no other way.
+        unstored: ALIAS and EPHEMERAL columns of the source, which defaults of other columns may name.
     """
 
     columns: tuple[ColumnMapping, ...]
@@ -79,6 +83,7 @@ class TableMapping:
     file_digest: str | None = None
     partial: bool = False
     recorded: TableMapping | None = None
+    unstored: tuple[SourceColumn, ...] = ()
 
     @property
     def as_recorded(self) -> TableMapping:

@@ -10,6 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from consumer.domain.clickhouse_sql import quote_name, quote_text, read_rows
+from consumer.domain.element_fill import filled
 from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
@@ -63,8 +64,11 @@ class ViewMark:
 
 
 def columns_digest(mapping: TableMapping) -> str:
-    """Return a short digest of the source's columns and their types."""
-    return sha256(view_columns(mapping).encode()).hexdigest()[:16]
+    """Return a short digest of the source's columns: their types, and what they are in rows that lack them."""
+    defaults = [f"{one.name} {one.default_sql} {one.since}" for one in mapping.columns if one.since is not None]
+    if defaults:
+        defaults += [f"{one.name} {one.type} {one.default}" for one in mapping.unstored]
+    return sha256("\n".join([view_columns(mapping), *defaults]).encode()).hexdigest()[:16]
 
 
 def view_columns(mapping: TableMapping) -> str:
@@ -90,32 +94,84 @@ def view_query(
     hot = f"SELECT {names} FROM {read_rows(stream)} WHERE {hot_from}"
     if cold is None:
         return hot
-    return f"{hot} UNION ALL {cold_query(mapping, cold, cold_condition(stream, types, boundary), types)}"
+    return f"{hot} UNION ALL {cold_query(stream, mapping, cold, cold_condition(column, types, boundary), types)}"
 
 
-def cold_condition(stream: Stream, types: Mapping[str, str], boundary: datetime) -> str:
-    """Return the condition that a cold row lies below a boundary, on the column as it is stored, for pruning."""
-    name = stream.timestamp_column
+def cold_condition(column: ColumnMapping, types: Mapping[str, str], boundary: datetime) -> str:
+    """Return the condition that a cold row lies below a boundary, on the time column as it is stored, for pruning."""
+    name = cold_name(column, types) or column.name
     return time_type(types[name]).before(quote_name(name), boundary)
 
 
-def cold_query(mapping: TableMapping, cold: str, condition: str, types: Mapping[str, str]) -> str:
+def cold_name(column: ColumnMapping, types: Mapping[str, str]) -> str | None:
+    """Return the name that a column has in the target; ``None`` if it has none there before the next batch.
+
+    A renamed column has its former name until then.
+    """
+    names = (column.name, *(name for name, _ in column.stored))
+    return next((name for name in names if name in types), None)
+
+
+def cold_query(stream: Stream, mapping: TableMapping, cold: str, condition: str, types: Mapping[str, str]) -> str:
     """Return the query of cold rows in the source's types; ``condition`` is on the columns as they are stored."""
-    names = ", ".join(quote_name(one.name) for one in mapping.columns)
-    cast = ", ".join(_cast(one, types) for one in mapping.columns)
-    return f"SELECT {cast} FROM (SELECT {names} FROM {cold} WHERE {condition})"
+    stored: dict[str, str] = {}
+    values: list[str] = []
+    for one in mapping.columns:
+        name = cold_name(one, types)
+        if name is not None:
+            stored[one.name] = types[name]
+            value = filled(quote_name(name), types[name], one.source_type)
+            values.append(value if value == quote_name(one.name) else f"{value} AS {quote_name(one.name)}")
+    time = _time_column(stream, mapping)
+    cast = ", ".join(_cast(one, stored.get(one.name), time) for one in mapping.columns)
+    named = _unstored(mapping) if any(one.since is not None for one in mapping.columns) else ""
+    return f"{named}SELECT {cast} FROM (SELECT {', '.join(values)} FROM {cold} WHERE {condition})"
 
 
-def _cast(column: ColumnMapping, types: Mapping[str, str]) -> str:
+def _unstored(mapping: TableMapping) -> str:
+    """Return the clause that gives defaults the columns which they name, and which are in no tier."""
+    values = [f"{_default(one.default, one.type)} AS {quote_name(one.name)}" for one in mapping.unstored]
+    return f"WITH {', '.join(values)} " if values else ""
+
+
+def _cast(column: ColumnMapping, stored: str | None, time: ColumnMapping) -> str:
+    """Return a column in the source's type; ``stored`` is the type with which it is read, if it is there already."""
     name = quote_name(column.name)
+    default = _default(column.default_sql, column.source_type)
+    if stored is None:
+        return f"{default} AS {name}"
+    value = name if _SPACE.sub("", stored) == _SPACE.sub("", column.source_type) else column.restore_sql
+    absent = _absent(column, stored, time)
+    if absent is not None:
+        return f"if({absent}, {default}, {value}) AS {name}"
     # A column that needs no cast is left alone: a filter on it prunes files.
-    if _SPACE.sub("", types[column.name]) == _SPACE.sub("", column.source_type):
-        return name
-    if column.required and types[column.name].startswith("Nullable("):
-        # Added later: for rows that are older ClickHouse computes its default.
-        default = column.default_sql or f"defaultValueOfTypeName({quote_text(column.source_type)})"
-        return f"if(isNull({name}), CAST({default} AS {column.source_type}), {column.restore_sql}) AS {name}"
-    return f"{column.restore_sql} AS {name}"
+    return name if value == name else f"{value} AS {name}"
+
+
+def _absent(column: ColumnMapping, stored: str, time: ColumnMapping) -> str | None:
+    """Return the condition that a row has no value of a column, for which ClickHouse computes the default.
+
+    Where NULL or an empty container may be a value, too, it is one in rows that were offloaded with the column.
+    """
+    name = quote_name(column.name)
+    optional = stored.startswith(("Nullable(", "LowCardinality(Nullable("))
+    if column.required and optional and not stored.startswith("Nullable(Tuple("):
+        return f"isNull({name})"
+    if column.since is None or (optional and not column.default_sql):
+        return None
+    if stored.startswith(("Array(", "Map(")):
+        empty = f"empty({name})"
+    elif optional:
+        empty = f"isNull({name})"
+    else:
+        # A Tuple can't be compared with NULLs in it, but as text.
+        empty = f"toString({name}) = toString(defaultValueOfTypeName({quote_text(stored)}))"
+    before = time_type(time.source_type).before(quote_name(time.name), column.since)
+    return f"{before} AND {empty}"
+
+
+def _default(expression: str, type_: str) -> str:
+    return f"CAST({expression or f'defaultValueOfTypeName({quote_text(type_)})'} AS {type_})"
 
 
 def _time_column(stream: Stream, mapping: TableMapping) -> ColumnMapping:

@@ -29,7 +29,7 @@ class SourceTable:
     """A source table as ClickHouse describes it now.
 
     ``ttls`` are the rules that take rows away; ``column_ttl`` tells whether one resets values of some column;
-    ``server_zone`` is the server's time zone, in which dates begin.
+    ``server_zone`` is the server's time zone, in which dates begin; ``unstored`` are ALIAS and EPHEMERAL columns.
     """
 
     name: TableName
@@ -41,6 +41,7 @@ class SourceTable:
     ttls: tuple[RowTtl, ...]
     server_zone: str
     column_ttl: bool = False
+    unstored: tuple[SourceColumn, ...] = ()
 
     @property
     def shape(self) -> TableShape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from consumer.domain.errors import ConfigurationError, StreamError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.view_query import ViewMark, columns_digest
+from consumer.domain.view_query import ViewMark, cold_name, columns_digest
 from consumer.domain.window import BEGINNING
 from consumer.ports import Catalog, Ledger, Source, StreamRecord
 from consumer.service.prepare import Preparation
@@ -31,6 +31,7 @@ class Pin:
         evidence: what the table proves.
         location: the table's folder; ``None`` where there is no table.
         metadata: the metadata file.
+        schema_id: the table's current schema.
         snapshot_id: the snapshot that this file names as the current one; ``None`` where the table has none.
         publishes: how many further publishes the snapshot survives at least.
     """
@@ -39,6 +40,7 @@ class Pin:
     evidence: Evidence | None = None
     location: str | None = None
     metadata: str | None = None
+    schema_id: int | None = None
     snapshot_id: int | None = None
     publishes: int = 0
 
@@ -76,7 +78,7 @@ class ViewServer(Protocol):
         ...
 
     def read_back(
-        self, mapping: TableMapping, cold: str, types: Mapping[str, str], file: str
+        self, stream: Stream, mapping: TableMapping, cold: str, types: Mapping[str, str], file: str
     ) -> tuple[Fingerprint, Fingerprint]:
         """Return a data file's fingerprint as the check reads it, and as the view does."""
         ...
@@ -122,7 +124,7 @@ class Views:
         self._preparation = Preparation(source=source, ledger=ledger, catalog=catalog)
         self._tables = tables
         self._server = server
-        self._types: dict[str, tuple[TableMapping, Mapping[str, str]]] = {}
+        self._types: dict[str, tuple[TableMapping, int | None, Mapping[str, str]]] = {}
 
     def names(self, stream: Stream) -> Mapping[TableName, ViewMark]:
         """Return the stream's views, with what they read.
@@ -151,7 +153,8 @@ class Views:
             recorded=Progress() if record is None else record.progress,
             evidence=pin.evidence,
         )
-        _, mapping = self._preparation.read_source(stream, record)
+        described, mapping = self._preparation.read_source(stream, record)
+        mapping = replace(mapping, unstored=described.unstored)
         mark = ViewMark(
             stream=stream.name,
             boundary=pin.watermark,
@@ -191,10 +194,10 @@ class Views:
     def _known_types(self, stream: Stream, mapping: TableMapping, pin: Pin, cold: str) -> Mapping[str, str]:
         """Return the types with which the server reads the table, proved once for each shape of it."""
         known = self._types.get(stream.name)
-        if known is not None and known[0] == mapping:
-            return known[1]
+        if known is not None and known[:2] == (mapping, pin.schema_id):
+            return known[2]
         types = self._server.types(cold)
-        lacking = [column.name for column in mapping.columns if column.name not in types]
+        lacking = [one.name for one in mapping.columns if one.since is None and cold_name(one, types) is None]
         if lacking:
             raise StreamError(
                 f"stream {stream.name}: the table {stream.target} lacks the columns {', '.join(lacking)}",
@@ -202,7 +205,7 @@ class Views:
             )
         file = self._tables.sample(stream, pin)
         if file is not None:
-            right, found = self._server.read_back(mapping, cold, types, file)
+            right, found = self._server.read_back(stream, mapping, cold, types, file)
             if right != found:
                 raise StreamError(
                     f"stream {stream.name}: this ClickHouse server misreads the table {stream.target}: in {file}"
@@ -211,7 +214,7 @@ class Views:
                     remedy="use a newer server (tested: 26.9), query the tiers apart"
                     " (docs/how-to/query-the-cold-tier.md), or read the cold tier by another engine",
                 )
-        self._types[stream.name] = (mapping, types)
+        self._types[stream.name] = (mapping, pin.schema_id, types)
         return types
 
 

@@ -70,7 +70,7 @@ def test_an_engine_reads_a_column_exactly_or_is_found_out(
     assert file is not None
     cold = views.cold(pin.location, pin.metadata)
     try:
-        direct, read = views.read_back(mapping, cold, views.types(cold), file)
+        direct, read = views.read_back(stream, mapping, cold, views.types(cold), file)
         found = direct == read
     except StreamError:
         found = False

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from threading import Event
-from typing import Any
 
 import pytest
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table
 from pyiceberg.table.sorting import NullOrder, SortDirection, SortField, SortOrder
 from pyiceberg.table.update import (
     AddPartitionSpecUpdate,
@@ -22,7 +20,6 @@ from pyiceberg.transforms import HourTransform, IdentityTransform
 from pyiceberg.types import LongType, NestedField
 
 from consumer.adapters.iceberg.staging import StagedCommit
-from consumer.bootstrap import Application
 from consumer.domain.errors import IcehaulError, SchemaMovedError
 from consumer.domain.event_factory import tick
 from consumer.domain.evolution import Evolution
@@ -31,6 +28,7 @@ from consumer.domain.writer import Writer
 from consumer.failpoints.acting import Failpoints
 from consumer.service.rewinding.examined import Wish
 from spark.unit_task import UnitTask
+from tests.support.changed_source import alter, field_ids, offload_days, rows_of, table_of, until
 from tests.support.local_platform import LocalPlatform, halted, judge, offload, published, session_of
 from tests.support.platform import day
 
@@ -54,10 +52,6 @@ def stream(platform: LocalPlatform) -> str:
     return f"{platform.name}_trades"
 
 
-def alter(platform: LocalPlatform, change: str) -> None:
-    platform.client.command(f"ALTER TABLE {platform.name}.trades {change} SETTINGS mutations_sync = 2")
-
-
 def insert(platform: LocalPlatform, on: str, **more: str) -> None:
     """Insert rows of a day, with expressions over ``number`` for columns that are not the first ones."""
     values = {
@@ -74,31 +68,6 @@ def insert(platform: LocalPlatform, on: str, **more: str) -> None:
         f" {', '.join(columns.values())}"
         f" FROM numbers({ROWS})"
     )
-
-
-def table_of(application: Application, stream: str) -> Table:
-    base = application.catalog._bases.load(application.streams[stream].target)
-    assert base is not None
-    return base.table(application.catalog._io)
-
-
-def rows_of(application: Application, stream: str, *columns: str) -> list[dict[str, Any]]:
-    """The rows of the table as PyIceberg reads them, in their order."""
-    found = table_of(application, stream).scan(selected_fields=("ts", *columns)).to_arrow().to_pylist()
-    return [{name: row[name] for name in columns} for row in sorted(found, key=lambda row: row["ts"])]
-
-
-def until(on: str) -> datetime:
-    return day(on)
-
-
-def offload_days(application: Application, stream: str, *days: str) -> None:
-    for each in days:
-        assert offload(application, stream, until(each)) == []
-
-
-def field_ids(application: Application, stream: str) -> dict[str, int]:
-    return {field.name: field.field_id for field in table_of(application, stream).schema().fields}
 
 
 def test_an_added_column_comes_with_the_next_rows(platform: LocalPlatform, stream: str) -> None:

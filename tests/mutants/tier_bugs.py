@@ -6,6 +6,7 @@ from consumer.embedded.component import ComponentName
 from tests.mutants.bug import Bug, Edit
 
 _VIEWS = "tests/integration/test_views.py"
+_CHANGED = "tests/integration/test_views_of_changed_sources.py"
 _FOLLOWED = "tests/integration/test_followed_views.py"
 _CUT = "tests/unit/domain/test_cut.py"
 _CUTS = "tests/integration/test_cuts.py"
@@ -46,6 +47,32 @@ BUGS = (
             ),
         ),
         tests=(f"{_VIEWS}::test_watermark_and_snapshot_are_of_one_moment",),
+        servers=_BOTH_TIERS,
+    ),
+    Bug(
+        name="view_without_defaults",
+        breaks="A view shows nothing where ClickHouse shows the default of a column that was added later.",
+        edits=(
+            Edit(
+                file="consumer/domain/view_query.py",
+                before='    return f"{before} AND {empty}"\n',
+                after="    return None\n",
+            ),
+        ),
+        tests=(f"{_CHANGED}::test_both_tiers_show_the_same_before_and_after_the_target_follows",),
+        servers=_BOTH_TIERS,
+    ),
+    Bug(
+        name="view_takes_values_for_absent",
+        breaks="A view shows the default where NULL or nothing was written.",
+        edits=(
+            Edit(
+                file="consumer/domain/view_query.py",
+                before='    return f"{before} AND {empty}"\n',
+                after="    return empty\n",
+            ),
+        ),
+        tests=(f"{_CHANGED}::test_what_was_offloaded_as_null_or_empty_stays_so_and_a_changed_default_is_shown",),
         servers=_BOTH_TIERS,
     ),
     Bug(

@@ -52,9 +52,11 @@ class Case:
         """Rows that are in the source or in the view only."""
         source = f"SELECT * FROM {self.platform.name}.trades"
         view = f"SELECT * FROM {self.name}"
+        everything = {"asterisk_include_materialized_columns": 1}
         return sum(
-            int(self.platform.client.query(f"SELECT count() FROM ({one} EXCEPT ALL {other})").result_rows[0][0])
+            int(self.platform.client.query(query, settings=everything).result_rows[0][0])
             for one, other in ((source, view), (view, source))
+            for query in (f"SELECT count() FROM ({one} EXCEPT ALL {other})",)
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
@@ -46,14 +47,11 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
         engine=engine,
         partition_key=partition_key,
         sorting_key=sorting_key,
-        columns=tuple(
-            SourceColumn(name=name, type=type_, default=default)
-            for name, type_, kind, default in columns
-            if kind not in _NOT_STORED
-        ),
+        columns=_columns(columns, stored=True),
         ttls=row_ttls(engine_full),
         server_zone=server_zone,
         column_ttl=has_column_ttl(definition),
+        unstored=_columns(columns, stored=False),
     )
     if described != known:
         # system.columns leaves out what the user may not read, so its list alone could make rows that are not full.
@@ -61,6 +59,14 @@ def describe_table(connection: ClickHouseConnection, table: TableName, known: So
             f"SELECT * FROM {read_table(table)} LIMIT 0", settings={"asterisk_include_materialized_columns": 1}
         )
     return described
+
+
+def _columns(rows: Sequence[Sequence[str]], *, stored: bool) -> tuple[SourceColumn, ...]:
+    return tuple(
+        SourceColumn(name=name, type=type_, default=default)
+        for name, type_, kind, default in rows
+        if (kind not in _NOT_STORED) == stored
+    )
 
 
 def _absent(connection: ClickHouseConnection, table: TableName) -> SourceMissingError:

@@ -96,11 +96,11 @@ class ClickHouseViews:
         return {row[0]: row[1] for row in rows}
 
     def read_back(
-        self, mapping: TableMapping, cold: str, types: Mapping[str, str], file: str
+        self, stream: Stream, mapping: TableMapping, cold: str, types: Mapping[str, str], file: str
     ) -> tuple[Fingerprint, Fingerprint]:
         """Return a data file's fingerprint as the check reads it, and as the view does: in the source's types."""
         _, _, key = file.partition("://")
-        rows = cold_query(mapping, cold, f"_path = {quote_text(key)}", types)
+        rows = cold_query(stream, mapping, cold, f"_path = {quote_text(key)}", types)
         wire = ", ".join(f"{column.read_sql} AS {quote_name(column.name)}" for column in mapping.columns)
         direct = self._fingerprint(
             mapping, file_rows(mapping, self._files.source(file, file_structure(mapping))), FILE_SETTINGS

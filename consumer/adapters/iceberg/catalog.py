@@ -188,6 +188,7 @@ class IcebergCatalog:
             evidence=self._evidence(base),
             location=base.metadata.location,
             metadata=base.location,
+            schema_id=base.metadata.current_schema_id,
             snapshot_id=None if snapshot is None else snapshot.snapshot_id,
             publishes=min(stream.retain_snapshots - 1, kept_versions(base.metadata)),
         )

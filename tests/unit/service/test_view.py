@@ -39,7 +39,7 @@ class Server:
         return dict.fromkeys(self.columns, "DateTime64(6, 'UTC')")
 
     def read_back(
-        self, _mapping: TableMapping, _cold: str, _types: Mapping[str, str], _file: str
+        self, _stream: Stream, _mapping: TableMapping, _cold: str, _types: Mapping[str, str], _file: str
     ) -> tuple[Fingerprint, Fingerprint]:
         self.proofs += 1
         return ROWS, self.misread
