@@ -34,7 +34,7 @@ def _filled(value: str, stored: ClickHouseType, source: ClickHouseType, depth: i
             return _tuple(value, stored, source, depth)
         case "Array", "Array":
             each = lambda_variable(depth)
-            inner = _filled(each, *stored.types(), *source.types(), depth + 1)
+            inner = _filled(each, stored.types()[0], source.types()[0], depth + 1)
             return None if inner is None else f"arrayMap({each} -> {inner}, {value})"
         case "Map", "Map":
             each = lambda_variable(depth)
