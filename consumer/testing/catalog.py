@@ -223,6 +223,10 @@ class MemoryCatalog:
     def finish(self, *, landed: bool) -> None:
         """Let the commits that are on their way arrive, or get lost."""
 
+    def awaited(self, name: TableName, snapshot: int | None) -> bool:  # noqa: ARG002 - see TwoStepMemoryCatalog
+        """Tell whether a commit that was given up would still apply to a snapshot, were it the current one: never."""
+        return False
+
     def unrecorded(self, stream: str) -> bool:  # noqa: ARG002 - see TwoStepMemoryCatalog
         """Tell whether rows may be in a stream's table that are not in the ledger: never."""
         return False

@@ -16,7 +16,7 @@ from consumer.domain.errors import (
     LedgerUnavailableError,
     UnknownCommitError,
 )
-from consumer.domain.stream import Stream
+from consumer.domain.stream import Stream, TableName
 from consumer.ports import Claim, Publication
 from consumer.testing.catalog import MemoryCatalog, MemorySnapshot, MemoryTable, check_live, replaced
 from consumer.testing.database import CommitUnderWayError
@@ -54,6 +54,7 @@ class TwoStepMemoryCatalog(MemoryCatalog):
         super().__init__(ledger, files, hit=hit, new_uuid=new_uuid)
         self._intents: dict[str, list[MemoryIntent]] = {}
         self._late: list[MemoryIntent] = []
+        self._given_up: set[tuple[TableName, int | None]] = set()
 
     def publish(self, publication: Publication) -> int:
         """Record the intent, commit, record what has landed; return the snapshot id."""
@@ -123,6 +124,10 @@ class TwoStepMemoryCatalog(MemoryCatalog):
             for intent in late:
                 if landed:
                     self._land(intent)
+
+    def awaited(self, name: TableName, snapshot: int | None) -> bool:
+        """Tell whether a commit that was given up would still apply to a snapshot, were it the current one."""
+        return (name, snapshot) in self._given_up
 
     def unrecorded(self, stream: str) -> bool:
         """Tell whether an intent of a stream is open: its rows may be in the table, and not in the ledger."""
@@ -201,6 +206,7 @@ class TwoStepMemoryCatalog(MemoryCatalog):
     def _forget(self, intents: Sequence[MemoryIntent]) -> None:
         for intent in intents:
             stream = intent.publication.stream.name
+            self._given_up.add((intent.table.name, intent.base))
             self._intents[stream] = [one for one in self._open(stream) if one is not intent]
             self._ledger.rewinds.settle(intent.snapshot_id)
             # A request that is refused for good need not be kept any longer.

@@ -73,11 +73,7 @@ NOT_SIMULATED: Mapping[str, str] = {
         for name, point in POINTS.items()
         if point.effect.component is Component.DROPPER
     },
-    **{
-        name: "nothing is restored"
-        for name, point in POINTS.items()
-        if point.effect.component is Component.RESTORER
-    },
+    **{name: "nothing is restored" for name, point in POINTS.items() if point.effect.component is Component.RESTORER},
     **{
         name: "streams keep their names"
         for name, point in POINTS.items()

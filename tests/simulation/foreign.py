@@ -44,8 +44,12 @@ class Foreign:
         ancestors = [snapshot.id for snapshot in table.ancestry()][1:] if table is not None else []
         if table is None or table.current is None or truth.rolled_back or not ancestors:
             return
+        chosen = ancestors[which % len(ancestors)]
+        if self._servers.catalog.awaited(table.name, chosen):
+            # So may who rolls back to before a seal, while the owner that was sealed off still stands at its commit.
+            return
         saved, before = table.current, (_proves(table), self._servers.cold(stream))
-        self._servers.catalog.roll_back(table.name, ancestors[which % len(ancestors)])
+        self._servers.catalog.roll_back(table.name, chosen)
         self._saved.pop(stream, None)
         if (_proves(table), self._servers.cold(stream)) != before:
             truth.rolled_back = truth.diverged = True
