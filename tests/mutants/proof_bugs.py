@@ -46,8 +46,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_VERIFY,
-                before="return self.hot + self.dropped == self.cold and not self.differences",
-                after="return self.hot + self.dropped == self.cold",
+                before="return self.hot.rows + self.dropped.rows == self.cold.rows and not self.differences",
+                after="return self.hot.rows + self.dropped.rows == self.cold.rows",
             ),
         ),
         tests=(_VERIFY_TESTS,),
