@@ -19,7 +19,7 @@ from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import RecordedWindow
 from consumer.domain.recorded_columns import recorded_columns
-from consumer.domain.restore import Piece, RestoreChoice
+from consumer.domain.restore import Piece, RestoreChoice, check_unchanged
 from consumer.domain.restore_query import TableLayout, layout_of, restored_mapping
 from consumer.domain.stream import Stream
 from consumer.domain.target_schema import check_columns
@@ -77,6 +77,7 @@ class ColdRows:
                 f"stream {stream.name}: nothing of {choice.within} was offloaded",
                 remedy=f"see `icehaul status {stream.name}` for what was, and name a stretch of that",
             )
+        check_unchanged(stream, record.schemas)
         source = self._known_source(stream, record)
         recorded = recorded_columns(past.schema)
         columns = [one.column for one in recorded]
