@@ -13,15 +13,16 @@ from datetime import datetime
 from itertools import count
 from uuid import UUID
 
-from consumer.domain.clickhouse_sql import quote_name, quote_text
+from consumer.domain.clickhouse_sql import quote_name
 from consumer.domain.era_digest import default_of, era_digest_sql
 from consumer.domain.errors import UnsupportedTypeError
 from consumer.domain.mapping import ColumnMapping, SourceColumn, TableMapping
-from consumer.domain.schema_history import KnownColumn, SchemaEra, SchemaHistory, ever_known
+from consumer.domain.schema_history import KnownColumn, SchemaEra, SchemaHistory, ever_known, in_all_eras
+from consumer.domain.stored_columns import as_stored
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
 from consumer.domain.type_mapping import form_of, map_column, map_source
-from consumer.domain.wire_form import ScalarForm, WireForm
+from consumer.domain.wire_form import WireForm
 
 
 def map_history(
@@ -51,12 +52,14 @@ def map_history(
     mapping = replace(mapping, columns=tuple(replace(one, since=_since(one.name, history)) for one in mapping.columns))
     digest = _digest(stream, time, history, every, as_read=True, checked=True)
     file_digest = _digest(stream, time, history, every, as_read=True, checked=False)
-    own = [_formerly(one, forms[one.name], former.get(one.name, ())) for one in mapping.columns]
     if len(history) == 1:
+        own = [as_stored(one, forms[one.name], former.get(one.name, ()), lacking=False) for one in mapping.columns]
         return replace(mapping, columns=tuple(own), digest=digest, file_digest=file_digest, partial=bool(former))
-    everywhere = frozenset.intersection(*(era.names for era in history))
-    own += [_formerly(column, form, former.get(column.name, ())) for column, form in gone]
-    own = [one if one.name in everywhere else _optional(one, every[one.name]) for one in own]
+    everywhere = in_all_eras(history)
+    columns = (*mapping.columns, *(column for column, _ in gone))
+    own = [
+        as_stored(one, every[one.name], former.get(one.name, ()), lacking=one.name not in everywhere) for one in columns
+    ]
     unchecked = _digest(stream, time, history, every, as_read=False, checked=False)
     recorded = TableMapping(
         columns=tuple(own),
@@ -91,39 +94,6 @@ def _gone(known: Mapping[str, KnownColumn], present: Sequence[str]) -> Iterator[
             # It never was in a data file: nothing was read with it.
             continue
         yield mapped, form_of(column.type, column.chosen)
-
-
-def _formerly(column: ColumnMapping, form: WireForm, former: Sequence[str]) -> ColumnMapping:
-    """Return the column as it is read from files that may have it under one of its former names."""
-    if not former:
-        return column
-    names = [quote_name(name) for name in (column.name, *former)]
-    if not isinstance(form, ScalarForm):
-        found = names[-1]
-        for name in reversed(names[:-1]):
-            found = f"if(empty({name}), {found}, {name})"
-        return replace(column, file_sql=found, stored=tuple((name, form.wire_type) for name in (column.name, *former)))
-    optional = f"Nullable({form.bare_type})"
-    default = [] if form.nullable else [f"defaultValueOfTypeName({quote_text(form.bare_type)})"]
-    return replace(
-        column,
-        file_sql=f"coalesce({', '.join((*names, *default))})",
-        stored=tuple((name, optional) for name in (column.name, *former)),
-    )
-
-
-def _optional(column: ColumnMapping, form: WireForm) -> ColumnMapping:
-    """Return the column as it is read from files that may lack it; where ClickHouse has no NULL, by its default."""
-    if not isinstance(form, ScalarForm) or form.nullable:
-        return column
-    if column.stored:
-        return column
-    default = f"defaultValueOfTypeName({quote_text(form.bare_type)})"
-    return replace(
-        column,
-        file_sql=f"ifNull({quote_name(column.name)}, {default})",
-        stored=((column.name, f"Nullable({form.bare_type})"),),
-    )
 
 
 def _digest(

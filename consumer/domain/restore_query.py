@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 from types import MappingProxyType
 
@@ -51,9 +51,14 @@ def restored_mapping(stream: Stream, columns: Sequence[SourceColumn]) -> TableMa
     Raises:
         StreamError: as :func:`consumer.domain.type_mapping.map_table` does.
     """
-    types = {column.name: column.type for column in columns}
-    chosen = {name: choice for name, choice in stream.columns if name in types and _takes(types[name], choice)}
+    chosen = dict(taken_choices(stream, columns))
     return map_table(columns, timestamp_column=stream.timestamp_column, chosen=chosen)
+
+
+def taken_choices(stream: Stream, columns: Sequence[SourceColumn]) -> tuple[tuple[str, As], ...]:
+    """Return the stream's choices for columns that are there, where their types have them."""
+    types = {column.name: column.type for column in columns}
+    return tuple((name, choice) for name, choice in stream.columns if name in types and _takes(types[name], choice))
 
 
 def _takes(type_: str, choice: As) -> bool:
@@ -67,7 +72,12 @@ def _takes(type_: str, choice: As) -> bool:
 
 
 def destination_mapping(
-    stream: Stream, mapping: TableMapping, table: TableName, columns: Sequence[SourceColumn]
+    stream: Stream,
+    mapping: TableMapping,
+    table: TableName,
+    columns: Sequence[SourceColumn],
+    *,
+    optional: Collection[str] = (),
 ) -> TableMapping:
     """Map those columns of a table that are restored, in the order in which they enter the digest.
 
@@ -76,21 +86,26 @@ def destination_mapping(
         mapping: the columns that are restored, as the source has, or had, them.
         table: the table.
         columns: its columns; what it has besides gets its default.
+        optional: columns that it may lack: the source has dropped them.
 
     Raises:
         StreamError: if a column is missing, or would not hold all values of its kind in the same form.
     """
-    types = {column.name: column.type for column in columns}
-    for column in mapping.columns:
-        if column.name not in types:
+    present = {column.name: column for column in columns}
+    wanted = [column for column in mapping.columns if column.name in present or column.name not in optional]
+    for column in wanted:
+        if column.name not in present:
             raise _unfit(column, table, "has no such column")
-    there = restored_mapping(
-        stream, [SourceColumn(name=column.name, type=types[column.name]) for column in mapping.columns]
-    )
-    for column, found in zip(mapping.columns, there.columns, strict=True):
+    there = restored_mapping(stream, [_with_default(present[column.name], column.default_sql) for column in wanted])
+    for column, found in zip(wanted, there.columns, strict=True):
         if (found.wire_type, found.digest_sql) != (column.wire_type, column.digest_sql):
             raise _unfit(column, table, f"has it as {found.source_type}")
     return there
+
+
+def _with_default(column: SourceColumn, default: str) -> SourceColumn:
+    """Return a column with the source's DEFAULT, whatever the table's own is: a second run has to find the same."""
+    return replace(column, default=default or column.default)
 
 
 def _unfit(column: ColumnMapping, table: TableName, what: str) -> StreamError:
@@ -125,12 +140,13 @@ def insert_statement(
         sources: table functions, each of which reads a file.
     """
     names = ", ".join(quote_name(column.name) for column in mapping.columns)
-    values = ", ".join(_value(stream, column) for column in mapping.columns)
+    values = ", ".join(restored_value(stream, column) for column in mapping.columns)
     rows = " UNION ALL ".join(cold_rows(stream, mapping, window, source) for source in sources)
     return f"INSERT INTO {quote_table(table)} ({names}) SELECT {values} FROM ({rows})"
 
 
-def _value(stream: Stream, column: ColumnMapping) -> str:
+def restored_value(stream: Stream, column: ColumnMapping) -> str:
+    """Return the expression over a column's wire value that yields the value in the column's own type."""
     mapper = FormMapper(count(1), dict(stream.columns).get(column.name), from_wire=True)
     form = mapper.form(parse_type(column.source_type))
     return form.restore(quote_name(column.name), column.source_type)

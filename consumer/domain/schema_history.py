@@ -103,3 +103,8 @@ def ever_known(history: SchemaHistory) -> dict[str, KnownColumn]:
     for era in history:
         found |= {column.name: column for column in era.columns}
     return found
+
+
+def in_all_eras(history: SchemaHistory) -> frozenset[str]:
+    """Return the columns that the stream has always had: every data file has them, under one of their names."""
+    return frozenset.intersection(*(era.names for era in history))

@@ -132,7 +132,7 @@ def test_a_source_that_is_gone_comes_back_in_its_types_which_the_target_remember
     done = days.restore()
 
     assert done.plan.total == expected
-    assert (done.plan.origin.source, list(done.plan.origin.guessed)) == (None, [])
+    assert (done.plan.origin.source, list(done.plan.origin.columns.guessed)) == (None, [])
     assert days.described(days.into) == described
     with pytest.raises(StreamError, match="what is restored under its name would be taken for another table"):
         days.restore(into=days.source)
@@ -147,7 +147,7 @@ def test_a_target_that_remembers_no_types_gives_rows_of_the_same_digest(platform
     days.run(f"DROP TABLE {days.source} SYNC")
     done = days.restore()
     assert done.plan.total == expected
-    assert len(done.plan.origin.guessed) == len(days.described(days.into))
+    assert len(done.plan.origin.columns.guessed) == len(days.described(days.into))
     assert ("seq", "Decimal(20, 0)") in days.described(days.into)
 
 

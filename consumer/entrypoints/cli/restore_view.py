@@ -57,10 +57,15 @@ def _notes(plan: Plan, removed: Sequence[TableName], *, dry: bool) -> Iterator[s
         yield create_statement(plan.choice.into, plan.mapping, plan.origin.layout)
     for name, what in plan.lost.items():
         yield f"column {name} comes back without {what}"
-    if plan.origin.guessed:
+    if plan.origin.columns.guessed:
         yield (
-            f"nobody has recorded the ClickHouse type of {', '.join(plan.origin.guessed)}: such columns get the one"
-            " that holds their values"
+            f"nobody has recorded the ClickHouse type of {', '.join(plan.origin.columns.guessed)}: such columns get the"
+            " one that holds their values"
+        )
+    if plan.left_out:
+        yield (
+            f"{', '.join(plan.left_out)}, which the source has dropped, can't come back into {plan.choice.into}: it has"
+            " no such column; a new table (--create) has them"
         )
     for drop in plan.drops:
         stands = "would stand" if dry else "stands"
@@ -108,7 +113,8 @@ def restore_data(found: Restored, *, dry: bool) -> dict[str, Any]:
         if plan.standing is Standing.ABSENT
         else None,
         "lost": dict(plan.lost),
-        "guessed": list(plan.origin.guessed),
+        "guessed": list(plan.origin.columns.guessed),
+        "left_out": list(plan.left_out),
         "drops": [drop.partition.id for drop in plan.drops],
         "finishing": plan.finishing,
         "leftovers": [str(table) for table in plan.leftovers],

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyiceberg.schema import Schema
-
 from consumer.domain.divergence import check_divergence
 from consumer.domain.errors import (
     CatalogUnavailableError,
@@ -18,13 +16,12 @@ from consumer.domain.errors import (
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import RecordedWindow
-from consumer.domain.recorded_columns import recorded_columns
-from consumer.domain.restore import Piece, RestoreChoice, check_unchanged
-from consumer.domain.restore_query import TableLayout, layout_of, restored_mapping
+from consumer.domain.restore import RestoreChoice
+from consumer.domain.restore_query import TableLayout, layout_of
 from consumer.domain.stream import Stream
-from consumer.domain.target_schema import check_columns
 from consumer.domain.window import Window
 from consumer.ports import Ledger, Source, SourceTable, StreamRecord
+from consumer.service.restoring.columns import PastColumns, present_columns, remembered_columns
 from consumer.service.restoring.ports import DataFile, PastTable, PastTables, RestoreServer
 
 _LOOKS = 10
@@ -39,8 +36,7 @@ class Origin:
         past: the target at the snapshot that is restored.
         windows: what the ledger has recorded of the stretch.
         source: the source, if the table that the ledger knows is still there.
-        mapping: the columns, as the source has, or had, them.
-        guessed: columns whose type in ClickHouse nobody has recorded.
+        columns: the columns, as the source has, or had, them.
         layout: how a table of them is laid out.
     """
 
@@ -48,8 +44,7 @@ class Origin:
     past: PastTable
     windows: Sequence[RecordedWindow]
     source: SourceTable | None
-    mapping: TableMapping
-    guessed: Sequence[str]
+    columns: PastColumns
     layout: TableLayout
 
 
@@ -77,31 +72,14 @@ class ColdRows:
                 f"stream {stream.name}: nothing of {choice.within} was offloaded",
                 remedy=f"see `icehaul status {stream.name}` for what was, and name a stretch of that",
             )
-        check_unchanged(stream, record.schemas)
         source = self._known_source(stream, record)
-        recorded = recorded_columns(past.schema)
-        columns = [one.column for one in recorded]
-        guessed = [one.column.name for one in recorded if not one.known]
-        layout = layout_of(stream, [key.column for key in past.order.keys])
-        if source is not None:
-            there = {one.name for one in columns}
-            columns = [one for one in source.columns if one.name in there]
-            guessed = []
+        if source is None:
+            columns = remembered_columns(stream, record, past)
+            layout = layout_of(stream, [key.column for key in past.order.keys])
+        else:
+            columns = present_columns(stream, record, past, source)
             layout = TableLayout(partition_key=source.partition_key, sorting_key=source.sorting_key)
-        mapping = restored_mapping(stream, columns)
-        names = {one.name for one in columns}
-        check_columns(
-            stream, mapping.iceberg_schema(), Schema(*(field for field in past.schema.fields if field.name in names))
-        )
-        return Origin(
-            record=record,
-            past=past,
-            windows=windows,
-            source=source,
-            mapping=mapping,
-            guessed=guessed,
-            layout=layout,
-        )
+        return Origin(record=record, past=past, windows=windows, source=source, columns=columns, layout=layout)
 
     def _moment(
         self, stream: Stream, choice: RestoreChoice
@@ -149,10 +127,15 @@ class ColdRows:
         snapshot_id = origin.past.snapshot_id
         return () if snapshot_id is None else self._past.files_at(stream.target, snapshot_id, within)
 
-    def contents(self, stream: Stream, origin: Origin, pieces: Sequence[Piece]) -> Sequence[Fingerprint]:
-        """Return what the files hold of each piece, as ClickHouse reads them."""
-        whole = Window(lower=pieces[0].window.lower, upper=pieces[-1].window.upper)
-        files = self.files(stream, origin, whole)
+    def contents(self, stream: Stream, origin: Origin, windows: Sequence[Window]) -> Sequence[Fingerprint]:
+        """Return what the files hold of contiguous windows, hashed as the ledger has recorded it."""
+        return self.tally(stream, origin, origin.columns.recorded, windows)
+
+    def tally(
+        self, stream: Stream, origin: Origin, mapping: TableMapping, windows: Sequence[Window]
+    ) -> Sequence[Fingerprint]:
+        """Return what the files hold of contiguous windows, as ClickHouse reads these columns."""
+        files = self.files(stream, origin, Window(lower=windows[0].lower, upper=windows[-1].upper))
         if not files:
-            return [EMPTY] * len(pieces)
-        return self._server.tally_files(stream, origin.mapping, [one.window for one in pieces], files)
+            return [EMPTY] * len(windows)
+        return self._server.tally_files(stream, mapping, windows, files)

@@ -13,6 +13,7 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.phrasing import counted
 from consumer.domain.restore import RestoreChoice, RestoredWindow, pieces_of, prove
 from consumer.domain.restore_query import create_statement, destination_mapping, lost_columns
+from consumer.domain.restored_columns import restored_columns
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import EVER, Window
 from consumer.ports import Ledger, Source, SourceTable
@@ -42,12 +43,13 @@ class Plan:
         stream: the stream.
         choice: what was asked for.
         origin: where the rows come from.
-        mapping: the columns with the destination's types.
+        mapping: the columns with the destination's types, as the data files of all times hold them.
         windows: the stretches that have rows, as the cold tier holds them.
         wanted: all stretches, contiguous.
-        expected: what the cold tier holds of each of them.
+        expected: what the cold tier holds of each of them, by the digest over the destination's columns.
         files: the data files that hold these rows.
         lost: what is gone for good of columns that were not kept exactly, by column.
+        left_out: columns that the source has dropped, and the destination lacks.
         standing: what the destination holds of it.
         leftovers: staging tables of earlier runs; the first one holds what is missing where ``finishing``.
         drops: drops of the source whose rows come back by this.
@@ -62,6 +64,7 @@ class Plan:
     expected: Sequence[Fingerprint]
     files: Sequence[DataFile]
     lost: Mapping[str, str]
+    left_out: Sequence[str]
     standing: Standing
     leftovers: Sequence[TableName]
     finishing: bool
@@ -102,7 +105,7 @@ class Review:
             StreamError, TransientError: as :meth:`review` raises them.
         """
         origin = self._cold.origin(stream, choice)
-        return create_statement(choice.into, origin.mapping, origin.layout)
+        return create_statement(choice.into, origin.columns.mapping, origin.layout)
 
     def review(self, stream: Stream, choice: RestoreChoice) -> Plan:
         """Return what would be restored, once it is proved that the cold tier holds just what is recorded.
@@ -115,21 +118,26 @@ class Review:
             TransientError: if something can't be asked now.
         """
         origin = self._cold.origin(stream, choice)
-        lost = lost_columns(stream, origin.mapping)
+        columns, stream = origin.columns, origin.columns.stream
+        there = self._destinations.find(stream, choice, origin.record, origin.source)
+        mapping = columns.mapping
+        if there is not None:
+            mapping = destination_mapping(stream, mapping, choice.into, there.columns, optional=columns.dropped)
+        mapping = restored_columns(stream, mapping, columns.history)
+        lost = lost_columns(stream, mapping)
         if lost and not choice.accept_loss:
             raise StreamError(
                 f"stream {stream.name}: {_losses(lost)} went on the way to Iceberg, and can't be brought back",
                 remedy="give --accept-loss to restore the rest of them",
             )
-        there = self._destinations.find(stream, choice, origin.record, origin.source)
-        mapping = origin.mapping
-        if there is not None:
-            mapping = destination_mapping(stream, origin.mapping, choice.into, there.columns)
         pieces = pieces_of(choice.within, [one.window for one in origin.windows])
-        found = self._cold.contents(stream, origin, pieces)
+        found = self._cold.contents(stream, origin, [one.window for one in pieces])
         windows = prove(stream, origin.windows, pieces, found, origin.past.changes)
         wanted = [one.window for one in pieces if one.wanted]
         expected = [one for piece, one in zip(pieces, found, strict=True) if piece.wanted]
+        if columns.changed:
+            # What is recorded is no hash over just the columns that are restored.
+            expected = list(self._cold.tally(stream, origin, mapping, wanted))
         files = self._cold.files(stream, origin, choice.within) if windows else ()
         self._destinations.check_ttl(stream, there, mapping, files)
         plan = Plan(
@@ -142,6 +150,7 @@ class Review:
             expected=expected,
             files=files,
             lost=lost,
+            left_out=[name for name in columns.dropped if all(name != one.name for one in mapping.columns)],
             standing=Standing.ABSENT if there is None else Standing.EMPTY,
             leftovers=self._leftovers(stream, choice.into),
             finishing=False,
@@ -174,7 +183,7 @@ class Review:
         return sums == list(plan.expected) and everything == sum(staged, EMPTY)
 
     def _tally(self, plan: Plan, table: SourceTable, windows: Sequence[Window]) -> Sequence[Fingerprint]:
-        mapping = destination_mapping(plan.stream, plan.origin.mapping, table.name, table.columns)
+        mapping = destination_mapping(plan.stream, plan.mapping, table.name, table.columns)
         return list(self._server.tally(replace(plan.stream, source=table.name), mapping, windows))
 
     # ---------------------------------------------------------------------------------- the destination
