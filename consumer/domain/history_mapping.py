@@ -56,9 +56,9 @@ def map_history(
         own = [as_stored(one, forms[one.name], former.get(one.name, ()), lacking=False) for one in mapping.columns]
         return replace(mapping, columns=tuple(own), digest=digest, file_digest=file_digest, partial=bool(former))
     everywhere = in_all_eras(history)
-    columns = (*mapping.columns, *(column for column, _ in gone))
+    ever = (*mapping.columns, *(column for column, _ in gone))
     own = [
-        as_stored(one, every[one.name], former.get(one.name, ()), lacking=one.name not in everywhere) for one in columns
+        as_stored(one, every[one.name], former.get(one.name, ()), lacking=one.name not in everywhere) for one in ever
     ]
     unchecked = _digest(stream, time, history, every, as_read=False, checked=False)
     recorded = TableMapping(

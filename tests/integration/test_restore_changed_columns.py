@@ -10,6 +10,7 @@ import pytest
 
 from consumer.domain.errors import SchemaChangeError
 from consumer.domain.hot_drop import Selection
+from consumer.domain.window import Window
 from consumer.embedded.stack import EmbeddedStack
 from consumer.service.restoring.review import Standing
 from tests.support.local_platform import LocalPlatform, judge, ledger_database, local_platform, offload
@@ -54,7 +55,7 @@ def rows(days: Restoring, table: object, *columns: str) -> list[tuple[Any, ...]]
 
 @pytest.fixture(scope="module")
 def changed(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restoring]:
-    """A stream of a day, then every kind of change, another day, and rows of the first one that come late."""
+    """A stream of two days, the second of which is dropped; then every kind of change, a third day, and late rows."""
     name, directory = f"t_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("changed")
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -63,9 +64,11 @@ def changed(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> I
     ):
         stream = platform.add_stream(columns=COLUMNS, sequence_columns=["seq"])
         days = Restoring(platform, stream)
-        insert(platform, 1, **FIRST)
         with platform.consumer() as application:
-            assert offload(application, stream, day("2024-01-02")) == []
+            for number in (1, 2):
+                insert(platform, number, **FIRST)
+                assert offload(application, stream, day(f"2024-01-0{number + 1}")) == []
+            application.hot_drops.drop(application.streams[stream], Selection(partitions=("20240102",)))
         days.run(f"ALTER TABLE {days.source} {CHANGES} SETTINGS mutations_sync = 2")
         with pytest.raises(SchemaChangeError, match="renamed, or dropped and added"):
             days.review()
@@ -80,17 +83,17 @@ def changed(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory) -> I
             "note": "'n'",
             "tags": "['g']",
         }
-        insert(platform, 2, **later)
+        insert(platform, 3, **later)
         insert(platform, 1, **later | {"label": "'late'"})
         with platform.consumer() as application:
-            assert offload(application, stream, day("2024-01-03")) == []
-            judge(application, stream, rows=3 * ROWS)
+            assert offload(application, stream, day("2024-01-04")) == []
+            judge(application, stream, rows=4 * ROWS)
         yield days
 
 
-def check_restored(days: Restoring, table: object, *, defaults: bool) -> None:
-    """The rows of the first day that came in time: what they had then, and what stands for what was added since."""
-    old = f"(SELECT * FROM {table} WHERE toDate(ts) = '2024-01-01' AND label != 'late')"
+def check_restored(days: Restoring, table: object, on: str, *, defaults: bool) -> None:
+    """A day's rows that came in time: what they had then, and what stands for what was added since."""
+    old = f"(SELECT * FROM {table} WHERE toDate(ts) = '{on}' AND label != 'late')"
     found = rows(days, old, "label", "a", "t.x", "t.y", "more", "tokyo", "toString(kind)", "note", "tags")
     assert found == [
         (str(n), n, n, "", n + 1, f"{n + 1}/{TOKYO}", "p", None, [])
@@ -108,7 +111,8 @@ def test_a_new_table_gets_the_columns_that_were_dropped_too(changed: Restoring) 
     done = changed.restore()
     assert all(one.proved for one in done.plan.windows)
     assert done.plan.left_out == []
-    check_restored(changed, changed.into, defaults=True)
+    for on in ("2024-01-01", "2024-01-02"):
+        check_restored(changed, changed.into, on, defaults=True)
     assert changed.described(changed.into) == [
         *changed.described(changed.source),
         ("e", "Enum8('x' = 1, 'y' = 2)"),
@@ -116,7 +120,8 @@ def test_a_new_table_gets_the_columns_that_were_dropped_too(changed: Restoring) 
     ]
     names = ", ".join(name for name, _ in changed.described(changed.source))
     sides = [f"(SELECT {names} FROM {one})" for one in (changed.into, changed.source)]
-    assert changed.count(f"({sides[0]} EXCEPT ALL {sides[1]})") == 0
+    assert changed.count(f"({sides[1]} EXCEPT ALL {sides[0]})") == 0
+    assert (changed.count(changed.into), changed.count(changed.source)) == (4 * ROWS, 3 * ROWS)
     old = f"(SELECT * FROM {changed.into} WHERE toDate(ts) = '2024-01-01' AND label != 'late')"
     assert rows(changed, old, "toString(e)", "u = generateUUIDv4(seq)")[0][0] == "y"
     assert changed.count(f"(SELECT DISTINCT u FROM {old})") == ROWS
@@ -126,19 +131,16 @@ def test_a_new_table_gets_the_columns_that_were_dropped_too(changed: Restoring) 
 
 
 def test_a_partition_that_was_dropped_comes_back_into_the_changed_source(changed: Restoring) -> None:
-    expected = changed.fingerprint(changed.source)
-    first = Selection(partitions=("20240101",))
+    part = Window(lower=day("2024-01-02"), upper=day("2024-01-03"))
+    done = changed.restore(into=changed.source, create=False, within=part)
+    assert (done.plan.total.rows, list(done.plan.left_out)) == (ROWS, ["e", "u"])
+    for on in ("2024-01-01", "2024-01-02"):
+        check_restored(changed, changed.source, on, defaults=True)
+    assert changed.drops() == [("20240102", "returned")]
     with changed.platform.consumer() as application:
-        application.hot_drops.drop(application.streams[changed.stream], first)
-    assert changed.count(changed.source) == ROWS
-    done = changed.restore(into=changed.source, create=False)
-    assert done.plan.left_out == ["e", "u"]
-    check_restored(changed, changed.source, defaults=True)
-    assert changed.fingerprint(changed.source) == expected
-    with changed.platform.consumer() as application:
-        judge(application, changed.stream, rows=3 * ROWS)
-        assert offload(application, changed.stream, day("2024-01-04")) == []
-        judge(application, changed.stream, rows=3 * ROWS)
+        judge(application, changed.stream, rows=4 * ROWS)
+        assert offload(application, changed.stream, day("2024-01-05")) == []
+        judge(application, changed.stream, rows=4 * ROWS)
 
 
 def test_a_source_that_is_gone_comes_back_with_every_column_it_had(changed: Restoring) -> None:
@@ -151,5 +153,6 @@ def test_a_source_that_is_gone_comes_back_with_every_column_it_had(changed: Rest
     assert sorted(changed.described(changed.into)) == sorted(
         [*described, ("e", "Enum8('x' = 1, 'y' = 2)"), ("u", "UUID")]
     )
-    check_restored(changed, changed.into, defaults=False)
-    assert changed.count(f"{changed.into} WHERE e = 'y'") == ROWS
+    for on in ("2024-01-01", "2024-01-02"):
+        check_restored(changed, changed.into, on, defaults=False)
+    assert changed.count(f"{changed.into} WHERE e = 'y'") == 2 * ROWS

@@ -8,6 +8,7 @@ from tests.mutants.bug import Bug, Edit
 _DOMAIN = "tests/unit/domain/test_restore.py"
 _QUERIES = "tests/unit/domain/test_restore_query.py"
 _RESTORE = "tests/integration/test_restore.py"
+_CHANGED = "tests/integration/test_restore_changed_columns.py"
 _FAILURES = "tests/faults/test_restore_failures.py"
 _REVIEW = "consumer/service/restoring/review.py"
 _RESTORES = "consumer/service/restoring/restores.py"
@@ -118,6 +119,58 @@ BUGS = (
             ),
         ),
         tests=(_RESTORE,),
+        servers=_SERVERS,
+    ),
+    Bug(
+        name="restored_over_the_present_columns",
+        breaks="Files are compared over the columns of now, so nothing comes back from before a change.",
+        edits=(
+            Edit(
+                file="consumer/service/restoring/origin.py",
+                before="origin.columns.recorded, windows)\n",
+                after="origin.columns.mapping, windows)\n",
+            ),
+        ),
+        tests=(_CHANGED,),
+        servers=_SERVERS,
+    ),
+    Bug(
+        name="restored_without_former_names",
+        breaks="A renamed column comes back empty in the rows of before.",
+        edits=(
+            Edit(
+                file="consumer/domain/restored_columns.py",
+                before="former.get(column.name, ()), lacking=lacking",
+                after="(), lacking=lacking or column.name in former",
+            ),
+        ),
+        tests=(_CHANGED,),
+        servers=_SERVERS,
+    ),
+    Bug(
+        name="dropped_columns_not_restored",
+        breaks="A new table lacks the columns that the source has dropped, and nobody is told.",
+        edits=(
+            Edit(
+                file="consumer/service/restoring/columns.py",
+                before="[*present, *(one.source for one in dropped)]",
+                after="[*present]",
+            ),
+        ),
+        tests=(_CHANGED,),
+        servers=_SERVERS,
+    ),
+    Bug(
+        name="added_columns_without_their_default",
+        breaks="Old rows have 0 where the source shows the DEFAULT of a column that was added later.",
+        edits=(
+            Edit(
+                file="consumer/domain/restored_columns.py",
+                before="    if column.default_sql:\n",
+                after="    if not column.default_sql:\n",
+            ),
+        ),
+        tests=(_CHANGED,),
         servers=_SERVERS,
     ),
 )
