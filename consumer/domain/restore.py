@@ -10,10 +10,9 @@ from hashlib import sha256
 from itertools import pairwise
 
 from consumer.domain.batch import BatchKind
-from consumer.domain.errors import DivergenceError, StreamError
+from consumer.domain.errors import DivergenceError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.reconcile import RecordedWindow
-from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import Window
 
@@ -80,22 +79,6 @@ class RestoredWindow:
     window: Window
     fingerprint: Fingerprint
     proved: bool
-
-
-def check_unchanged(stream: Stream, history: SchemaHistory) -> None:
-    """Check that the source's columns have always been the same: rows are hashed over those of their time.
-
-    Raises:
-        StreamError: if they were changed since rows were offloaded.
-    """
-    if len(history) < 2:
-        return
-    changed = ", ".join(sorted(history[0].names ^ history[-1].names)) or "types"
-    raise StreamError(
-        f"stream {stream.name}: the columns of {stream.source} were changed ({changed}) at the watermark"
-        f" {history[-1].since.isoformat()}, and restored rows can be proved over the same columns only",
-        remedy=f"read them through a view (icehaul view {stream.name}) or by another engine, and insert them by hand",
-    )
 
 
 def pieces_of(within: Window, windows: Sequence[Window]) -> Sequence[Piece]:

@@ -167,7 +167,7 @@ BUGS = (
             Edit(
                 file="consumer/domain/restored_columns.py",
                 before="    if column.default_sql:\n",
-                after="    if not column.default_sql:\n",
+                after="    if not column.source_type:\n",
             ),
         ),
         tests=(_CHANGED,),

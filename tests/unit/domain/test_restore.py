@@ -10,23 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.domain.batch import BatchKind
-from consumer.domain.errors import DivergenceError, StreamError
+from consumer.domain.errors import DivergenceError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
-from consumer.domain.mapping import SourceColumn
 from consumer.domain.reconcile import RecordedWindow
 from consumer.domain.restore import (
     Change,
     RestoreMark,
-    check_unchanged,
     is_staging,
     looks_staged,
     pieces_of,
     prove,
     staging_table,
 )
-from consumer.domain.schema_history import SchemaEra, known_columns
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.window import BEGINNING, EVER, Window
+from consumer.domain.window import EVER, Window
 from tests.support.platform import day
 
 START = day("2024-01-01")
@@ -136,13 +133,3 @@ def test_a_staging_tables_name_is_a_name_and_leads_back_to_its_table_alone(name:
     assert looks_staged(staging)
     assert not is_staging(TableName(database="d", table=f"{name[:100]}x"), staging.table)
     assert not is_staging(into, f"{staging.table}0")
-
-
-def test_a_stream_whose_columns_were_changed_is_refused_by_their_names() -> None:
-    before = known_columns([SourceColumn(name="a", type="Int32")], {})
-    after = known_columns([SourceColumn(name="a", type="Int32"), SourceColumn(name="b", type="String")], {})
-    first = SchemaEra(since=BEGINNING, columns=before)
-    check_unchanged(STREAM, ())
-    check_unchanged(STREAM, (first,))
-    with pytest.raises(StreamError, match=r"were changed \(b\) at the watermark 2024-01-01"):
-        check_unchanged(STREAM, (first, SchemaEra(since=START, columns=after)))
