@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -23,11 +22,9 @@ from consumer.domain.stream import DigestPolicy
 from consumer.domain.writer import Writer
 from consumer.embedded.stack import EmbeddedStack
 from tests.bench.icehaul_path import Icehaul, running_icehaul
-from tests.bench.measure import Measurement, measure
-from tests.bench.paths import Bench
-from tests.bench.trades import COLUMNS, TABLE, fill
+from tests.bench.measure import Measurement
+from tests.bench.turns import contending_bench, take_turns
 from tests.support.machine import describe_machine
-from tests.support.platform import Platform
 
 _WITH, _WITHOUT = DigestPolicy.ALWAYS.value, DigestPolicy.ON_DEMAND.value
 
@@ -53,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"$ python -m tests.bench.proof {' '.join(sys.argv[1:] if arguments is None else arguments)}")
     console.print(describe_machine())
     with tempfile.TemporaryDirectory(prefix="icehaul-bench-") as scratch, ExitStack() as resources:
-        rounds = _take_turns(_consumers(resources, Path(scratch), options), options.rows, options.rounds)
+        rounds = take_turns(_consumers(resources, Path(scratch), options), options.rows, options.rounds)
     share = share_of(rounds)
     for name, measured in rounds.items():
         cpu = {group: statistics.median(one.cpu[group] for one in measured) for group in measured[0].cpu}
@@ -84,14 +81,7 @@ def _consumers(resources: ExitStack, scratch: Path, options: argparse.Namespace)
     stack = resources.enter_context(EmbeddedStack.start(scratch / "stack"))
     consumers: dict[str, Icehaul] = {}
     for policy in (_WITH, _WITHOUT):
-        platform = Platform(stack.endpoints, f"bench_{policy}", scratch)
-        os.environ.update(platform.environment())
-        platform.client.command(
-            f"CREATE TABLE {platform.name}.{TABLE} ({COLUMNS}) ENGINE = MergeTree PARTITION BY toDate(ts)"
-            " ORDER BY (symbol, ts, seq)"
-        )
-        fill(platform, options.rows)
-        bench = Bench(stack=stack, platform=platform, rows=options.rows, cores=os.cpu_count() or 1, own_pid=os.getpid())
+        bench = contending_bench(stack, policy, scratch, options.rows)
         consumers[policy] = resources.enter_context(
             running_icehaul(
                 bench,
@@ -103,18 +93,6 @@ def _consumers(resources: ExitStack, scratch: Path, options: argparse.Namespace)
             )
         )
     return consumers
-
-
-def _take_turns(consumers: Mapping[str, Icehaul], rows: int, rounds: int) -> Mapping[str, Sequence[Measurement]]:
-    """Let each consumer offload a batch in each round; who begins changes, and the first round does not count."""
-    found: dict[str, list[Measurement]] = {name: [] for name in consumers}
-    for number in range(rounds + 1):
-        for name in sorted(consumers, reverse=number % 2 == 0):
-            contender = consumers[name].contender(name)
-            one = measure(rows, contender.groups, lambda run=contender.run, round_=number: run(round_))  # type: ignore[misc]
-            if number:
-                found[name].append(one)
-    return found
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -28,13 +27,12 @@ from consumer.adapters.telemetry.tracing import Tracing
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import TelemetrySettings
 from tests.bench.icehaul_path import Icehaul, running_icehaul
-from tests.bench.measure import Measurement, measure
+from tests.bench.measure import Measurement
 from tests.bench.otlp_sink import otlp_sink
-from tests.bench.paths import Bench
 from tests.bench.report import percentile
-from tests.bench.trades import COLUMNS, TABLE, fill
+from tests.bench.trades import TABLE
+from tests.bench.turns import contending_bench, take_turns
 from tests.support.machine import describe_machine
-from tests.support.platform import Platform
 
 LIMIT = 0.01
 """Share of a batch that its spans may take."""
@@ -69,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="icehaul-bench-") as scratch, ExitStack() as resources:
         trace_file = Path(scratch) / "traces.jsonl"
         consumers = _consumers(resources, Path(scratch), trace_file, options)
-        rounds = _take_turns(consumers, options.rows, options.rounds)
+        rounds = take_turns(consumers, options.rows, options.rounds)
         small = {name: percentile(one.latencies(options.ticks).small, 50) for name, one in consumers.items()}
         sink = resources.enter_context(otlp_sink())
         cost = _cost(trace_file, options.rounds, sink, min(one.seconds for one in rounds["without"]))
@@ -90,33 +88,16 @@ def _consumers(
     """Start the consumer without traces, and the one that sends them and keeps them to be counted."""
     stack = resources.enter_context(EmbeddedStack.start(scratch / "stack"))
     sink = resources.enter_context(otlp_sink())
-    telemetry = {"without": {}, "with": {"otlp_endpoint": sink, "trace_file": str(trace_file)}}
+    telemetry: Mapping[str, Mapping[str, str]] = {
+        "without": {},
+        "with": {"otlp_endpoint": sink, "trace_file": str(trace_file)},
+    }
     consumers: dict[str, Icehaul] = {}
     for name, section in telemetry.items():
-        platform = Platform(stack.endpoints, f"bench_{name}", scratch)
-        platform.sections["telemetry"] = section
-        os.environ.update(platform.environment())
-        platform.client.command(
-            f"CREATE TABLE {platform.name}.{TABLE} ({COLUMNS}) ENGINE = MergeTree PARTITION BY toDate(ts)"
-            " ORDER BY (symbol, ts, seq)"
-        )
-        fill(platform, options.rows)
-        bench = Bench(stack=stack, platform=platform, rows=options.rows, cores=os.cpu_count() or 1, own_pid=os.getpid())
+        bench = contending_bench(stack, name, scratch, options.rows, telemetry=section)
         log = options.out / f"tracing-{name}.log"
         consumers[name] = resources.enter_context(running_icehaul(bench, options.rounds, log, f"{name}_"))
     return consumers
-
-
-def _take_turns(consumers: Mapping[str, Icehaul], rows: int, rounds: int) -> Mapping[str, Sequence[Measurement]]:
-    """Let each consumer offload a batch in each round; who begins changes, and the first round does not count."""
-    found: dict[str, list[Measurement]] = {name: [] for name in consumers}
-    for number in range(rounds + 1):
-        for name in sorted(consumers, reverse=number % 2 == 0):
-            contender = consumers[name].contender(name)
-            one = measure(rows, contender.groups, lambda run=contender.run, round_=number: run(round_))  # type: ignore[misc]
-            if number:
-                found[name].append(one)
-    return found
 
 
 def _cost(trace_file: Path, rounds: int, endpoint: str, seconds: float) -> Cost:
