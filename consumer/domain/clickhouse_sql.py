@@ -71,6 +71,11 @@ def in_partitions(table: TableName, ids: Iterable[str]) -> str:
     return f"_partition_id IN ({', '.join(map(quote_text, plain))}) AND {condition}"
 
 
+def default_of_type(type_: str) -> str:
+    """Return the ClickHouse expression of a type's default value."""
+    return f"defaultValueOfTypeName({quote_text(type_)})"
+
+
 def quote_text(text: str) -> str:
     """Return a ClickHouse string literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0")

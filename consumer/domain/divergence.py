@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from consumer.domain.batch import Evidence, Progress
 from consumer.domain.errors import DivergenceError
+from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.reconcile import RecordedWindow
+from consumer.domain.stream import Stream
 
 
 def check_divergence(*, stream: str, recorded: Progress, evidence: Evidence | None) -> None:
@@ -31,6 +34,16 @@ def check_divergence(*, stream: str, recorded: Progress, evidence: Evidence | No
     raise DivergenceError(
         f"stream {stream}: the ledger has recorded {ledger}; the target table's current snapshot proves {table}",
         remedy=repair_command(stream),
+    )
+
+
+def held_otherwise(stream: Stream, recorded: RecordedWindow, found: Fingerprint, remedy: str) -> DivergenceError:
+    """Return the error for a window of which the data files hold other rows than those that are recorded."""
+    return DivergenceError(
+        f"stream {stream.name}: the data files of {stream.target} hold {found.rows} rows of the window"
+        f" {recorded.window} with digest {found.hex}, {recorded.cold.rows} rows with digest {recorded.cold.hex} are"
+        " recorded",
+        remedy=remedy,
     )
 
 

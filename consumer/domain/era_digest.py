@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyiceberg.types import DecimalType, DoubleType, FloatType, IcebergType, IntegerType, LongType, StructType
 
-from consumer.domain.clickhouse_sql import quote_text
+from consumer.domain.clickhouse_sql import default_of_type, quote_text
 from consumer.domain.wire_form import (
     ArrayForm,
     MapForm,
@@ -89,7 +89,7 @@ def _tuple(era: TupleForm, now: TupleForm, value: str, depth: int) -> list[str]:
 
 def default_of(form: WireForm) -> str:
     """Return the expression of what stands for a value that there is none of."""
-    return f"defaultValueOfTypeName({quote_text(form.wire_type)})"
+    return default_of_type(form.wire_type)
 
 
 def _names(form: TupleForm) -> list[str]:
@@ -106,7 +106,7 @@ def _scalar(era: ScalarForm, now: ScalarForm, value: str, depth: int) -> list[st
     fitting = value if same else f"accurateCastOrNull({value}, {quote_text(era.bare_type)})"
     if not era.nullable:
         return [f"ifNull({fitting}, {spread})"]
-    default = f"defaultValueOfTypeName({quote_text(era.bare_type)})"
+    default = default_of_type(era.bare_type)
     if not now.nullable:
         return ["toUInt8(0)", f"ifNull({fitting}, {spread})"]
     return [f"isNull({value})", f"if(isNull({value}), {default}, ifNull({fitting}, {spread}))"]
@@ -114,7 +114,7 @@ def _scalar(era: ScalarForm, now: ScalarForm, value: str, depth: int) -> list[st
 
 def _spread(era: ScalarForm, now: ScalarForm, value: str) -> str:
     """Return what stands in the hash for a value that the era's form can't hold, of the type that it had."""
-    default = f"defaultValueOfTypeName({quote_text(now.bare_type)})"
+    default = default_of_type(now.bare_type)
     number = f"cityHash64(isNull({value}), ifNull({value}, {default}))"
     kind: IcebergType = era.iceberg_type
     if isinstance(kind, IntegerType | LongType):
@@ -124,4 +124,4 @@ def _spread(era: ScalarForm, now: ScalarForm, value: str) -> str:
     if isinstance(kind, DecimalType):
         digits = min(kind.precision - kind.scale, _UINT64_DIGITS)
         return f"CAST({number} % {10**digits} AS {era.bare_type})"
-    return _NO_VALUE.get(era.bare_type, f"defaultValueOfTypeName({quote_text(era.bare_type)})")
+    return _NO_VALUE.get(era.bare_type, default_of_type(era.bare_type))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from consumer.domain.batch import Batch, WrittenFile, content_of_files
-from consumer.domain.errors import CheckFailedError, DivergenceError, StaleDifferenceError
+from consumer.domain.divergence import held_otherwise
+from consumer.domain.errors import CheckFailedError, StaleDifferenceError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.reconcile import RecordedWindow
 from consumer.domain.stream import Stream
@@ -36,13 +37,11 @@ def files_of(stream: Stream, recorded: RecordedWindow, shares: Sequence[FileShar
     holding = [share for share in shares if share.inside.rows]
     found = sum((share.inside for share in holding), EMPTY)
     if found != recorded.cold:
-        raise DivergenceError(
-            f"stream {stream.name}: the data files of {stream.target} hold {found.rows} rows of the window"
-            f" {recorded.window} with digest {found.hex}, {recorded.cold.rows} rows with digest {recorded.cold.hex} are"
-            " recorded",
-            remedy=f"find out with `icehaul verify --all {stream.name}` what was changed, and put it back, before"
-            " rows are replaced",
+        remedy = (
+            f"find out with `icehaul verify --all {stream.name}` what was changed, and put it back, before rows are"
+            " replaced"
         )
+        raise held_otherwise(stream, recorded, found, remedy)
     return holding
 
 

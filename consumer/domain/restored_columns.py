@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from consumer.domain.clickhouse_sql import quote_name, quote_text
+from consumer.domain.clickhouse_sql import default_of_type, quote_name
 from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.restore_query import restored_value
 from consumer.domain.schema_history import SchemaHistory, ever_known, in_all_eras
@@ -46,7 +46,7 @@ def _default(stream: Stream, mapping: TableMapping, column: ColumnMapping, form:
     A DEFAULT may be computed from other columns: from their values in their own types, and not from what travels. It is
     computed for each row, so it must not fail where another column is NULL in a row that needs no default.
     """
-    value = f"defaultValueOfTypeName({quote_text(column.source_type)})"
+    value = default_of_type(column.source_type)
     if column.default_sql:
         value = f"assumeNotNull({column.default_sql})"
     value = f"CAST({value} AS {column.source_type})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from consumer.domain.clickhouse_sql import quote_name, quote_text
+from consumer.domain.clickhouse_sql import default_of_type, quote_name
 from consumer.domain.mapping import ColumnMapping
 from consumer.domain.wire_form import ScalarForm, WireForm
 
@@ -30,7 +30,7 @@ def as_stored(
     if not former and (form.nullable or not lacking):
         return column
     optional = f"Nullable({form.bare_type})"
-    defaults = [] if form.nullable else [default or f"defaultValueOfTypeName({quote_text(form.bare_type)})"]
+    defaults = [] if form.nullable else [default or default_of_type(form.bare_type)]
     function = "coalesce" if former else "ifNull"
     return replace(
         column,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from consumer.domain.clickhouse_sql import quote_name, quote_text, read_rows
+from consumer.domain.clickhouse_sql import default_of_type, quote_name, read_rows
 from consumer.domain.element_fill import filled
 from consumer.domain.mapping import ColumnMapping, TableMapping
 from consumer.domain.stream import Stream
@@ -165,13 +165,13 @@ def _absent(column: ColumnMapping, stored: str, time: ColumnMapping) -> str | No
         empty = f"isNull({name})"
     else:
         # A Tuple can't be compared with NULLs in it, but as text.
-        empty = f"toString({name}) = toString(defaultValueOfTypeName({quote_text(stored)}))"
+        empty = f"toString({name}) = toString({default_of_type(stored)})"
     before = time_type(time.source_type).before(quote_name(time.name), column.since)
     return f"{before} AND {empty}"
 
 
 def _default(expression: str, type_: str) -> str:
-    return f"CAST({expression or f'defaultValueOfTypeName({quote_text(type_)})'} AS {type_})"
+    return f"CAST({expression or default_of_type(type_)} AS {type_})"
 
 
 def _time_column(stream: Stream, mapping: TableMapping) -> ColumnMapping:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from pyiceberg.types import IcebergType, StringType
 
-from consumer.domain.clickhouse_sql import quote_text
+from consumer.domain.clickhouse_sql import default_of_type, quote_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,7 @@ class ScalarForm(WireForm):
         """Return what enters the hash; see the base."""
         if not self.nullable:
             return [value]
-        return [f"isNull({value})", f"ifNull({value}, defaultValueOfTypeName({quote_text(self.bare_type)}))"]
+        return [f"isNull({value})", f"ifNull({value}, {default_of_type(self.bare_type)})"]
 
     def valid_text(self, value: str, depth: int) -> str | None:  # noqa: ARG002 - a scalar opens no lambda
         """Return the check of the text; see the base."""

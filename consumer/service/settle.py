@@ -10,8 +10,7 @@ from itertools import groupby
 import structlog
 
 from consumer.domain.batch import Batch, BatchKind, Unit
-from consumer.domain.divergence import repair_command
-from consumer.domain.errors import DivergenceError
+from consumer.domain.divergence import held_otherwise, repair_command
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.lateness import lateness_of
 from consumer.domain.phrasing import counted
@@ -119,11 +118,7 @@ class Settler:
         # Rows that were written with other columns may have another digest by now. Rows of others are their affair.
         same = found.cold == recorded.cold if work.mapping.digest is None else found.cold.rows == recorded.cold.rows
         if not same and found.cold.rows <= recorded.cold.rows:
-            raise DivergenceError(
-                f"stream {stream.name}: the data files of {stream.target} hold {counted(found.cold.rows, 'row')} of the"
-                f" window {window}, {counted(recorded.cold.rows, 'row')} are recorded, or other ones",
-                remedy=repair_command(stream.name),
-            )
+            raise held_otherwise(stream, recorded, found.cold, repair_command(stream.name))
         return found
 
     def _not_before(self, context: BatchContext) -> datetime | None:

@@ -102,9 +102,7 @@ class FileComparison:
         structure = file_structure(mapping)
         hot = hot_rows(stream, mapping, window)
         cold = [cold_rows(stream, mapping, window, self._files.source(path, structure)) for path in paths]
-        present = self._buckets(mapping.digest_sql(), [hot])
-        recorded = self._buckets(mapping.file_digest_sql(), cold)
-        chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
+        present, recorded, chosen = self._differing_buckets(mapping, [hot], cold)
         if not chosen:
             alike = sum(present, EMPTY)
             return Difference(late=(), missing=0, refused=0, surplus=0, lost=0, hot=alike, cold=alike)
@@ -143,9 +141,7 @@ class FileComparison:
         structure = file_structure(mapping)
         hot = [hot_rows(stream, mapping, window)] if belongs else []
         cold = [cold_rows(stream, mapping, window, self._files.source(path, structure)) for path in paths]
-        present = self._buckets(mapping.digest_sql(), hot)
-        recorded = self._buckets(mapping.file_digest_sql(), cold)
-        chosen = [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
+        _, _, chosen = self._differing_buckets(mapping, hot, cold)
         if not chosen:
             return Differing(missing=0, surplus=0)
         sides = [hashes(stream, mapping, rows, sign) for queries, sign in ((hot, 1), (cold, -1)) for rows in queries]
@@ -262,6 +258,14 @@ class FileComparison:
             outside, elsewhere = found.get((number, False), (EMPTY, None))
             shares.append(FileShare(path=path, inside=inside, outside=outside, first=first, elsewhere=elsewhere))
         return shares
+
+    def _differing_buckets(
+        self, mapping: TableMapping, hot: Sequence[str], cold: Sequence[str]
+    ) -> tuple[Sequence[Fingerprint], Sequence[Fingerprint], Sequence[int]]:
+        """Return what each bucket holds of the table's rows and of the files', and the numbers of those that differ."""
+        present = self._buckets(mapping.digest_sql(), hot)
+        recorded = self._buckets(mapping.file_digest_sql(), cold)
+        return present, recorded, [number for number in range(HASH_BUCKETS) if present[number] != recorded[number]]
 
     def _buckets(self, digest: str, queries: Sequence[str]) -> list[Fingerprint]:
         if not queries:

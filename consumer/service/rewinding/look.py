@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from consumer.domain.batch import Rewind
-from consumer.domain.divergence import repair_command
-from consumer.domain.errors import DivergenceError
+from consumer.domain.divergence import held_otherwise, repair_command
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.phrasing import instant_text
@@ -124,12 +123,7 @@ class Look:
             inside = (one for bound, one in zip(bounds, found, strict=True) if recorded.window.contains(bound.lower))
             held = sum(inside, EMPTY)
             if held != recorded.cold:
-                raise DivergenceError(
-                    f"stream {self._stream.name}: the data files of {self._stream.target} hold {held.rows} rows of the"
-                    f" window {recorded.window} with digest {held.hex}, {recorded.cold.rows} rows with digest"
-                    f" {recorded.cold.hex} are recorded",
-                    remedy=repair_command(self._stream.name),
-                )
+                raise held_otherwise(self._stream, recorded, held, repair_command(self._stream.name))
         return found
 
     def _removal(self, window: Window, cold: Fingerprint, hot: Fingerprint) -> Removal:
