@@ -17,7 +17,7 @@ from consumer.domain.mode_rules import check_mode
 from consumer.domain.planning import Cutoff
 from consumer.domain.schema_change import columns_of
 from consumer.domain.schema_history import SchemaEra, SchemaHistory, extended, known_columns, with_new_names
-from consumer.domain.stream import Stream
+from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import BEGINNING
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, Source, SourceTable, StreamRecord, TargetTable
@@ -115,6 +115,18 @@ class Preparation:
         described = self._described(stream, record, table)
         recorded = () if record is None else record.schemas
         return described, self._mapped(stream, described, history_now(stream, record, described, recorded))
+
+    def map_moved(self, stream: Stream, record: StreamRecord | None, table: TableName) -> TableMapping:
+        """Map a table that holds rows of the stream's source, or the source itself, as the source's rows are compared.
+
+        Raises:
+            StreamError: if the table is missing or can't be mapped.
+            TransientError: if ClickHouse can't be asked now.
+        """
+        described = self._source.describe(table)
+        recorded = () if record is None else record.schemas
+        history = history_now(stream, record, described, recorded)
+        return map_history(stream, described.columns, history, source_uuid=described.uuid)
 
     def changes(
         self, stream: Stream, record: StreamRecord, described: SourceTable, mapping: TableMapping

@@ -37,6 +37,32 @@ BUGS = (
         servers=_SERVERS,
     ),
     Bug(
+        name="dropped_partition_mapped_without_its_history",
+        breaks="A partition that is older than a change of columns is compared over the columns of now, and never matches.",
+        edits=(
+            Edit(
+                file="consumer/service/prepare.py",
+                before="        recorded = () if record is None else record.schemas\n        history = history_now(",
+                after="        recorded = ()\n        history = history_now(",
+            ),
+        ),
+        tests=("tests/faults/test_drop_hot_changed_columns.py",),
+        servers=_SERVERS,
+    ),
+    Bug(
+        name="uncompared_partition_left_in_quarantine",
+        breaks="A partition that can't be compared stays in quarantine, where no query finds it.",
+        edits=(
+            Edit(
+                file="consumer/service/dropping/drops.py",
+                before="            self._bring_back(run, drop, error.message)\n            raise\n",
+                after="            raise\n",
+            ),
+        ),
+        tests=("tests/faults/test_drop_hot_changed_columns.py",),
+        servers=_SERVERS,
+    ),
+    Bug(
         name="waiting_while_rows_are_deleted",
         breaks="A stream waits for its upstream until the TTL has deleted the rows that it waits with.",
         edits=(

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from consumer.domain.errors import FencedError, StreamError
+from consumer.domain.errors import CheckFailedError, FencedError, StreamError
 from consumer.domain.hot_drop import DropState, HotDrop, HotPartition, Selection, quarantine_table
 from consumer.domain.stream import Stream, TableName
 from consumer.failpoints.acting import Failpoints
@@ -112,13 +112,14 @@ class HotDrops:
         moved = [one for one in self._partitions.partitions(run.stream, quarantine) if one.id == partition.id]
         if not moved:
             self._end(run, drop, DropState.RETURNED, "the partition was gone before it could be moved")
-            comparison = self._review.compare(run.stream, run.stream.source, partition)
+            comparison = self._review.compare(run.stream, run.claim.record, run.stream.source, partition)
             return Examined(partition=partition, comparison=comparison, place=Place.RETURNED)
         return self._judge(run, drop, moved[0])
 
     def _judge(self, run: _Run, drop: HotDrop, partition: HotPartition) -> Examined:
         """Compare what is in quarantine now, and drop it or move it back."""
-        comparison = self._review.compare(run.stream, drop.quarantine, partition)
+        with self._brought_back(run, drop):
+            comparison = self._review.compare(run.stream, run.claim.record, drop.quarantine, partition)
         there = [one for one in self._partitions.partitions(run.stream, drop.quarantine) if one.id == partition.id]
         unchanged = [one.content_id for one in there] == [partition.content_id]
         if comparison.contained and unchanged:
@@ -130,11 +131,23 @@ class HotDrops:
             self._end(run, drop, DropState.DROPPED, None)
             return Examined(partition=partition, comparison=comparison, place=Place.DROPPED)
         reason = f"{comparison.missing} rows are missing in the cold tier" if unchanged else "it changed in quarantine"
+        self._bring_back(run, drop, reason)
+        return Examined(partition=partition, comparison=comparison, place=Place.RETURNED)
+
+    def _bring_back(self, run: _Run, drop: HotDrop, reason: str) -> None:
         run.still_ours()
         with self._failpoints.around("partition.return"):
-            self._partitions.move(partition.id, drop.quarantine, run.stream.source)
+            self._partitions.move(drop.partition.id, drop.quarantine, run.stream.source)
         self._end(run, drop, DropState.RETURNED, reason)
-        return Examined(partition=partition, comparison=comparison, place=Place.RETURNED)
+
+    @contextmanager
+    def _brought_back(self, run: _Run, drop: HotDrop) -> Iterator[None]:
+        """Move a partition back that can't be compared: repeating the command would not help, and nobody reads it there."""
+        try:
+            yield
+        except (StreamError, CheckFailedError) as error:
+            self._bring_back(run, drop, error.message)
+            raise
 
     def _begin(self, run: _Run, partition: HotPartition, quarantine: TableName) -> HotDrop:
         drop = HotDrop(

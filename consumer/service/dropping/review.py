@@ -13,7 +13,6 @@ from consumer.domain.fingerprint import EMPTY
 from consumer.domain.hot_drop import Comparison, HotDrop, HotPartition, Selection
 from consumer.domain.phrasing import instant_text
 from consumer.domain.stream import Stream, TableName
-from consumer.domain.type_mapping import map_source
 from consumer.domain.view_query import ViewMark
 from consumer.domain.window import BEGINNING
 from consumer.ports import Catalog, Ledger, Source, StreamRecord
@@ -97,12 +96,12 @@ class Review:
         found, empty = [], []
         for quarantine in self._partitions.quarantines(stream):
             left = self._partitions.partitions(stream, quarantine)
-            found += [self._examined(stream, quarantine, one, Place.QUARANTINE) for one in left]
+            found += [self._examined(stream, record, quarantine, one, Place.QUARANTINE) for one in left]
             empty += [] if left else [quarantine]
         rest = without(selection, [one.partition.id for one in found])
         chosen = rest.choose(stream, self._partitions.partitions(stream, stream.source), watermark)
         self.check_views(stream, chosen)
-        found += [self._examined(stream, stream.source, one, Place.SOURCE) for one in chosen]
+        found += [self._examined(stream, record, stream.source, one, Place.SOURCE) for one in chosen]
         return Report(
             stream=stream,
             watermark=watermark,
@@ -169,11 +168,12 @@ class Review:
                     " or drop it, if nobody needs it: --drop",
                 )
 
-    def compare(self, stream: Stream, table: TableName, partition: HotPartition) -> Comparison:
+    def compare(
+        self, stream: Stream, record: StreamRecord | None, table: TableName, partition: HotPartition
+    ) -> Comparison:
         """Compare a partition of the source, or of a quarantine table, with the data files of its stretch of time."""
         there = replace(stream, source=table)
-        described = self._source.describe(table)
-        mapping = map_source(stream, described.columns, source_uuid=described.uuid)
+        mapping = self._preparation.map_moved(stream, record, table)
         target = self._catalog.inspect(stream.target)
         paths = self._catalog.data_files(stream.target, stream.partition_by, partition.window) if target else ()
         hot = self._source.fingerprint(there, mapping, partition.window, partition=partition.id)
@@ -192,8 +192,10 @@ class Review:
             snapshot_id=target.snapshot_id if target is not None else None,
         )
 
-    def _examined(self, stream: Stream, table: TableName, partition: HotPartition, place: Place) -> Examined:
-        return Examined(partition=partition, comparison=self.compare(stream, table, partition), place=place)
+    def _examined(
+        self, stream: Stream, record: StreamRecord | None, table: TableName, partition: HotPartition, place: Place
+    ) -> Examined:
+        return Examined(partition=partition, comparison=self.compare(stream, record, table, partition), place=place)
 
 
 def without(selection: Selection, handled: Sequence[str]) -> Selection:
