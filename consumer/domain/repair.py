@@ -173,8 +173,8 @@ class Stretch:
 def stretches(batches: Sequence[KnownBatch], *, start: datetime, reach: datetime | None) -> list[Stretch]:
     """Return the windows that lead from the start as far as the table or the ledger does, contiguous.
 
-    Where windows are missing up to the last one that has rows, or overlap, nobody knows what the table holds: such a
-    stretch is to be counted. Above that windows count as far as they continue.
+    Where windows are missing up to the last one that has rows, its own or late ones, or overlap, nobody knows what the
+    table holds: such a stretch is to be counted. Above that windows count as far as they continue.
 
     Args:
         batches: those that are valid.
@@ -183,7 +183,8 @@ def stretches(batches: Sequence[KnownBatch], *, start: datetime, reach: datetime
     """
     parts = [batch.part for batch in batches]
     live = sorted((part.window for part in parts if _is_live(part, start)), key=lambda window: window.lower)
-    filled = [part.window.upper for part in parts if _is_live(part, start) and part.fingerprint.rows]
+    # Late rows too: their window may have had none of its own, so that no snapshot speaks of it.
+    filled = [part.window.upper for part in parts if part.window.lower >= start and part.fingerprint.rows]
     end = max([start, *filled, *([] if reach is None else [reach])])
     found: list[Stretch] = []
     reached = start

@@ -12,7 +12,7 @@ from consumer.service.dropping.review import Place
 from spark.object_store import connect, key_of
 from tests.support.changed_source import alter
 from tests.support.hot_drops import DAY, ID, ONE, ROWS, Tiers, before
-from tests.support.local_platform import LocalPlatform, judge, offload
+from tests.support.local_platform import LocalPlatform, offload
 from tests.support.platform import day
 
 COLUMNS = "ts DateTime64(6, 'UTC'), seq UInt64, a Int32, f Float32, t Tuple(x Int32, y String)"

@@ -26,6 +26,18 @@ BUGS = (
         tests=(f"{_UNIT}::test_a_table_that_was_rolled_back_is_written_again",),
     ),
     Bug(
+        name="late_rows_alone_do_not_count",
+        breaks="Late rows of a window without rows of its own are a stranger's once the window is gone: no repair ends.",
+        edits=(
+            Edit(
+                file=_REPAIR,
+                before="for part in parts if part.window.lower >= start and part.fingerprint.rows]\n",
+                after="for part in parts if _is_live(part, start) and part.fingerprint.rows]\n",
+            ),
+        ),
+        tests=(f"{_UNIT}::test_late_rows_of_a_window_without_rows_of_its_own_are_counted_though_the_window_is_gone",),
+    ),
+    Bug(
         name="expired_snapshots_prove_nothing",
         breaks="After an expiry a repair withdraws what is in the table, and it is written once more.",
         edits=(

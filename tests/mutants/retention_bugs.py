@@ -38,7 +38,7 @@ BUGS = (
     ),
     Bug(
         name="dropped_partition_mapped_without_its_history",
-        breaks="A partition that is older than a change of columns is compared over the columns of now, and never matches.",
+        breaks="A partition from before a change of columns is compared over the columns of now, and never matches.",
         edits=(
             Edit(
                 file="consumer/service/prepare.py",

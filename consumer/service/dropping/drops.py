@@ -142,7 +142,7 @@ class HotDrops:
 
     @contextmanager
     def _brought_back(self, run: _Run, drop: HotDrop) -> Iterator[None]:
-        """Move a partition back that can't be compared: repeating the command would not help, and nobody reads it there."""
+        """Move a partition back that can't be compared: nobody reads it there, and to repeat that may not help."""
         try:
             yield
         except (StreamError, CheckFailedError) as error:

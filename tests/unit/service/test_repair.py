@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from consumer.domain.batch import BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import DivergenceError, LeaseHeldError, LedgerUnavailableError
+from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import FindingKind
 from consumer.domain.stream import OnDivergence, Stream
@@ -423,6 +424,21 @@ def test_a_late_row_comes_again_though_its_supplement_is_gone_from_table_and_led
     handle(lake)
     lake.roll_back(1)
     lake.forget(0)
+    lake.repair()
+    handle(lake)
+    assert lake.whole()
+
+
+def test_late_rows_of_a_window_without_rows_of_its_own_are_counted_though_the_window_is_gone() -> None:
+    lake = Lake()
+    insert(lake, Row(ts=NOW - timedelta(days=5), seq=1, value=1))
+    for days_ago in (4, 3):
+        handle(lake, tick(stream="trades", boundary=NOW - timedelta(days=days_ago)))
+    insert(lake, Row(ts=NOW - timedelta(days=4), seq=2, value=2))
+    handle(lake, tick(stream="trades", boundary=NOW - timedelta(days=3)))
+    assert lake.statuses().count(BatchStatus.EMPTY) == 1
+    lake.forget(2)
+    handle(lake)
     lake.repair()
     handle(lake)
     assert lake.whole()
