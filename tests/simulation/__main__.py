@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.simulation.campaign import Outcome, campaign
+from tests.simulation.campaign import Outcome, of_both_places, played
 from tests.simulation.figures import broken_at, figures, unreached
 from tests.simulation.scripts import REGRESSIONS, Script
 from tests.simulation.truth import Violation
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     console.print(f"seed {seed}, {options.steps:,} steps, {options.workers} workers")
     found = Outcome()
-    for found in campaign(options.steps, seed, workers=options.workers, shrink=not options.no_shrink):
+    parts = list(of_both_places(options.steps, seed, shrink=not options.no_shrink))
+    for found in played(parts, options.workers):
         rate = found.steps / found.seconds
         console.print(
             f"{found.steps:,} steps, {found.runs:,} runs, {rate:,.0f} steps/s, {len(found.failing)} violations"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
@@ -91,20 +91,33 @@ def parts(steps: int, first_seed: int, *, shrink: bool, two_step: bool = False) 
         number += 1
 
 
-def campaign(
-    steps: int, first_seed: int, *, workers: int = 1, shrink: bool = True, two_step: bool = False
-) -> Iterator[Outcome]:
-    """Play a campaign, and yield what it has come to after each part; the same seed plays the same runs.
+def of_both_places(steps: int, first_seed: int, *, shrink: bool) -> Iterator[Part]:
+    """Return the parts of a campaign: of each four one whose catalog lies outside of the ledger's database."""
+    elsewhere = steps // 4
+    yield from parts(steps - elsewhere, first_seed, shrink=shrink)
+    yield from parts(elsewhere, first_seed, shrink=shrink, two_step=True)
+
+
+def campaign(steps: int, first_seed: int, *, shrink: bool = True, two_step: bool = False) -> Iterator[Outcome]:
+    """Play a campaign in this process, and yield what it has come to after each part; a seed plays the same runs again.
 
     Args:
         steps: rules to play, at least.
         first_seed: what the choices derive from.
-        workers: processes that play parts at the same time.
         shrink: whether a failing run is made smaller before it is kept.
         two_step: whether the catalog lies outside of the ledger's database.
     """
+    yield from played(list(parts(steps, first_seed, shrink=shrink, two_step=two_step)))
+
+
+def played(todo: Sequence[Part], workers: int = 1) -> Iterator[Outcome]:
+    """Play parts, and yield what they have come to together after each.
+
+    Args:
+        todo: the parts.
+        workers: processes that play at the same time.
+    """
     started, whole = time.perf_counter(), Outcome()
-    todo = list(parts(steps, first_seed, shrink=shrink, two_step=two_step))
     if workers == 1:
         results = map(Part.play, todo)
         yield from _gather(results, whole, started)

@@ -19,10 +19,14 @@ REGRESSIONS = Path(__file__).parent / "regressions"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A run: its rules with their numbers, and what was violated when it failed."""
+    """A run: its rules with their numbers, and what was violated when it failed.
+
+    ``two_step`` tells that its catalog lies outside of the ledger's database.
+    """
 
     rules: tuple[tuple[str, Sequence[int]], ...]
     violation: str
+    two_step: bool = False
 
     @property
     def name(self) -> str:
@@ -34,8 +38,10 @@ class Script:
         folder.mkdir(parents=True, exist_ok=True)
         lines = ",\n    ".join(json.dumps([name, *numbers]) for name, numbers in self.rules)
         path = folder / f"{self.name}.json"
+        place = '  "two_step": true,\n' if self.two_step else ""
         path.write_text(
-            f'{{\n  "violation": {json.dumps(self.violation)},\n  "rules": [\n    {lines}\n  ]\n}}\n', encoding="utf-8"
+            f'{{\n  "violation": {json.dumps(self.violation)},\n{place}  "rules": [\n    {lines}\n  ]\n}}\n',
+            encoding="utf-8",
         )
         return path
 
@@ -44,7 +50,9 @@ class Script:
         """Read a script."""
         document = json.loads(path.read_text(encoding="utf-8"))
         return cls(
-            rules=tuple((name, tuple(numbers)) for name, *numbers in document["rules"]), violation=document["violation"]
+            rules=tuple((name, tuple(numbers)) for name, *numbers in document["rules"]),
+            violation=document["violation"],
+            two_step=document.get("two_step", False),
         )
 
     def play(self, story: list[str] | None = None) -> World:
@@ -58,7 +66,7 @@ class Script:
         """
         # The jitter of the service's pauses comes from the global generator, as in a run of Hypothesis.
         random.seed(0)
-        world = World()
+        world = World(two_step=self.two_step)
         world.kernel.story = story
         try:
             for name, numbers in self.rules:
