@@ -27,7 +27,7 @@ BUGS = (
     ),
     Bug(
         name="late_rows_alone_do_not_count",
-        breaks="Late rows of a window without rows of its own are a stranger's once the window is gone: no repair ends.",
+        breaks="Late rows of a window without rows are taken for a stranger's once the window is gone: no repair ends.",
         edits=(
             Edit(
                 file=_REPAIR,

@@ -16,7 +16,7 @@ from tests.simulation.world import CONSUMERS, World
 
 _NUMBER = st.integers(0, 199)
 _CHOICES = 127
-"""Places of which each step draws one, to stand for a rule that the run has; from more Hypothesis would not draw evenly."""
+"""Places of which each step draws one, to stand for a rule of the run; from more Hypothesis would not draw evenly."""
 _FAVOUR = 3
 """How many times as often a favoured trouble is offered: two that belong together meet in one run of few only, else."""
 
