@@ -156,7 +156,7 @@ def fingerprint_query(mapping: TableMapping, rows: str) -> str:
 
 def file_fingerprint_query(mapping: TableMapping, rows: str) -> str:
     """Return the same over a query of wire values out of data files."""
-    return f"SELECT count() AS rows, sum({mapping.file_digest_sql()}) AS digest FROM ({rows})"
+    return f"SELECT count() AS _icehaul_rows, sum({mapping.file_digest_sql()}) AS _icehaul_digest FROM ({rows})"
 
 
 def window_condition(stream: Stream, mapping: TableMapping, window: Window) -> str:

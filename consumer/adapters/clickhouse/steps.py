@@ -18,18 +18,18 @@ _MICROS: dict[Step, int] = {
 
 
 def bucket_sql(step: Step) -> str:
-    """Return the number of the bucket of ``instant``, a DateTime64(6, 'UTC').
+    """Return the number of the bucket of ``_icehaul_instant``, a DateTime64(6, 'UTC').
 
     ClickHouse's ``toStartOf…`` functions fall back to 16-bit days and 32-bit seconds, which wrap before 1970.
     """
     match step:
         case Step.YEAR:
-            return "toInt64(toYear(instant))"
+            return "toInt64(toYear(_icehaul_instant))"
         case Step.MONTH:
-            return "toInt64(toYear(instant)) * 12 + toMonth(instant) - 1"
+            return "toInt64(toYear(_icehaul_instant)) * 12 + toMonth(_icehaul_instant) - 1"
         case _:
             # Rounded down by intDiv, which rounds to zero: positiveModulo is wrong before 1970 in ClickHouse 24 and 25.
-            micros, step_micros = "toUnixTimestamp64Micro(instant)", f"toInt64({_MICROS[step]})"
+            micros, step_micros = "toUnixTimestamp64Micro(_icehaul_instant)", f"toInt64({_MICROS[step]})"
             return f"intDiv({micros} - if({micros} < 0, {step_micros} - 1, 0), {step_micros}) * {step_micros}"
 
 

@@ -1,6 +1,6 @@
 SELECT
-    count() AS rows,
-    toUnixTimestamp64Micro(CAST(min($time) AS DateTime64(6, 'UTC'))) AS first,
-    toUnixTimestamp64Micro(CAST(max($time) AS DateTime64(6, 'UTC'))) AS last
+    count() AS _icehaul_rows,
+    toUnixTimestamp64Micro(CAST(min($time) AS DateTime64(6, 'UTC'))) AS _icehaul_first,
+    toUnixTimestamp64Micro(CAST(max($time) AS DateTime64(6, 'UTC'))) AS _icehaul_last
 FROM $table
 WHERE $window

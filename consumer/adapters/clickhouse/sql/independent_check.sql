@@ -7,21 +7,25 @@
 -- $parameters
 WITH
     hot AS (
-        SELECT count() AS rows, sum($digest) AS digest
+        SELECT count() AS _icehaul_rows, sum($digest) AS _icehaul_digest
         FROM ($hot)
     ),
     cold AS (
-        SELECT count() AS rows, sum($file_digest) AS digest
+        SELECT count() AS _icehaul_rows, sum($file_digest) AS _icehaul_digest
         FROM ($cold)
     )
 SELECT
-    hot.rows AS hot_rows,
-    lower(leftPad(hex(hot.digest), 16, '0')) AS hot_digest,
+    hot._icehaul_rows AS hot_rows,
+    lower(leftPad(hex(hot._icehaul_digest), 16, '0')) AS hot_digest,
     toUInt64($dropped_rows) AS dropped_rows,
     lower(leftPad(hex(toUInt64($dropped_digest)), 16, '0')) AS dropped_digest,
-    cold.rows AS cold_rows,
-    lower(leftPad(hex(cold.digest), 16, '0')) AS cold_digest,
-    if(hot.rows + dropped_rows = cold.rows AND hot.digest + toUInt64($dropped_digest) = cold.digest, 'equal', 'DIFFERENT')
-        AS verdict
+    cold._icehaul_rows AS cold_rows,
+    lower(leftPad(hex(cold._icehaul_digest), 16, '0')) AS cold_digest,
+    if(
+        hot._icehaul_rows + dropped_rows = cold._icehaul_rows
+            AND hot._icehaul_digest + toUInt64($dropped_digest) = cold._icehaul_digest,
+        'equal',
+        'DIFFERENT'
+    ) AS verdict
 FROM hot CROSS JOIN cold
 SETTINGS $settings

@@ -4,10 +4,10 @@ FROM
 (
     SELECT
         $columns,
-        row_number() OVER (ORDER BY $columns) AS number,
-        rank() OVER (ORDER BY $columns) AS place
+        row_number() OVER (ORDER BY $columns) AS _icehaul_number,
+        rank() OVER (ORDER BY $columns) AS _icehaul_place
     FROM $table
     WHERE $window
 )
-WHERE (number - 1) % {every:UInt64} = 0 AND place > 1
+WHERE (_icehaul_number - 1) % {every:UInt64} = 0 AND _icehaul_place > 1
 ORDER BY $columns
