@@ -17,7 +17,7 @@ DAYS = ("2024-01-01", "2024-01-02")
 
 
 def aliases() -> list[str]:
-    """Every name that a statement for ClickHouse gives to what it computes, except those that start with ``_icehaul``."""
+    """Every name that statements for ClickHouse give to what they compute; those with ``_icehaul`` are left out."""
     found: set[str] = set()
     for file in files("consumer.adapters.clickhouse").joinpath("sql").iterdir():
         found.update(re.findall(r"\bAS ([a-z][a-z_]*)", file.read_text(encoding="utf-8")))
