@@ -51,6 +51,7 @@ RUN_BY = {
     "docs/how-to/replace-changed-rows.md": "tests/integration/cli/test_replace.py",
     "docs/how-to/rewind.md": "tests/integration/cli/test_rewind.py",
     "docs/how-to/run-several-consumers.md": "tests/e2e/test_operation_pages.py",
+    "docs/how-to/run-under-systemd.md": "tests/unit/ops/test_systemd_units.py",
     "docs/how-to/schedule-with-prefect.md": "tests/e2e/test_prefect.py",
     "docs/how-to/schedule.md": "tests/e2e/test_operation_pages.py",
     "docs/how-to/send-your-own-events.md": "tests/integration/cli/test_own_events.py",
