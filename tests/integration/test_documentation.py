@@ -26,6 +26,7 @@ RUN_BY = {
     "docs/how-to/change-a-schema.md": "tests/integration/cli/test_change_a_schema.py",
     "docs/how-to/choose-a-mode.md": "tests/integration/cli/test_modes_page.py",
     "docs/how-to/check-a-setup.md": "tests/integration/cli/test_own_tables_pages.py",
+    "docs/how-to/deploy-on-kubernetes.md": "tests/unit/ops/test_helm_chart.py",
     "docs/how-to/drop-from-the-hot-tier.md": "tests/integration/cli/test_drop_hot.py",
     "docs/how-to/get-notified.md": "tests/integration/test_get_notified_page.py",
     "docs/how-to/let-clickhouse-emit.md": "tests/integration/cli/test_clickhouse_events.py",

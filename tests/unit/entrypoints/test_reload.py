@@ -126,7 +126,7 @@ def test_the_work_ends_in_good_order_before_the_process_begins_anew() -> None:
     loop, reload = _Loop(), Reload(lambda: None)
     worker = worker_of(loop, reload)
     with reload.heard():
-        threading.Thread(target=lambda: (loop.begun.wait(60), hang_up())).start()
+        threading.Thread(target=lambda: loop.begun.wait(60) and hang_up()).start()
         assert worker.run() == 0
     assert loop.told.is_set()
     assert reload.accepted
