@@ -289,6 +289,8 @@ lock: $(BIN)/python ## Lock the requirements with hashes, without index addresse
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra embedded --extra connect pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra connect pyproject.toml -c requirements/dev.txt -o requirements/service.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	@for engine in $(COMPAT_ENGINES); do \
 		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

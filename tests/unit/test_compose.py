@@ -155,16 +155,3 @@ def test_the_configuration_and_the_secrets_fit_the_services(tmp_path: Path, monk
     assert str(configuration.consumer.http_port) == published
     table = configuration.streams[0].source
     assert f"CREATE TABLE IF NOT EXISTS {table}\n" in (ROOT / "ops" / "docker" / "clickhouse.sql").read_text()
-
-
-def test_the_image_runs_as_an_ordinary_user_from_locked_requirements() -> None:
-    lines = (ROOT / "ops" / "docker" / "Dockerfile").read_text().splitlines()
-    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
-    assert all(EXACT.match(tag(base)) for base in bases)
-    assert lines.index("USER 10001:10001") > max(n for n, line in enumerate(lines) if line.startswith("FROM "))
-    installs = [line for line in lines if "pip install" in line]
-    assert all("--require-hashes" in line or "/wheels/" in line for line in installs)
-    copied = {
-        source for line in lines if line.startswith("COPY ") and "--from" not in line for source in line.split()[1:-1]
-    }
-    assert all((ROOT / source).exists() for source in copied)
