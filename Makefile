@@ -277,6 +277,28 @@ contracts: $(VENV)/.dev ## Check that imports point inwards
 .PHONY: check
 check: lint types contracts ## All static checks
 
+# What the service runs on, without the embedded stack and the tools. LGPL: psycopg, as a library of its own that can be replaced.
+LICENCES := MIT;MIT License;Apache-2.0;Apache License 2.0;Apache Software License;BSD License;3-Clause BSD License;BSD-2-Clause
+LICENCES := $(LICENCES);BSD-3-Clause;ISC License (ISCL);PSF-2.0;Mozilla Public License 2.0 (MPL 2.0);Apache-2.0 AND BSD-2-Clause
+LICENCES := $(LICENCES);Apache-2.0 OR BSD-2-Clause;MIT OR Apache-2.0;BSD-3-Clause AND 0BSD AND MIT AND Zlib AND CC0-1.0
+LICENCES := $(LICENCES);LGPL-3.0-only;GNU Library or Lesser General Public License (LGPL)
+
+.PHONY: licences
+licences: $(VENV)/.runtime .venvs/deploy/.installed ## List the licences of what the service runs on, and refuse those not agreed to
+	@.venvs/deploy/bin/pip-licenses --python $(BIN)/python --format json --allow-only "$(LICENCES)" --packages \
+		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' requirements/service.txt)
+
+.PHONY: sbom
+sbom: .venvs/deploy/.installed ## Write the bill of materials of the service (CycloneDX) to var/sbom
+	@mkdir -p var/sbom
+	@.venvs/deploy/bin/python -W ignore -m cyclonedx_py requirements requirements/service.txt --pyproject pyproject.toml \
+		--output-reproducible --validate --output-file var/sbom/icehaul.cdx.json
+
+.PHONY: vulnerabilities
+vulnerabilities: $(VENV)/.dev ## Ask the advisory database for known vulnerabilities of all locked packages (needs the network)
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/service.txt
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/dev.txt
+
 .PHONY: schemas
 schemas: $(VENV)/.dev ## Write the JSON Schemas and the generated reference pages anew
 	@$(BIN)/python -m consumer.entrypoints.schemas

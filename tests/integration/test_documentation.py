@@ -38,6 +38,7 @@ RUN_BY = {
     "docs/reference/types.md": "tests/integration/test_every_type.py",
     "docs/explanation/scaling.md": "tests/bench/test_cost_model.py",
     "docs/explanation/security.md": "tests/e2e/test_secrets.py",
+    "docs/explanation/threat-model.md": "tests/integration/cli/test_actions.py",
     "docs/how-to/move-from-a-spark-submit-script.md": "tests/integration/cli/test_offload_command.py",
     "docs/how-to/query-both-tiers.md": "tests/integration/cli/test_both_tiers_pages.py",
     "docs/how-to/query-the-cold-tier.md": "tests/integration/test_readers.py",
