@@ -125,8 +125,13 @@ def test_the_signal_means_what_it_meant_after_the_block(monkeypatch: pytest.Monk
 def test_the_work_ends_in_good_order_before_the_process_begins_anew() -> None:
     loop, reload = _Loop(), Reload(lambda: None)
     worker = worker_of(loop, reload)
+
+    def hang_up_at_work() -> None:
+        loop.begun.wait(60)
+        hang_up()
+
     with reload.heard():
-        threading.Thread(target=lambda: loop.begun.wait(60) and hang_up()).start()
+        threading.Thread(target=hang_up_at_work).start()
         assert worker.run() == 0
     assert loop.told.is_set()
     assert reload.accepted

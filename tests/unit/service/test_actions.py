@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 
 import pytest
@@ -111,11 +112,10 @@ def test_no_secret_stands_in_the_record() -> None:
 
 
 def commands(typed: typer.Typer, prefix: str = "") -> dict[str, Callable[..., object]]:
-    found = {
-        f"{prefix}{one.name or (one.callback.__name__ if one.callback else '')}": one.callback
-        for one in typed.registered_commands
-        if one.callback is not None
-    }
+    found: dict[str, Callable[..., object]] = {}
+    for one in typed.registered_commands:
+        assert one.callback is not None
+        found[f"{prefix}{one.name or one.callback.__name__}"] = one.callback
     for group in typed.registered_groups:
         assert group.typer_instance is not None
         found |= commands(group.typer_instance, f"{prefix}{group.name} ")
@@ -141,3 +141,5 @@ def test_a_command_that_changes_something_is_recorded(name: str) -> None:
     source = inspect.getsource(changing()[name])
     named = f'acting("{name}"' in source or f'acting(\n                "{name}"' in source
     assert named or f'_recorded(application, "{name.removeprefix("stream ")}"' in source
+    if "acting = " in source:
+        assert re.search(r"\bacting(, told_when_held\(\w*\))?:", source), "it is made, and not entered"
