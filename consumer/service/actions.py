@@ -68,15 +68,6 @@ class Actions:
 
     def _end(self, action: Action, phase: ActionPhase, detail: str = "") -> None:
         """Record the end; if that fails, what was done is done all the same, and its beginning is on record."""
-        _log.info(
-            "operator.acted",
-            action=str(action.action_id),
-            command=action.command,
-            operator=action.operator,
-            phase=phase.value,
-            reason=action.reason,
-            streams=list(action.streams),
-        )
         try:
             self._log.add(action, phase, detail)
         except IcehaulError as error:

@@ -93,7 +93,7 @@ def test_what_was_done_is_done_even_if_its_end_can_not_be_recorded() -> None:
     with capture_logs() as logs, Actions(log).acting("rewind", "trades"):
         pass
     assert [entry.phase for entry in log.latest(10)] == [ActionPhase.BEGUN]
-    assert [line["event"] for line in logs] == ["operator.acted", "operator.end_not_recorded"]
+    assert [line["event"] for line in logs] == ["operator.end_not_recorded"]
 
 
 def test_no_secret_stands_in_the_record() -> None:
