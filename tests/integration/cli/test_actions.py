@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from consumer.service.operator import operator
-from tests.integration.cli.conftest import Run
+from tests.integration.cli.conftest import Run, spawn
 from tests.support.postgres_server import running_postgres
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "explanation" / "threat-model.md"
@@ -62,3 +63,11 @@ def test_the_record_tells_who_did_what_and_why(icehaul: Run, monkeypatch: pytest
     assert "6 entries" in text.out
     for part in ("the disk is moved", operator(), stream):
         assert part in text.out
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_command_that_is_killed_leaves_its_beginning(icehaul: Run) -> None:
+    killed = spawn("pause", "quickstart_trades", environment={"ICEHAUL_FAILPOINTS": "stream.after-pause=kill"})
+    assert killed.code == -signal.SIGKILL, killed.err
+    (entry,) = icehaul("actions", "--output", "json").data
+    assert (entry["command"], entry["phase"]) == ("pause", "begun")
