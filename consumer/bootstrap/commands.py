@@ -16,6 +16,7 @@ from consumer.adapters.postgres.origins import PostgresOrigins
 from consumer.adapters.postgres.repairs import PostgresRepairs
 from consumer.adapters.postgres.rewinds import PostgresRewinds
 from consumer.bootstrap.servers import Servers
+from consumer.service.actions import Actions
 from consumer.service.adoption.adoptions import Adoptions
 from consumer.service.audit.auditor import Auditor
 from consumer.service.backfill.requests import BackfillRequests
@@ -44,6 +45,11 @@ from consumer.service.view import Views
 
 class Commands(Servers):
     """What commands do, built when it is first asked for."""
+
+    @cached_property
+    def actions(self) -> Actions:
+        """Records operators' actions."""
+        return Actions(self.action_log)
 
     @cached_property
     def backfill_requests(self) -> BackfillRequests:

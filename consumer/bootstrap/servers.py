@@ -22,6 +22,7 @@ from consumer.adapters.iceberg.store import StoreReach
 from consumer.adapters.kafka.dead_letters import KafkaDeadLetters
 from consumer.adapters.kafka.producer import KafkaEventSink
 from consumer.adapters.kafka.topics import Topics
+from consumer.adapters.postgres.actions import PostgresActionLog
 from consumer.adapters.postgres.backfills import PostgresBackfills
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.drops import PostgresDropLog
@@ -169,6 +170,11 @@ class Servers:
         restoring = ClickHouseRestoring(self.configuration.clickhouse, self.configuration.store)
         self._closing.callback(restoring.close)
         return restoring
+
+    @cached_property
+    def action_log(self) -> PostgresActionLog:
+        """The record of what operators did."""
+        return PostgresActionLog(self.database)
 
     @cached_property
     def drop_log(self) -> PostgresDropLog:

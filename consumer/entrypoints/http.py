@@ -37,6 +37,11 @@ class Liveness:
         self._silence = silence
         self._limit = limit
 
+    @property
+    def alive(self) -> bool:
+        """Whether the loop turns."""
+        return self._silence() <= self._limit
+
     def answer(self) -> Answer:
         """Return 200 while the loop turns, else 503."""
         silence = self._silence()
@@ -55,10 +60,14 @@ class Startup:
     def __init__(self, conditions: Mapping[str, Callable[[], bool]]) -> None:
         self._missing = dict(conditions)
 
+    def missing(self) -> Mapping[str, Callable[[], bool]]:
+        """Return the conditions that have not been true yet."""
+        self._missing = {name: condition for name, condition in self._missing.items() if not condition()}
+        return self._missing
+
     def answer(self) -> Answer:
         """Return 200 once every condition has been true, else 503 with those that have not."""
-        missing = {name: condition for name, condition in self._missing.items() if not condition()}
-        self._missing = missing
+        missing = self.missing()
         body = {"status": "starting" if missing else "started", "waiting_for": sorted(missing)}
         return json_answer(HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK, body)
 

@@ -52,9 +52,9 @@ the stream with what ClickHouse says about it; none is rounded or wrapped.
 Every value below, and every choice, is written by both writers and compared with its source by full-row digests in
 `tests/integration/test_digest_round_trip.py` and `tests/integration/test_export.py`; `make round-trip` does so with
 random tables of every type in every other, millions of rows of `generateRandom` with the ends of each range among them.
-Its last runs (seed 20261126, in parts) wrote 501 tables with 56,953,256 rows by each writer: none was unequal, and three
-more were refused before their first row. Two types in others, which had halted their streams for no reason, were found on
-the way, and are mended.
+Its last runs (seed 20261126, in parts) wrote 501 tables with 56,953,256 rows by each writer: none was unequal, and
+three more were refused before their first row. Two types in others, which had halted their streams for no reason, were
+found on the way, and are mended.
 """
 
 _ENDING = """

@@ -13,6 +13,9 @@ from typing import Protocol
 
 import structlog
 
+from consumer.entrypoints.reload import Reload
+from consumer.entrypoints.service_manager import Phase
+
 _IMMEDIATE_SECONDS = 5.0
 """How long an immediate end may take before the process is ended without further ado."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -63,7 +66,8 @@ class Audits(Protocol):
 class Worker:
     """One consumer process; :meth:`run` belongs into the main thread, for the signals' sake.
 
-    ``watches`` look at all streams, each at its interval; the name is its thread's.
+    ``watches`` look at all streams, each at its interval; the name is its thread's. With ``reload`` the work ends in
+    the same orderly way where a new configuration is to take effect; to begin anew is for the caller.
     """
 
     def __init__(
@@ -74,19 +78,28 @@ class Worker:
         relay_interval: timedelta,
         watches: Mapping[str, tuple[Watch, timedelta]],
         audits: Audits | None = None,
+        reload: Reload | None = None,
     ) -> None:
         self._loop = loop
         self._relay = relay
         self._relay_interval = relay_interval
         self._watches = dict(watches)
         self._audits = audits
+        self._reload = reload
         self._stopping = threading.Event()
         self._signals = 0
         self._error: BaseException | None = None
         self._ended = threading.Event()
 
+    @property
+    def phase(self) -> Phase:
+        """Where the process is in its life."""
+        if self._signals:
+            return Phase.STOPPING
+        return Phase.RELOADING if self._reload is not None and self._reload.accepted else Phase.WORKING
+
     def run(self) -> int:
-        """Run until SIGTERM or SIGINT, and return the exit code: 0.
+        """Run until SIGTERM or SIGINT (or until the configuration is to be loaded anew), and return the exit code: 0.
 
         The first signal lets running work finish within its deadline, the second ends without waiting for it.
 
@@ -112,7 +125,8 @@ class Worker:
                 thread.start()
             # A wait without a time limit could not be interrupted by a signal on every platform.
             while not self._ended.wait(0.5):
-                pass
+                if self._reload is not None and not self._signals and self._reload.wanted():
+                    self._loop.stop()
             self._stopping.set()
             for thread in threads:
                 thread.join(_IMMEDIATE_SECONDS)
@@ -132,6 +146,8 @@ class Worker:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._signals += 1
+        if self._reload is not None:
+            self._reload.give_up()
         if self._signals == 1:
             self._loop.stop()
             return

@@ -34,6 +34,7 @@ def make(directory: Path) -> list[str]:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     clickhouse = _kept(directory / "icehaul_clickhouse__password", secrets.token_hex(16))
     postgres = _kept(directory / "postgres_password", secrets.token_hex(16))
+    _kept(directory / "grafana_password", secrets.token_hex(16))
     access_key = _kept(directory / "icehaul_store__access_key", secrets.token_hex(10).upper())
     secret_key = _kept(directory / "icehaul_store__secret_key", secrets.token_hex(20))
     identity = {

@@ -22,8 +22,8 @@ from consumer.embedded.component import ComponentName
 from consumer.embedded.errors import StackNotRunningError
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.command_words import understand
-from tests.support.monitoring import needs_program
 from tests.support.ops_files import ROOT, RULES, rules
+from tests.support.programs import needs_program
 from tests.support.transcript import kinds_of_spans, outside_of_trees, shapes
 from tests.support.watched_demo import PlayedDemo, demo_command, played_demo
 

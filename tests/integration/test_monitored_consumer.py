@@ -21,9 +21,9 @@ from consumer.embedded.stack import EmbeddedStack
 from tests.support.alert_desk import AlertDesk, alert_desk
 from tests.support.alerting import RULE_FILES, prometheus
 from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
-from tests.support.monitoring import needs_program
 from tests.support.platform import day
 from tests.support.processes import Running, icehaul
+from tests.support.programs import needs_program
 from tests.support.waiting import wait_until
 
 pytestmark = [needs_program("prometheus"), needs_program("prometheus-alertmanager")]

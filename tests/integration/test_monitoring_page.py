@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.monitoring import find_program, needs_program
 from tests.support.ops_files import ROOT
+from tests.support.programs import find_program, needs_program
 from tests.support.waiting import wait_until
 
 PAGE = ROOT / "docs" / "how-to" / "watch-it-with-prometheus-and-grafana.md"

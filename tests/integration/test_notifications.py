@@ -11,7 +11,7 @@ import yaml
 
 from tests.support.alert_desk import SHIPPED, AlertDesk, alert, alert_desk, first
 from tests.support.alerting import RULE_FILES, program
-from tests.support.monitoring import needs_program
+from tests.support.programs import needs_program
 from tests.support.waiting import wait_until
 
 pytestmark = [needs_program("prometheus-alertmanager"), needs_program("amtool")]

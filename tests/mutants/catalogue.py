@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     arrival_bugs,
+    deployment_bugs,
     event_bugs,
     export_bugs,
     fault_bugs,
@@ -53,6 +54,7 @@ BUGS: tuple[Bug, ...] = (
     *fault_bugs.BUGS,
     *offset_bugs.BUGS,
     *security_bugs.BUGS,
+    *deployment_bugs.BUGS,
     *two_step_bugs.BUGS,
     *proof_bugs.BUGS,
 )

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.monitoring import find_program
+from tests.support.programs import find_program
 from tests.support.waiting import wait_for
 
 RULE_FILES = sorted((Path(__file__).resolve().parents[2] / "ops" / "prometheus").glob("*.yml"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from consumer.adapters.postgres.actions import PostgresActionLog
 from consumer.adapters.postgres.console import PostgresHistory
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.ledger import PostgresLedger
@@ -20,6 +21,7 @@ from consumer.entrypoints.console.site import ConsoleSite
 from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
 from consumer.entrypoints.readiness import Readiness
 from consumer.failpoints.acting import Failpoints
+from consumer.service.actions import Actions
 from consumer.service.console.viewing import Viewing
 from consumer.service.states import StreamStates
 from consumer.settings.connections import PostgresSettings
@@ -59,7 +61,10 @@ def console_site(database: Database, *, token: str | None = None) -> ConsoleSite
     """The console as a consumer assembles it."""
     streams = console_streams()
     states = StreamStates(ledger=PostgresLedger(database), failpoints=Failpoints(""))
-    acting = None if token is None else Acting(states, streams=streams, token=token, hosts=()).answer
+    acting = None
+    if token is not None:
+        actions = Actions(PostgresActionLog(database))
+        acting = Acting(states, actions=actions, streams=streams, token=token, hosts=()).answer
     viewing = Viewing(streams=streams, history=PostgresHistory(database), outlook=outlook)
     return ConsoleSite(reading=Reading(viewing, actions=token is not None).answer, acting=acting, hosts=())
 

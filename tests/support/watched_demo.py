@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from consumer.embedded.errors import StackNotRunningError
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.alerting import Server, prometheus
-from tests.support.monitoring import find_program
 from tests.support.ops_files import PROMETHEUS
+from tests.support.programs import find_program
 from tests.support.waiting import wait_until
 
 CONFIGURATION = PROMETHEUS / "config" / "prometheus.yml"

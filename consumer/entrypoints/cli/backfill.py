@@ -67,11 +67,17 @@ def backfill(
             return
         wanted = find_stream(application, stream or "")
         if cancel:
-            ended = requests.cancel(wanted)
+            with application.actions.acting("backfill", wanted.name, arguments={"cancel": True}):
+                ended = requests.cancel(wanted)
             emit(output, text=cancelled_text(ended), data=cancelled_data(ended))
             return
         first, end = _bound("--from", lower), _bound("--to", upper)
-        planned = (requests.plan if dry_run else requests.request)(wanted, first, end, backwards=newest_first)
+        if dry_run:
+            planned = requests.plan(wanted, first, end, backwards=newest_first)
+        else:
+            asked = {"from": first, "to": end, "newest_first": newest_first}
+            with application.actions.acting("backfill", wanted.name, arguments=asked):
+                planned = requests.request(wanted, first, end, backwards=newest_first)
     emit(output, text=plan_text(planned, dry=dry_run), data=plan_data(planned, dry=dry_run))
 
 

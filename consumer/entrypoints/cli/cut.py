@@ -58,11 +58,14 @@ def cut(
     with Application(load(config)) as application:
         chosen = [find_stream(application, name) for name in dict.fromkeys(streams or application.streams)]
         if untag is not None:
-            _untagged(untag, application.cuts.untag(untag, chosen), output)
+            with application.actions.acting("cut", *(one.name for one in chosen), arguments={"untag": untag}):
+                removed = application.cuts.untag(untag, chosen)
+            _untagged(untag, removed, output)
             return
         found = application.cuts.find(chosen, instant)
         if tag is not None and found.complete:
-            application.cuts.tag(found, tag)
+            with application.actions.acting("cut", *(one.name for one in chosen), arguments={"tag": tag, "at": at}):
+                application.cuts.tag(found, tag)
     emit(output, text=cut_text(found, tag), data=cut_data(found, tag))
     if not found.complete:
         raise typer.Exit(ExitCode.FINDING)

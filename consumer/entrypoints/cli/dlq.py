@@ -90,7 +90,12 @@ def redrive(
             application.observe("dlq")
         office = application.letters
         chosen = office.find(places) if places else office.list(reason=reason)
-        judged = office.redrive(chosen) if yes else office.judge(chosen)
+        if yes:
+            told = {"letters": ", ".join(letters or ()) or None, "all": all_, "reason": reason}
+            with application.actions.acting("dlq redrive", arguments=told):
+                judged = office.redrive(chosen)
+        else:
+            judged = office.judge(chosen)
     emit(output, text=judged_text(judged, dry=not yes), data=judged_data(judged, dry=not yes))
     if any(one.verdict is Verdict.INVALID for one in judged):
         raise typer.Exit(ExitCode.FINDING)

@@ -51,7 +51,8 @@ def drop_hot(
         if not yes:
             report = application.drop_review.review(chosen, selection)
         else:
-            with told_when_held():
+            asked = {"partitions": ", ".join(selection.partitions) or None, "before": selection.before}
+            with application.actions.acting("drop-hot", chosen.name, arguments=asked), told_when_held():
                 report = application.hot_drops.drop(chosen, selection)
     emit(output, text=drop_text(report), data=drop_data(report))
     if not report.good:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -22,11 +23,16 @@ from consumer.entrypoints.cli.output import ExitCode, Format
 from consumer.entrypoints.cli.ticks import send_ticks
 from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
 from consumer.entrypoints.readiness import Readiness
+from consumer.entrypoints.reload import Reload
+from consumer.entrypoints.service_manager import Phase, ServiceManager
 from consumer.settings.load import load
+from consumer.settings.model import Configuration
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SILENCE_SECONDS = 300.0
 """How long a step of the emitter may take before the process counts as stuck."""
+_STEP_SECONDS = 60.0
+"""How long an orderly end waits for the step under way at most, as far as a service manager is told."""
 
 _log = structlog.get_logger(__name__)
 
@@ -65,7 +71,8 @@ def emit(
 
     Of several emitters one is active, and the others stand by. With --once, exit code 1 if a source table could
     not be looked at, and 3 if another emitter is active. With --tick no lease is needed. With --follow, exit code 1
-    if a stream is halted or late.
+    if a stream is halted or late. SIGHUP lets the step under way finish and begins anew with the configuration as it
+    stands then, if that can be used.
     """
     if tick is not None:
         if once:
@@ -76,12 +83,14 @@ def emit(
         raise ConfigurationError("--follow is given without --tick", remedy="add: --tick now")
     if streams:
         raise ConfigurationError("--stream is given without --tick", remedy="add: --tick now")
+    if not once:
+        reload = Reload(lambda: load(config))
+        with reload.heard():
+            _serve(load(config), reload)
+            reload.carry_out()
+        return
     with Application(load(config)) as application:
         application.observe("emitter")
-        if not once:
-            with _served(application):
-                _run(application.emitter)
-            return
         done = application.emitter.run_once()
     failures = [f"{stream}: {why}" for stream, why in done.failed.items()]
     results.emit(
@@ -95,59 +104,94 @@ def emit(
         raise typer.Exit(ExitCode.FINDING)
 
 
-def _served(application: Application) -> AbstractContextManager[object]:
+def _serve(configuration: Configuration, reload: Reload) -> None:
+    """Run the emitter until a signal ends it, or lets it begin anew."""
+    with Application(configuration) as application:
+        application.observe("emitter")
+        emitter, settings = application.emitter, application.configuration.emitter
+        # A round looks at every source table, and each may take until its time-out.
+        liveness = Liveness(lambda: emitter.silence, _SILENCE_SECONDS + settings.poll.total_seconds())
+        startup = Startup({"lease": lambda: emitter.settled})
+        running = _Run(emitter, reload)
+        manager = ServiceManager(
+            os.environ,
+            started=lambda: not startup.missing(),
+            alive=lambda: liveness.alive,
+            phase=lambda: running.phase,
+            shutdown_seconds=_STEP_SECONDS,
+        )
+        with _endpoints(application, liveness, startup), manager:
+            running.run()
+
+
+def _endpoints(application: Application, liveness: Liveness, startup: Startup) -> AbstractContextManager[object]:
     """Serve metrics and health where the configuration names a port."""
-    settings, emitter = application.configuration.emitter, application.emitter
+    settings = application.configuration.emitter
     if settings.http_port is None:
         return nullcontext()
     application.measure("emitter")
-    # A round looks at every source table, and each may take until its time-out.
-    limit = _SILENCE_SECONDS + settings.poll.total_seconds()
     return HttpEndpoints(
         host=settings.http_host,
         port=settings.http_port,
         render_metrics=application.metrics.render,
-        liveness=Liveness(lambda: emitter.silence, limit),
+        liveness=liveness,
         readiness=Readiness(application.emitter_probes()),
-        startup=Startup({"lease": lambda: emitter.settled}),
+        startup=startup,
         section="emitter",
     )
 
 
-def _run(emitter: Emitter) -> None:
-    """Run the emitter until a signal: the first lets the step under way finish, a second ends the process."""
-    stop = threading.Event()
-    failures: list[BaseException] = []
+class _Run:
+    """One run of the emitter; the first signal lets the step under way finish, a second ends the process."""
 
-    def work() -> None:
+    def __init__(self, emitter: Emitter, reload: Reload) -> None:
+        self._emitter = emitter
+        self._reload = reload
+        self._stop = threading.Event()
+        self._signalled = False
+        self._failures: list[BaseException] = []
+
+    @property
+    def phase(self) -> Phase:
+        """Where the process is in its life."""
+        if self._signalled:
+            return Phase.STOPPING
+        return Phase.RELOADING if self._reload.accepted else Phase.WORKING
+
+    def run(self) -> None:
+        """Run until a signal; belongs into the main thread."""
+        # Not in the main thread: a signal's handler must not set an event on which the same thread waits.
+        thread = threading.Thread(target=self._work, name="icehaul-emitter", daemon=True)
+        with self._handling_signals():
+            thread.start()
+            while thread.is_alive():
+                thread.join(0.5)
+                if not self._signalled and self._reload.wanted():
+                    self._stop.set()
+        if self._failures:
+            raise self._failures[0]
+        _log.info("emitter.stopped")
+
+    def _work(self) -> None:
         try:
-            emitter.run(stop)
+            self._emitter.run(self._stop)
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-            failures.append(error)
+            self._failures.append(error)
 
-    # Not in the main thread: a signal's handler must not set an event on which the same thread waits.
-    thread = threading.Thread(target=work, name="icehaul-emitter", daemon=True)
-    with _stopped_by_signal(stop):
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.5)
-    if failures:
-        raise failures[0]
-    _log.info("emitter.stopped")
+    @contextmanager
+    def _handling_signals(self) -> Iterator[None]:
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
 
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            self._signalled = True
+            self._reload.give_up()
+            self._stop.set()
+            signal.signal(number, before[signal.Signals(number)])
 
-@contextmanager
-def _stopped_by_signal(stop: threading.Event) -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in _SIGNALS:
-        signal.signal(number, on_signal)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in _SIGNALS:
+            signal.signal(number, on_signal)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

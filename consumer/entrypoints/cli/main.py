@@ -11,6 +11,7 @@ import typer
 from consumer import __version__
 from consumer.domain.errors import IcehaulError, Reaction
 from consumer.entrypoints.cli import (
+    actions,
     adopt,
     backfill,
     clickhouse_events,
@@ -90,6 +91,7 @@ app.command("repair")(repair.repair)
 app.command("pause")(state.pause)
 app.command("resume")(state.resume)
 app.command("rewind")(rewind.rewind)
+app.command("actions")(actions.actions)
 app.command("failpoints")(failpoints.failpoints)
 
 

@@ -36,7 +36,7 @@ def repair(
         chosen = find_stream(application, stream)
         if yes:
             application.observe("repair")
-            with told_when_held():
+            with application.actions.acting("repair", chosen.name), told_when_held():
                 found = application.repairs.repair(chosen)
         else:
             found = application.repairs.review(chosen)

@@ -58,7 +58,9 @@ def replace(
             windows: Sequence[Examined] = application.replacement_review.review(chosen, choice)
         else:
             tracing = application.observe("replace")
-            with tracing.tracer.start_as_current_span("offload.replace"):
+            asked = {"findings": findings, "lower": lower, "upper": upper, "remove_rows": remove_rows}
+            acting = application.actions.acting("replace", chosen.name, arguments=asked)
+            with tracing.tracer.start_as_current_span("offload.replace"), acting:
                 windows = _replace(application, chosen, choice)
     emit(output, text=replace_text(chosen, windows, dry=not yes), data=replace_data(chosen, windows, dry=not yes))
     if any(one.verdict is Verdict.REFUSED for one in windows):

@@ -57,7 +57,8 @@ def replay(
         chosen = [find_stream(application, name) for name in stream]
         within = _within(lower, upper, application)
         tracing = application.observe("replay")
-        with tracing.tracer.start_as_current_span("offload.replay"):
+        acting = application.actions.acting("replay", *stream, arguments={"lower": lower, "upper": upper, "heal": heal})
+        with tracing.tracer.start_as_current_span("offload.replay"), acting:
             replayed = [_replay(application, one, within, heal=heal) for one in chosen]
     emit(output, text=replay_text(replayed), data=replay_data(replayed))
     if any(one.missing or one.surplus for each in replayed for one in each.windows):

@@ -90,7 +90,10 @@ def restore(
             found = Restored(plan=application.restore_review.review(chosen, choice), removed=())
         else:
             tracing = application.observe("restore")
-            with tracing.tracer.start_as_current_span("offload.restore"), told_when_held(_HELD):
+            bounds = {"window": window, "lower": lower, "upper": upper}
+            asked = {"into": choice.into, "snapshot": snapshot, "tag": tag, **bounds}
+            acting = application.actions.acting("restore", chosen.name, arguments=asked)
+            with tracing.tracer.start_as_current_span("offload.restore"), acting, told_when_held(_HELD):
                 found = application.restores.restore(chosen, choice)
     emit(output, text=restore_text(found, dry=not yes), data=restore_data(found, dry=not yes))
 

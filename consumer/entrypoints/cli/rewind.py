@@ -57,7 +57,10 @@ def rewind(
             found = application.rewind_review.review(chosen, wish)
         else:
             tracing = application.observe("rewind")
-            with tracing.tracer.start_as_current_span("offload.rewind"):
+            acting = application.actions.acting(
+                "rewind", chosen.name, reason=wish.reason, arguments={"to": wish.to, "force": force}
+            )
+            with tracing.tracer.start_as_current_span("offload.rewind"), acting:
                 found = _rewind(application, chosen, wish)
     emit(output, text=rewind_text(chosen, found, dry=not yes), data=rewind_data(chosen, found, dry=not yes))
     if found.verdict is Verdict.REFUSED:

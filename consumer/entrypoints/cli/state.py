@@ -32,7 +32,8 @@ def resume(
     with Application(load(config)) as application:
         find_stream(application, stream)
         application.observe("resume")
-        resumed = application.states.resume(stream, accept_findings=accept_findings)
+        with application.actions.acting("resume", stream, arguments={"accept_findings": accept_findings}):
+            resumed = application.states.resume(stream, accept_findings=accept_findings)
     noted = f"; {counted(resumed.accepted, 'finding')} accepted" if accept_findings else ""
     emit(
         output,
@@ -61,7 +62,8 @@ def pause(
     with Application(load(config)) as application:
         chosen = find_stream(application, stream)
         application.observe("pause")
-        paused, record = application.states.pause(chosen, by=operator(), reason=reason)
+        with application.actions.acting("pause", stream, reason=reason):
+            paused, record = application.states.pause(chosen, by=operator(), reason=reason)
     text = f"{stream} stands still; `icehaul resume {stream}` lets it go on"
     if not paused:
         text = f"{stream} is halted already: {record.halt_reason}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -45,8 +46,12 @@ def rename(
     Stop consumers and emitters first, and change the configuration as the command says. Exit code 3 if somebody works
     on the stream.
     """
-    with Application(load(config)) as application:
-        _report(_given(lambda: application.stream_changes.rename(old, new, dry=not yes)), output)
+    with (
+        Application(load(config)) as application,
+        _recorded(application, "rename", old, done=yes, arguments={"new": new}),
+    ):
+        change = _given(lambda: application.stream_changes.rename(old, new, dry=not yes))
+    _report(change, output)
 
 
 @app.command()
@@ -64,8 +69,12 @@ def remove(
 
     Exit code 3 if somebody works on the stream.
     """
-    with Application(load(config)) as application:
-        _report(_given(lambda: application.stream_changes.remove(stream, purge=purge, dry=not yes)), output)
+    with (
+        Application(load(config)) as application,
+        _recorded(application, "remove", stream, done=yes, arguments={"purge": purge}),
+    ):
+        change = _given(lambda: application.stream_changes.remove(stream, purge=purge, dry=not yes))
+    _report(change, output)
 
 
 @app.command()
@@ -85,8 +94,12 @@ def move(
         target = TableName.parse(to)
     except ValueError as error:
         raise ConfigurationError(f"--to: {error}", remedy="write it as namespace.table") from None
-    with Application(load(config)) as application:
-        _report(_given(lambda: application.stream_changes.move(stream, target, dry=not yes)), output)
+    with (
+        Application(load(config)) as application,
+        _recorded(application, "move", stream, done=yes, arguments={"to": target}),
+    ):
+        change = _given(lambda: application.stream_changes.move(stream, target, dry=not yes))
+    _report(change, output)
 
 
 @app.command("list")
@@ -96,6 +109,15 @@ def list_(config: ConfigOption = None, output: OutputOption = Format.TEXT) -> No
         known = application.register.known()
         configured = set(application.streams)
     emit(output, text=_listed(known, configured), data={"streams": [_known_data(one, configured) for one in known]})
+
+
+def _recorded(
+    application: Application, command: str, stream: str, *, done: bool, arguments: Mapping[str, object]
+) -> AbstractContextManager[None]:
+    """Record what is done; what is only shown leaves no trace."""
+    if not done:
+        return nullcontext()
+    return application.actions.acting(f"stream {command}", stream, arguments=arguments)
 
 
 def _given(change: Callable[[], Change]) -> Change:

@@ -16,6 +16,7 @@ import structlog
 from consumer.domain.errors import IcehaulError, TransientError
 from consumer.domain.stream import Stream
 from consumer.entrypoints.http_messages import Answer, Request, json_answer, wrong_method
+from consumer.service.actions import Actions
 from consumer.service.states import StreamStates
 
 TOKEN_HEADER = "icehaul-token"  # noqa: S105 - the header's name
@@ -34,15 +35,23 @@ class Acting:
 
     Args:
         states: pauses and resumes.
+        actions: records who did so.
         streams: the configured streams by name.
         token: what the header ``Icehaul-Token`` has to say.
         hosts: names under which a proxy serves the console.
     """
 
     def __init__(
-        self, states: StreamStates, *, streams: Mapping[str, Stream], token: str, hosts: Collection[str]
+        self,
+        states: StreamStates,
+        *,
+        actions: Actions,
+        streams: Mapping[str, Stream],
+        token: str,
+        hosts: Collection[str],
     ) -> None:
         self._states = states
+        self._actions = actions
         self._streams = streams
         self._digest = sha256(token.encode()).digest()
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -94,10 +103,15 @@ class Acting:
     def _act(self, action: str, stream: Stream, asked: Mapping[str, Any], client: str) -> Answer:
         if action == "pause":
             reason = " ".join(str(asked.get("reason", "")).split())[:_REASON_CHARACTERS]
-            done, record = self._states.pause(stream, by=f"the console, from {client}", reason=reason)
+            by = _operator(client)
+            with self._actions.acting("pause", stream.name, by=by, reason=reason):
+                done, record = self._states.pause(stream, by=by, reason=reason)
             result: dict[str, object] = {"state": record.state, "paused": done, "reason": record.halt_reason}
         else:
-            resumed = self._states.resume(stream.name, accept_findings=asked.get("accept_findings") is True)
+            accept = asked.get("accept_findings") is True
+            told = {"accept_findings": accept}
+            with self._actions.acting("resume", stream.name, by=_operator(client), arguments=told):
+                resumed = self._states.resume(stream.name, accept_findings=accept)
             result = {
                 "state": "active",
                 "parked_events_taken_up": resumed.parked,
@@ -105,6 +119,10 @@ class Acting:
             }
         _log.info("console.acted", stream=stream.name, action=action, client=client)
         return json_answer(HTTPStatus.OK, {"stream": stream.name, **result})
+
+
+def _operator(client: str) -> str:
+    return f"the console, from {client}"
 
 
 def _asked(request: Request) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ def console(application: Application) -> ConsoleSite:
     if settings.console_token is not None:
         acting = Acting(
             application.states,
+            actions=application.actions,
             streams=application.streams,
             token=settings.console_token.get_secret_value(),
             hosts=settings.console_hosts,

@@ -12,6 +12,9 @@ GRANT SELECT, INSERT, UPDATE ON offload_files TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_backfills TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_drops TO icehaul_committer;
 
+-- What operators did: entries are added, and never changed.
+GRANT SELECT, INSERT ON offload_actions TO icehaul_committer;
+
 -- Queues: an event goes out of them once it was sent, or its stream resumed.
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_outbox TO icehaul_committer;
 GRANT SELECT, INSERT, DELETE ON offload_parked TO icehaul_committer;

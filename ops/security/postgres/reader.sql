@@ -18,6 +18,7 @@ GRANT SELECT ON offload_differences TO icehaul_reader;
 GRANT SELECT ON offload_findings TO icehaul_reader;
 GRANT SELECT ON offload_emitter TO icehaul_reader;
 GRANT SELECT ON offload_emissions TO icehaul_reader;
+GRANT SELECT ON offload_actions TO icehaul_reader;
 
 -- The Iceberg catalog, as other engines read it.
 GRANT SELECT ON iceberg_tables TO icehaul_reader;

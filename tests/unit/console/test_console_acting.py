@@ -12,7 +12,9 @@ from consumer.entrypoints.console.site import ConsoleSite
 from consumer.entrypoints.http_messages import Answer, Request
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import StreamState
+from consumer.service.actions import Actions
 from consumer.service.states import StreamStates
+from consumer.testing.actions import MemoryActionLog
 from consumer.testing.ledger import MemoryLedger
 from tests.support.console_ledger import TOKEN, console_streams
 
@@ -33,9 +35,15 @@ def ledger() -> MemoryLedger:
 
 
 @pytest.fixture
-def site(ledger: MemoryLedger) -> ConsoleSite:
+def record() -> MemoryActionLog:
+    return MemoryActionLog()
+
+
+@pytest.fixture
+def site(ledger: MemoryLedger, record: MemoryActionLog) -> ConsoleSite:
     states = StreamStates(ledger=ledger, failpoints=Failpoints(""))
-    acting = Acting(states, streams=console_streams(), token=TOKEN, hosts={"lake.example"})
+    actions = Actions(record)
+    acting = Acting(states, actions=actions, streams=console_streams(), token=TOKEN, hosts={"lake.example"})
     return ConsoleSite(reading=lambda _request: None, acting=acting.answer, hosts={"lake.example"})
 
 
@@ -176,3 +184,21 @@ def test_without_a_configured_token_no_action_exists() -> None:
 def test_a_long_reason_is_cut(site: ConsoleSite) -> None:
     reason = result(post(site, PAUSE, json.dumps({"reason": "x" * 9000}).encode()))["reason"]
     assert len(reason) < 600
+
+
+def test_what_is_done_is_recorded_with_the_client_s_address_and_what_is_refused_is_not(
+    site: ConsoleSite, record: MemoryActionLog
+) -> None:
+    refused = post(site, PAUSE, icehaul_token="another")
+    assert refused is not None
+    assert refused.status == 403
+    assert record.latest(10) == []
+    result(post(site, PAUSE, b'{"reason": "the disk is moved"}'))
+    result(post(site, RESUME, b'{"accept_findings": true}'))
+    entries = [(e.action.command, e.phase.value, e.action.streams, e.action.operator) for e in record.latest(10)]
+    who = "the console, from 192.0.2.7"
+    assert entries == [
+        (command, phase, ("stream_000",), who) for command in ("pause", "resume") for phase in ("begun", "done")
+    ]
+    assert [e.action.reason for e in record.latest(10)] == ["the disk is moved"] * 2 + [""] * 2
+    assert record.latest(1)[0].action.arguments == {"accept_findings": "True"}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.monitoring import find_program, needs_program
 from tests.support.ops_files import DASHBOARDS, GRAFANA, panels, queries
+from tests.support.programs import find_program, needs_program
 
 NAMES = ["batches", "kafka", "ledger", "maintenance", "overview", "spark", "stream"]
 OF_DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.monitoring import find_program, needs_program
 from tests.support.ops_files import PAGE, PROMETHEUS, ROOT, RULE_TESTS, RULES, alerts, rules
+from tests.support.programs import find_program, needs_program
 
 ALERTS = [pytest.param(rule, id=rule["alert"]) for rule in alerts()]
 SUBJECTS = """

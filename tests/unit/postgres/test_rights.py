@@ -62,6 +62,11 @@ def test_consumers_and_emitters_delete_no_record() -> None:
     assert {table for table, privileges in rights(Role.COMMITTER).items() if "DELETE" in privileges} == MAY_DELETE_FROM
 
 
+def test_nobody_changes_or_removes_the_record_of_actions() -> None:
+    for role in Role:
+        assert rights(role)["offload_actions"] <= {"SELECT", "INSERT"}
+
+
 def test_readers_only_read() -> None:
     assert {privilege for privileges in rights(Role.READER).values() for privilege in privileges} == {"SELECT"}
 
