@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants import (
     arrival_bugs,
+    disaster_bugs,
     event_bugs,
     export_bugs,
     fault_bugs,
@@ -55,4 +56,5 @@ BUGS: tuple[Bug, ...] = (
     *security_bugs.BUGS,
     *two_step_bugs.BUGS,
     *proof_bugs.BUGS,
+    *disaster_bugs.BUGS,
 )
