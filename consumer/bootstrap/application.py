@@ -18,6 +18,7 @@ from consumer.adapters.postgres.console import PostgresHistory
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
 from consumer.adapters.postgres.recoveries import PostgresRecoveries
+from consumer.adapters.postgres.retention import PostgresRetention
 from consumer.adapters.telemetry.catalogue import Role
 from consumer.adapters.telemetry.logs import configure_logging
 from consumer.adapters.telemetry.tracing import Tracing
@@ -26,6 +27,7 @@ from consumer.domain.errors import EngineFailedError
 from consumer.emitter.emitter import Emitter
 from consumer.service.audit.background import BackgroundAudit
 from consumer.service.console.viewing import Viewing
+from consumer.service.ledger_watch import LedgerWatch
 from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
 from consumer.service.recovering.recoveries import Recoveries
@@ -161,6 +163,11 @@ class Application(Commands):
     def table_watch(self) -> TableWatch:
         """Watches how many files the targets have."""
         return TableWatch(streams=self.streams, tables=self.catalog.sizes, metrics=self.metrics)
+
+    @cached_property
+    def ledger_watch(self) -> LedgerWatch:
+        """Lets go what the ledger needs no more."""
+        return LedgerWatch(ledger=PostgresRetention(self.database), age=self.configuration.consumer.ledger_history)
 
     def emitter_probes(self) -> Mapping[str, Callable[[], object]]:
         """Return a small real operation for each server that an emitter needs, by name."""
