@@ -1,4 +1,4 @@
-"""Bugs of recoveries: which metadata file is taken, whose it is, and what a new table is made over."""
+"""Bugs of recoveries and of what the ledger lets go: which file is taken, whose it is, and what is still needed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ _RECOVERY = "consumer/domain/recovery.py"
 _RECOVERIES = "consumer/service/recovering/recoveries.py"
 _DOMAIN = "tests/unit/domain/test_recovery.py"
 _UNIT = "tests/unit/service/test_recovering.py"
+_WATCH = "consumer/service/ledger_watch.py"
+_RETENTION = "consumer/adapters/postgres/sql/retention.sql"
+_YEAR = "tests/integration/test_year_of_ledger.py"
 
 BUGS = (
     Bug(
@@ -81,5 +84,48 @@ BUGS = (
             ),
         ),
         tests=(f"{_UNIT}::test_history_below_the_start_is_found_again_in_the_table_alone",),
+    ),
+    Bug(
+        name="the_event_that_asks_for_most_goes",
+        breaks="Of a halted stream's events an old tick is left, so that what came since waits for the next one.",
+        edits=(
+            Edit(
+                file=_RETENTION,
+                before="(event ->> 'cutoff')::timestamptz DESC, number DESC",
+                after="(event ->> 'cutoff')::timestamptz, number",
+            ),
+        ),
+        tests=(f"{_YEAR}::test_of_what_a_halted_stream_keeps_the_event_that_asks_for_most_is_left",),
+    ),
+    Bug(
+        name="what_nobody_knows_the_source_of_goes",
+        breaks="After a repair, which forgets the partitions, every close is forgotten, and all are sent once more.",
+        edits=(
+            Edit(
+                file=_RETENTION,
+                before="EXISTS (SELECT FROM offload_partitions AS known WHERE known.stream = emission.stream)",
+                after="true",
+            ),
+        ),
+        tests=(f"{_YEAR}::test_what_is_young_stays_and_so_does_what_nobody_knows_the_source_of",),
+    ),
+    Bug(
+        name="differences_of_windows_that_are_there_go",
+        breaks="Windows that the source holds are compared row by row again and again.",
+        edits=(
+            Edit(
+                file=_RETENTION,
+                before="      AND difference.lower < oldest.first\n",
+                after="",
+            ),
+            Edit(file=_RETENTION, before="AND done.upper > oldest.first", after="AND done.upper < oldest.first"),
+        ),
+        tests=(f"{_YEAR}::test_what_the_source_does_not_hold_any_more_is_forgotten_and_what_it_holds_is_kept",),
+    ),
+    Bug(
+        name="a_watch_that_does_not_end",
+        breaks="A consumer that is to end goes on deleting, and is killed.",
+        edits=(Edit(file=_WATCH, before="            if stop.is_set():\n", after="            if gone < 0:\n"),),
+        tests=("tests/unit/service/test_ledger_watch.py::test_a_consumer_that_ends_waits_for_one_step_at_most",),
     ),
 )
