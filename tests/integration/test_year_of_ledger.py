@@ -47,11 +47,11 @@ def hot_statements() -> Iterator[tuple[str, str]]:
         for name, text in statements(file).items():
             if f"{file}.{name}" in COLD:
                 continue
-            numbers: dict[str, int] = {}
-            numbered = _PARAMETER.sub(
-                lambda found, known=numbers: f"${known.setdefault(found.group(1), len(known) + 1)}", text.decode()
-            )
-            yield f"{file}.{name}", numbered.replace("%%", "%")
+            names = list(dict.fromkeys(_PARAMETER.findall(text.decode())))
+            numbered = text.decode().replace("%%", "%")
+            for number, parameter in enumerate(names, start=1):
+                numbered = re.sub(rf"%\({parameter}\)[sd]", f"${number}", numbered)
+            yield f"{file}.{name}", numbered
 
 
 STATEMENTS = dict(hot_statements())

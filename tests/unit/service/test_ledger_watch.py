@@ -83,5 +83,5 @@ def test_a_consumer_that_ends_waits_for_one_step_at_most() -> None:
 @pytest.mark.parametrize("value", ["6d", "0s", "1h"])
 def test_a_history_that_is_too_short_is_refused_by_name(value: str) -> None:
     with pytest.raises(ValidationError, match="ledger_history"):
-        ConsumerSettings(ledger_history=value)  # type: ignore[arg-type]  # as the file has it
-    assert ConsumerSettings(ledger_history="7d").ledger_history == timedelta(days=7)  # type: ignore[arg-type]
+        ConsumerSettings(ledger_history=value)
+    assert ConsumerSettings(ledger_history="7d").ledger_history == timedelta(days=7)
