@@ -260,6 +260,10 @@ bench-history: $(VENV)/.dev ## Measure a commit, and a whole batch, after many s
 	@$(BIN)/python -m tests.bench.commits --snapshots $(or $(SNAPSHOTS),500)
 	@$(BIN)/python -m tests.bench.history --snapshots $(or $(SNAPSHOTS),200)
 
+.PHONY: bench-recovery
+bench-recovery: $(VENV)/.dev ## Measure how long a ledger takes to be rebuilt from a table with many snapshots (SNAPSHOTS=5000)
+	@$(BIN)/python -m tests.bench.recovery --snapshots $(or $(SNAPSHOTS),200)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies
 	@$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from consumer import __version__
+from consumer.adapters.iceberg.lost_tables import IcebergLostTables
 from consumer.adapters.kafka.consumer import KafkaEventSource, KafkaMessage
 from consumer.adapters.kafka.placement import PlacedEvents
 from consumer.adapters.kafka.producer import partition_of
@@ -16,6 +17,8 @@ from consumer.adapters.kafka.relay import OutboxRelay
 from consumer.adapters.postgres.console import PostgresHistory
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.emissions import PostgresEmitterStore
+from consumer.adapters.postgres.recoveries import PostgresRecoveries
+from consumer.adapters.postgres.retention import PostgresRetention
 from consumer.adapters.telemetry.catalogue import Role
 from consumer.adapters.telemetry.logs import configure_logging
 from consumer.adapters.telemetry.tracing import Tracing
@@ -24,8 +27,10 @@ from consumer.domain.errors import EngineFailedError
 from consumer.emitter.emitter import Emitter
 from consumer.service.audit.background import BackgroundAudit
 from consumer.service.console.viewing import Viewing
+from consumer.service.ledger_watch import LedgerWatch
 from consumer.service.loss_watch import LossWatch
 from consumer.service.offload import Offload
+from consumer.service.recovering.recoveries import Recoveries
 from consumer.service.replay.replays import Replays
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Partition
@@ -71,6 +76,20 @@ class Application(Commands):
             catalog=self.catalog,
             repairs=self.repairs,
             run=self.offload.run,
+        )
+
+    @cached_property
+    def recoveries(self) -> Recoveries:
+        """Finds tables again that the catalog has lost."""
+        settings = self.configuration
+        tables = IcebergLostTables(database=self.database, catalog=settings.catalog, store=settings.store)
+        self._closing.callback(tables.close)
+        return Recoveries(
+            tables=tables,
+            ledger=self.ledger,
+            recovery=PostgresRecoveries(self.database),
+            repairs=self.repairs,
+            failpoints=self.failpoints,
         )
 
     @cached_property
@@ -144,6 +163,11 @@ class Application(Commands):
     def table_watch(self) -> TableWatch:
         """Watches how many files the targets have."""
         return TableWatch(streams=self.streams, tables=self.catalog.sizes, metrics=self.metrics)
+
+    @cached_property
+    def ledger_watch(self) -> LedgerWatch:
+        """Lets go what the ledger needs no more."""
+        return LedgerWatch(ledger=PostgresRetention(self.database), age=self.configuration.consumer.ledger_history)
 
     def emitter_probes(self) -> Mapping[str, Callable[[], object]]:
         """Return a small real operation for each server that an emitter needs, by name."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from consumer.domain.adoption import days
 from consumer.domain.batch import BatchKind, BatchStatus, Evidence
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import Content, DonePart, PartKind, content_of
@@ -237,6 +238,11 @@ def history(batches: Sequence[KnownBatch], start: datetime) -> list[Stretch]:
         key=lambda window: window.lower,
     )
     return [Stretch(window=window, recorded=content_of(parts, window)) for window in windows]
+
+
+def unknown_history(first: datetime | None, start: datetime) -> list[Stretch]:
+    """Return the days from a table's first row to the stream's start, of which a ledger that was lost says nothing."""
+    return [] if first is None else [Stretch(window=day, recorded=None) for day in days(first, start)]
 
 
 def runs(windows: Sequence[Window]) -> Iterator[list[Window]]:

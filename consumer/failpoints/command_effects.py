@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumer.failpoints.effect import BROKER, LEDGER, SOURCE, Component, effects
+from consumer.failpoints.effect import BROKER, COMMIT, LEDGER, SOURCE, Component, effects
 
 DROPPER = effects(
     Component.DROPPER,
@@ -97,6 +97,12 @@ REGISTER = effects(
         LEDGER,
         "a stream's table has its old name in the catalog",
         "the table has its new name, the configuration may have the old one",
+    ),
+    (
+        "table.register",
+        COMMIT,
+        "a table that the catalog has lost is found on the store, the catalog does not point to it",
+        "the catalog points to the table again, an empty ledger does not follow it yet",
     ),
 )
 

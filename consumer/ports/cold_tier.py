@@ -153,6 +153,13 @@ class Catalog(Protocol):
         """Load a target with the evidence on its current snapshot's ancestry; ``None`` where there is none."""
         ...
 
+    def remains(self, table: TableName) -> str | None:
+        """Return the newest metadata file that lies where a table that the catalog does not have would be made.
+
+        ``None`` where no table was ever filled there, or where the catalog decides itself where tables lie.
+        """
+        ...
+
     def check(self, target: TargetTable, stream: Stream, files: Sequence[WrittenFile]) -> None:
         """Compare each file's footer on the store with what its task reported.
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from consumer.domain.batch import Batch
 from consumer.domain.divergence import check_divergence
-from consumer.domain.errors import SourceChangedError
+from consumer.domain.errors import SourceChangedError, TargetMissingError
 from consumer.domain.fence import broken_chain
 from consumer.domain.history_mapping import map_history
 from consumer.domain.mapping import TableMapping
@@ -83,6 +83,8 @@ class Preparation:
         recorded = renamed_history(stream, described, self.recorded_history(stream, record, described))
         history = history_now(stream, record, described, recorded)
         mapping = self._mapped(stream, described, history)
+        if record.target_uuid is None:
+            self._check_not_lost(stream)
         target = self._catalog.ensure(stream, mapping, expected_uuid=record.target_uuid, history=recorded)
         if not claim.continuous:
             raise broken_chain(stream.name, record.watermark)
@@ -107,6 +109,23 @@ class Preparation:
             cutoff=cutoff,
             course=course,
         )
+
+    def _check_not_lost(self, stream: Stream) -> None:
+        """Check that a new target would not be made over one that ledger and catalog have lost: rows would be missed.
+
+        Raises:
+            TargetMissingError: if the store holds such a table.
+        """
+        if self._catalog.inspect(stream.target) is not None:
+            return
+        remains = self._catalog.remains(stream.target)
+        if remains is not None:
+            raise TargetMissingError(
+                f"stream {stream.name}: neither ledger nor catalog has the target {stream.target}, but the store holds"
+                f" a table there: {remains}",
+                remedy=f"run `icehaul recover {stream.name}`, which shows what is there, and with --yes puts it into"
+                " the catalog again; for a new table, move that folder away first, or give the stream another target",
+            )
 
     def read_source(
         self, stream: Stream, record: StreamRecord | None, table: SourceTable | None = None

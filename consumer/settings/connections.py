@@ -19,6 +19,7 @@ from consumer.settings.scalars import (
     Bucket,
     Folders,
     Host,
+    LongDuration,
     Names,
     PositiveDuration,
     ResourceAttributes,
@@ -250,6 +251,8 @@ class ConsumerSettings(Section):
     """Seconds between two looks at how near the sources' TTLs are to rows that were not offloaded."""
     table_watch_seconds: Seconds = 300
     """Seconds between two looks at how many files the targets have, and how small they are."""
+    ledger_history: LongDuration = timedelta(weeks=13)
+    """How long the ledger keeps what nothing needs any more, at least 7d; windows, batches and files stay."""
     audit_interval: PositiveDuration | None = None
     """How often the streams whose events this consumer handles are audited, without reading rows; none: never."""
     http_host: str = "127.0.0.1"

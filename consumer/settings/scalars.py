@@ -40,6 +40,20 @@ PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 """A span of time longer than nothing."""
 
 
+_WEEK: Final = timedelta(days=7)
+
+
+def _week_or_longer(value: timedelta) -> timedelta:
+    if value < _WEEK:
+        msg = "this duration must not be shorter than 7d: a week is what people need to find out what happened"
+        raise ValueError(msg)
+    return value
+
+
+LongDuration = Annotated[PositiveDuration, AfterValidator(_week_or_longer)]
+"""A span of time of a week at least."""
+
+
 def _instant(value: Any) -> datetime:  # noqa: ANN401 - YAML makes a date or a datetime of what looks like one
     if isinstance(value, date) and not isinstance(value, datetime):
         value = value.isoformat()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from uuid import UUID, uuid4
 
-from pyiceberg.schema import Schema, assign_fresh_schema_ids
+from pyiceberg.schema import assign_fresh_schema_ids
 
 from consumer.domain.batch import Batch, BatchKind, Evidence, WrittenFile
 from consumer.domain.divergence import check_divergence, repair_command
@@ -22,80 +22,14 @@ from consumer.domain.errors import (
     TargetMissingError,
 )
 from consumer.domain.mapping import TableMapping
-from consumer.domain.repair import Lineage
 from consumer.domain.schema_history import SchemaHistory
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.target_schema import mismatch
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Claim, Publication, StreamRecord, TargetTable
 from consumer.testing.ledger import MemoryLedger
+from consumer.testing.memory_table import LiveFile, MemorySnapshot, MemoryTable, overlap
 from consumer.testing.schemas import evolution_of, next_schema
-
-LiveFile = tuple[WrittenFile, Window]
-"""A data file of a table, with the window that its rows lie in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemorySnapshot:
-    """A snapshot: its live files with the windows of their rows, what it did, and the evidence that it carries."""
-
-    id: int
-    parent: int | None
-    files: tuple[LiveFile, ...]
-    evidence: Evidence | None = None
-    operation: str = "append"
-
-
-@dataclass(slots=True, kw_only=True)
-class MemoryTable:
-    """A table; ``snapshots`` holds those that are not expired, ``repeated`` what its properties say.
-
-    ``removed`` tells that the rows of the window there were taken out of the table.
-    """
-
-    name: TableName
-    owner: str
-    uuid: UUID
-    schema: Schema
-    partition_by: PartitionBy
-    snapshots: dict[int, MemorySnapshot] = field(default_factory=dict)
-    current: int | None = None
-    version: int = 0
-    repeated: tuple[Evidence, Window] | None = None
-    removed: bool = False
-
-    def ancestry(self) -> Iterator[MemorySnapshot]:
-        """Yield the current snapshot and its ancestors, down to where expiry has been."""
-        known = None if self.current is None else self.snapshots.get(self.current)
-        while known is not None:
-            yield known
-            known = None if known.parent is None else self.snapshots.get(known.parent)
-
-    def evidence(self) -> Evidence | None:
-        """Return the newest evidence on the ancestry; the properties' where expiry hides it and rows are alive."""
-        oldest = None
-        for snapshot in self.ancestry():
-            if snapshot.evidence is not None:
-                return snapshot.evidence
-            oldest = snapshot
-        if oldest is None or oldest.parent is None or self.repeated is None:
-            return None
-        evidence, window = self.repeated
-        alive = any(_overlap(live, window) for _, live in self.live())
-        return evidence if alive is not self.removed else None
-
-    def lineage(self) -> Lineage:
-        """Return the current snapshot and its ancestors, as far as they are there."""
-        ancestry = list(self.ancestry())
-        return Lineage(
-            snapshot_ids=frozenset(one.id for one in ancestry),
-            batch_ids=frozenset(one.evidence.batch_id for one in ancestry if one.evidence is not None),
-            whole=not ancestry or ancestry[-1].parent is None,
-        )
-
-    def live(self) -> tuple[LiveFile, ...]:
-        """Return the live files of the current snapshot."""
-        return () if self.current is None else self.snapshots[self.current].files
 
 
 class MemoryCatalog:
@@ -120,6 +54,7 @@ class MemoryCatalog:
         self._new_uuid = new_uuid
         self._ids = itertools.count(1)
         self.tables: dict[TableName, MemoryTable] = {}
+        self._left: dict[TableName, str] = {}
         self.bounds: Callable[[str], Window | None] = lambda _path: None
         """What a file's footer tells of the instants of its rows; without it, they may be anywhere in the unit."""
 
@@ -151,6 +86,10 @@ class MemoryCatalog:
         with self._database.mutex:
             known = self.tables.get(table)
             return None if known is None else _target(known)
+
+    def remains(self, table: TableName) -> str | None:
+        """Return where a table lies that was dropped, but for its files; none that never had rows."""
+        return None if table in self.tables else self._left.get(table)
 
     def check(self, target: TargetTable, stream: Stream, files: Sequence[WrittenFile]) -> None:  # noqa: ARG002
         """Compare each file on the store with what its task reported."""
@@ -213,7 +152,7 @@ class MemoryCatalog:
             known = self.tables.get(table)
             if known is None:
                 raise TargetMissingError(f"the table {table} does not exist", remedy="correct its name")
-            return [file.path for file, live in known.live() if window is None or _overlap(live, window)]
+            return [file.path for file, live in known.live() if window is None or overlap(live, window)]
 
     @property
     def under_way(self) -> int:
@@ -235,7 +174,9 @@ class MemoryCatalog:
 
     def drop(self, name: TableName) -> None:
         """Drop a table, as somebody might."""
-        with self._changing(name):
+        with self._changing(name) as table:
+            if table.current is not None:
+                self._left[name] = f"memory://{name.database}/{name.table}"
             del self.tables[name]
 
     def roll_back(self, name: TableName, snapshot_id: int) -> None:
@@ -353,7 +294,3 @@ def replaced(stream: Stream, table: MemoryTable | None) -> DivergenceError:
         f"stream {stream.name}: the target {stream.target}, which the ledger has recorded rows in, {what}",
         remedy=f"put the old table back, then run `icehaul resume {stream.name}`; or {repair_command(stream.name)}",
     )
-
-
-def _overlap(one: Window, other: Window) -> bool:
-    return one.lower < other.upper and other.lower < one.upper

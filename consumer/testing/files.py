@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from consumer.domain.audit import Census, LiveFile, StoredFile
 from consumer.domain.batch import WrittenFile
 from consumer.domain.stream import TableName
-from consumer.testing.catalog import MemoryCatalog, MemoryTable
+from consumer.testing.catalog import MemoryCatalog
+from consumer.testing.memory_table import MemoryTable
 
 
 class MemoryFiles:

@@ -18,9 +18,10 @@ from consumer.domain.errors import (
 )
 from consumer.domain.stream import Stream, TableName
 from consumer.ports import Claim, Publication
-from consumer.testing.catalog import MemoryCatalog, MemorySnapshot, MemoryTable, check_live, replaced
+from consumer.testing.catalog import MemoryCatalog, check_live, replaced
 from consumer.testing.database import CommitUnderWayError
 from consumer.testing.ledger import MemoryLedger
+from consumer.testing.memory_table import MemorySnapshot, MemoryTable
 from consumer.testing.schemas import next_schema
 
 _SEALS_MAX = 10

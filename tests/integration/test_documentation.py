@@ -47,6 +47,7 @@ RUN_BY = {
     "docs/how-to/replay-a-stretch-of-time.md": "tests/integration/cli/test_repair.py",
     "docs/how-to/rename-move-remove.md": "tests/integration/cli/test_stream.py",
     "docs/how-to/read-a-cluster.md": "tests/integration/test_clusters.py",
+    "docs/how-to/recover-from-a-disaster.md": "tests/integration/cli/test_recover.py",
     "docs/how-to/recover-lost-offsets.md": "tests/faults/test_offset_pages.py",
     "docs/how-to/replay-by-offset-reset.md": "tests/faults/test_offset_pages.py",
     "docs/how-to/restore.md": "tests/integration/cli/test_restore.py",

@@ -169,7 +169,8 @@ ELSEWHERE: Mapping[Component, str] = MappingProxyType(
         Component.DROPPER: "no consumer or emitter gets there, but `icehaul drop-hot`: see"
         " tests/faults/test_drop_hot_failures.py",
         Component.HISTORY: "history is offloaded on request only: see tests/faults/test_backfill_failures.py",
-        Component.REGISTER: "`icehaul stream` gets there: see tests/faults/test_stream_changes.py",
+        Component.REGISTER: "`icehaul stream` and `recover` get there: see tests/faults/test_stream_changes.py,"
+        " tests/integration/cli/test_recover.py",
         Component.TWO_STEP: "only with a catalog outside of the ledger's database: see"
         " tests/faults/test_two_step_crashes.py",
         Component.RESTORER: "`icehaul restore` gets there: see tests/faults/test_restore_failures.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants import (
     arrival_bugs,
     deployment_bugs,
+    disaster_bugs,
     event_bugs,
     export_bugs,
     fault_bugs,
@@ -57,4 +58,5 @@ BUGS: tuple[Bug, ...] = (
     *deployment_bugs.BUGS,
     *two_step_bugs.BUGS,
     *proof_bugs.BUGS,
+    *disaster_bugs.BUGS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.bug import Bug, Edit
 
 _REPAIR = "consumer/domain/repair.py"
+_COUNTING = "consumer/service/repair/counting.py"
 _EXAMINATION = "consumer/service/repair/examination.py"
 _REPAIRER = "consumer/service/repair/repairer.py"
 _FENCE = "consumer/domain/fence.py"
@@ -66,7 +67,7 @@ BUGS = (
         breaks="A batch that somebody deleted from the ledger is taken for a window without rows.",
         edits=(
             Edit(
-                file=_EXAMINATION,
+                file=_COUNTING,
                 before="        found = self._tally(stream, mapping, pieces, held.paths)\n",
                 after="        found = [EMPTY] * len(pieces)\n",
             ),
@@ -78,7 +79,7 @@ BUGS = (
         breaks="Rows of somebody else above the watermark are in the table twice once they are offloaded.",
         edits=(
             Edit(
-                file=_EXAMINATION,
+                file=_COUNTING,
                 before="        if stray:\n",
                 after="        if stray < 0:\n",
             ),

@@ -75,7 +75,7 @@ NOT_SIMULATED: Mapping[str, str] = {
     },
     **{name: "nothing is restored" for name, point in POINTS.items() if point.effect.component is Component.RESTORER},
     **{
-        name: "streams keep their names"
+        name: "streams keep their names, and catalogs their tables"
         for name, point in POINTS.items()
         if point.effect.component is Component.REGISTER
     },

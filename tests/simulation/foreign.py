@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from consumer.domain.batch import Evidence, WrittenFile
 from consumer.domain.window import Window
-from consumer.testing.catalog import MemoryTable
+from consumer.testing.memory_table import MemoryTable
 from consumer.testing.rows import ROW_BYTES, fingerprint_of
 from tests.simulation.servers import Servers
 

@@ -14,7 +14,8 @@ from consumer.adapters.iceberg.file_checks import check_footer
 from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.history import read_history
 from consumer.adapters.iceberg.live_files import live_files
-from consumer.adapters.iceberg.metadata_files import kept_versions
+from consumer.adapters.iceberg.lost_tables import remains
+from consumer.adapters.iceberg.metadata_files import home, kept_versions
 from consumer.adapters.iceberg.moment import moments_of
 from consumer.adapters.iceberg.origins import origin_of
 from consumer.adapters.iceberg.past import changes_since, files_of, snapshot_named
@@ -23,7 +24,7 @@ from consumer.adapters.iceberg.publish import Publisher, replaced
 from consumer.adapters.iceberg.rest_tagging import tagger_of
 from consumer.adapters.iceberg.row_orders import row_order
 from consumer.adapters.iceberg.store import table_errors
-from consumer.adapters.iceberg.table_sizes import TableSizes
+from consumer.adapters.iceberg.table_sizes import TableSizes, total_of
 from consumer.adapters.iceberg.tables import check_table, divided_by, new_metadata
 from consumer.adapters.iceberg.target import Base
 from consumer.adapters.iceberg.two_step import TwoStepPublisher
@@ -126,6 +127,10 @@ class IcebergCatalog:
         """Load a target with its evidence; see :meth:`consumer.ports.Catalog.inspect`."""
         base = self._bases.load(table)
         return None if base is None else self._target(base)
+
+    def remains(self, table: TableName) -> str | None:
+        """Return the newest file of a table that was lost; see :meth:`consumer.ports.Catalog.remains`."""
+        return None if self._placement.rows is None else remains(self._io, self._store, table)
 
     def check(self, target: TargetTable, stream: Stream, files: Sequence[WrittenFile]) -> None:
         """Compare each file's footer with what its task reported; see :meth:`consumer.ports.Catalog.check`."""
@@ -265,8 +270,8 @@ class IcebergCatalog:
             lineage=ancestry.lineage,
             properties=dict(metadata.properties),
             order=row_order(metadata),
-            rows=_total(snapshot, "total-records"),
-            bytes=_total(snapshot, "total-files-size"),
+            rows=total_of(snapshot, "total-records"),
+            bytes=total_of(snapshot, "total-files-size"),
         )
 
     def _create(self, stream: Stream, mapping: TableMapping) -> Base:
@@ -276,7 +281,7 @@ class IcebergCatalog:
                 f"stream {stream.name}: the target {name} does not exist, and create_target is off",
                 remedy=f"create the table {name}, or set create_target: true",
             )
-        metadata = new_metadata(stream, mapping, f"{self._store.warehouse}/{name.database}/{name.table}")
+        metadata = new_metadata(stream, mapping, home(self._store, name))
         made = self._placement.pointers.create(name, metadata)
         if made is not None:
             return made
@@ -287,10 +292,3 @@ class IcebergCatalog:
                 remedy="nothing to do: it is tried again",
             )
         return created
-
-
-def _total(snapshot: Snapshot | None, name: str) -> int:
-    """Return a total of a snapshot's summary; 0 where its writer did not tell."""
-    summary = None if snapshot is None else snapshot.summary
-    text = "" if summary is None else summary.additional_properties.get(name, "")
-    return int(text) if text.isdecimal() else 0

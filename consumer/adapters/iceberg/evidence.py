@@ -38,6 +38,7 @@ _LAST_END = f"{PREFIX}last-end"
 _LAST_BATCH_ID = f"{PREFIX}last-batch-id"
 _LAST_SNAPSHOT_ID = f"{PREFIX}last-snapshot-id"
 _LAST_KIND = f"{PREFIX}last-kind"
+_EPOCH = f"{PREFIX}epoch"
 _REASON = "reason"
 SCHEMA_ID = f"{PREFIX}schema-id"
 """Summary entry: the schema with which the batch's files were written."""
@@ -137,6 +138,12 @@ def content_of(snapshot: Snapshot) -> tuple[str | None, str | None, str | None]:
     """Return the batch that a snapshot names, and its rows and digest, as they stand in the summary."""
     summary = snapshot.summary.additional_properties if snapshot.summary is not None else {}
     return summary.get(_BATCH_ID), summary.get(_ROWS), summary.get(_DIGEST)
+
+
+def epoch_of(snapshot: Snapshot) -> int:
+    """Return the epoch of the owner that made a snapshot; 0 where it names none."""
+    text = "" if snapshot.summary is None else snapshot.summary.additional_properties.get(_EPOCH, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _progress(publication: Publication) -> dict[str, str | int | None]:

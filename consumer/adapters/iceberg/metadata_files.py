@@ -10,12 +10,20 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.utils.properties import property_as_bool, property_as_int
 
 from consumer.adapters.iceberg.target import Base
+from consumer.domain.recovery import version_of
+from consumer.domain.stream import TableName
+from consumer.settings.connections import StoreSettings
+
+
+def home(store: StoreSettings, table: TableName) -> str:
+    """Return where a new table of this name is made; one that was renamed lies where it was made."""
+    return f"{store.warehouse}/{table.database}/{table.table}"
 
 
 def write_next(base: Base, metadata: TableMetadata, io: FileIO) -> Base:
     """Write the metadata file that follows a base's, and return the table as it describes it."""
     location = load_location_provider(metadata.location, metadata.properties).new_table_metadata_file_location(
-        _version(base.location) + 1
+        (version_of(base.location) or 0) + 1
     )
     # The name is new for certain, so there is no need to ask the store whether it exists.
     ToOutputFile.table_metadata(metadata, io.new_output(location), overwrite=True)
@@ -42,9 +50,3 @@ def kept_versions(metadata: TableMetadata) -> int:
         TableProperties.METADATA_PREVIOUS_VERSIONS_MAX_DEFAULT,
     )
     return max(1, kept or 1)
-
-
-def _version(location: str) -> int:
-    """Return the number at the start of a metadata file's name; 0 where it has none."""
-    number = location.rsplit("/", 1)[-1].partition("-")[0]
-    return int(number) if number.isdigit() else 0

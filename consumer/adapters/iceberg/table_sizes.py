@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from pyiceberg.io import FileIO
+from pyiceberg.table.snapshots import Snapshot
 
 from consumer.adapters.iceberg.placement import Placement
 from consumer.adapters.iceberg.store import table_errors
@@ -40,3 +41,10 @@ class TableSizes:
             size = TableSize.of(task.file.file_size_in_bytes for task in base.table(self._io).scan().plan_files())
         self._known[table] = (*version, size)
         return size
+
+
+def total_of(snapshot: Snapshot | None, name: str) -> int:
+    """Return a total of a snapshot's summary; 0 where its writer did not tell."""
+    summary = None if snapshot is None else snapshot.summary
+    text = "" if summary is None else summary.additional_properties.get(name, "")
+    return int(text) if text.isdecimal() else 0

@@ -87,8 +87,8 @@ class Bases(ABC):
         except FileNotFoundError as error:
             raise DivergenceError(
                 f"the catalog points the table {name} to {location}, which the store does not hold",
-                remedy="restore the file, or point the catalog to the newest metadata file that is there"
-                " (previous_metadata_location in iceberg_tables), then resume the stream",
+                remedy="restore the file and resume the stream; or run `icehaul recover STREAM`, which shows the newest"
+                " metadata file that is there, and with --yes points the catalog to it, then `icehaul repair STREAM`",
             ) from error
 
 

@@ -26,6 +26,7 @@ from consumer.entrypoints.cli import (
     inspect,
     migrate,
     offload,
+    recover,
     repair,
     replace,
     replay,
@@ -87,6 +88,7 @@ app.command("view")(view.view)
 app.command("replace")(replace.replace)
 app.command("replay")(replay.replay)
 app.command("restore")(restore.restore)
+app.command("recover")(recover.recover)
 app.command("repair")(repair.repair)
 app.command("pause")(state.pause)
 app.command("resume")(state.resume)

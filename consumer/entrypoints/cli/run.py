@@ -20,6 +20,9 @@ from consumer.entrypoints.worker import Worker
 from consumer.settings.load import load
 from consumer.settings.model import Configuration
 
+_LEDGER_EVERY = timedelta(hours=1)
+"""Between two looks at what the ledger needs no more."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -47,6 +50,7 @@ def _consume(configuration: Configuration, reload: Reload) -> int:
             relay_interval=timedelta(seconds=settings.relay_interval_seconds),
             watches={
                 "loss": (application.loss_watch, timedelta(seconds=settings.loss_watch_seconds)),
+                "ledger": (application.ledger_watch, _LEDGER_EVERY),
                 "table": (application.table_watch, timedelta(seconds=settings.table_watch_seconds)),
             },
             audits=application.background_audit,

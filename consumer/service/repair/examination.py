@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from consumer.domain.adoption import Counted, days, windows_of
 from consumer.domain.batch import Evidence
 from consumer.domain.errors import DivergenceError
-from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.phrasing import counted
 from consumer.domain.reconcile import ComparedPartition, Finding, FindingKind, PartKind, content_of
@@ -24,23 +22,16 @@ from consumer.domain.repair import (
     stretches,
     touching,
     undecided,
+    unknown_history,
     written_until,
 )
 from consumer.domain.stream import Stream
 from consumer.domain.window import EVER, Window
-from consumer.ports import Catalog, Extent, StreamRecord, TargetTable
+from consumer.ports import Catalog, StreamRecord, TargetTable
 from consumer.service.adoption.ports import FileSource
 from consumer.service.prepare import Preparation
+from consumer.service.repair.counting import CountedWindow, Held, WindowCounter
 from consumer.service.repair.ports import RepairLedger
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountedWindow:
-    """A window that is recorded anew: what the ledger had of it (``None``: nothing), and what the table holds."""
-
-    window: Window
-    recorded: Fingerprint | None
-    found: Fingerprint
 
 
 def without_tail(
@@ -147,14 +138,6 @@ class Examination:
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    """What a table holds: its live data files, and how many rows from when to when."""
-
-    paths: Sequence[str]
-    extent: Extent
-
-
 class Examiner:
     """Compares the ledger with the table, window by window; changes nothing."""
 
@@ -163,6 +146,7 @@ class Examiner:
         self._ledger = ledger
         self._catalog = catalog
         self._preparation = preparation
+        self._counter = WindowCounter(source)
 
     def examine(self, stream: Stream, record: StreamRecord) -> Examination:
         """Find out what the table proves and holds.
@@ -185,8 +169,9 @@ class Examiner:
         extent = self._source.extent_files(stream, mapping, paths)
         reach = written_until(known, extent.last) if evidence is None else evidence.upper
         live = stretches(judged.valid, start=record.start, reach=reach)
-        below = history(judged.valid, record.start)
-        found = self._count(stream, mapping, live, below, _Held(paths=paths, extent=extent))
+        # Where the ledger was lost, what was backfilled stands in the table alone.
+        below = history(judged.valid, record.start) if known else unknown_history(extent.first, record.start)
+        found = self._counter.count(stream, mapping, live, below, Held(paths=paths, extent=extent))
         if unproven:
             judged, live, found = without_tail(judged, live, found)
         rebuilt = [one for one in found if one.recorded != one.found]
@@ -218,59 +203,6 @@ class Examiner:
             remedy="roll the table back to a snapshot of icehaul's, or move it out of the way"
             " (rename or drop it), so that it is made anew; then run the command again",
         )
-
-    def _count(
-        self,
-        stream: Stream,
-        mapping: TableMapping,
-        live: Sequence[Stretch],
-        below: Sequence[Stretch],
-        held: _Held,
-    ) -> list[CountedWindow]:
-        """Count the rows of all windows in the table, and make sure that there are no others.
-
-        Raises:
-            DivergenceError: if the table holds rows outside of all windows.
-        """
-        counted_windows: list[CountedWindow] = []
-        recorded = {one.window: one.recorded for one in (*below, *live) if one.recorded is not None}
-        for run in runs(list(recorded)):
-            for window, found in zip(run, self._tally(stream, mapping, run, held.paths), strict=True):
-                counted_windows.append(CountedWindow(window=window, recorded=recorded[window].fingerprint, found=found))
-        for stretch in live:
-            if stretch.recorded is None:
-                counted_windows += self._unknown(stream, mapping, stretch.window, held)
-        stray = held.extent.rows - sum(one.found.rows for one in counted_windows)
-        if stray:
-            raise DivergenceError(
-                f"stream {stream.name}: the table {stream.target} holds {counted(stray, 'row')} outside of every window"
-                " that the ledger or a snapshot speaks of",
-                remedy=f"find out who wrote them (`icehaul verify --all {stream.name}` lists files that no batch has"
-                " recorded), and roll the table back to the newest snapshot that is right; then run the command again",
-            )
-        return counted_windows
-
-    def _unknown(self, stream: Stream, mapping: TableMapping, whole: Window, held: _Held) -> list[CountedWindow]:
-        """Count a stretch that the ledger knows nothing of, in windows of the size of batches."""
-        first = held.extent.first
-        if first is None or first >= whole.upper:
-            return [CountedWindow(window=whole, recorded=None, found=EMPTY)]
-        pieces = days(max(first, whole.lower), whole.upper)
-        pieces[0] = Window(lower=whole.lower, upper=pieces[0].upper)
-        found = self._tally(stream, mapping, pieces, held.paths)
-        cold = [Counted(window=piece, hot=EMPTY, cold=rows) for piece, rows in zip(pieces, found, strict=True)]
-        windows = list(windows_of(cold, whole.lower, stream.bounds))
-        reached = windows[-1][0].upper if windows else whole.lower
-        if reached < whole.upper:
-            windows.append((Window(lower=reached, upper=whole.upper), EMPTY))
-        return [CountedWindow(window=window, recorded=None, found=rows) for window, rows in windows]
-
-    def _tally(
-        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
-    ) -> Sequence[Fingerprint]:
-        if not paths:
-            return [EMPTY] * len(windows)
-        return self._source.tally_files(stream, mapping.as_recorded, windows, paths)
 
     def _hot(
         self, stream: Stream, mapping: TableMapping, record: StreamRecord, judged: Judged

@@ -154,12 +154,12 @@ class Repairs:
         if not examined.rebuilt:
             return []
         _, mapping = self._preparation.read_source(stream, examined.record)
-        census = self._files.census(stream.target)
-        sizes = {} if census is None else {file.path: file.bytes for file in census.live}
         owned = self._owned(stream, examined)
         windows = []
         for one in examined.rebuilt:
-            paths = self._catalog.data_files(stream.target, stream.partition_by, one.window) if census else []
+            there = examined.target is not None and one.found.rows
+            paths = self._catalog.data_files(stream.target, stream.partition_by, one.window) if there else []
+            sizes = self._files.sizes([plain_path(path) for path in paths])
             files = []
             for share in self._source.file_shares(stream, mapping.as_recorded, one.window, paths) if paths else []:
                 path = plain_path(share.path)

@@ -27,9 +27,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON offload_partitions TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_differences TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_findings TO icehaul_committer;
 
--- The emitter's lease and memory.
+-- The emitter's lease and memory; closes of partitions that are gone are forgotten.
 GRANT SELECT, INSERT, UPDATE ON offload_emitter TO icehaul_committer;
-GRANT SELECT, INSERT, UPDATE ON offload_emissions TO icehaul_committer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON offload_emissions TO icehaul_committer;
 
 -- The Iceberg catalog: a publish swaps a table's metadata location; tables and namespaces are made, and never dropped.
 GRANT SELECT, INSERT, UPDATE ON iceberg_tables TO icehaul_committer;

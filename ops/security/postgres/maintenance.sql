@@ -2,7 +2,6 @@
 -- running it again does no harm.
 
 -- `icehaul stream remove` forgets what was sent for the stream, and takes its history away where it is told to.
-GRANT DELETE ON offload_emissions TO icehaul_maintenance;
 GRANT DELETE ON offload_files TO icehaul_maintenance;
 GRANT DELETE ON offload_attempts TO icehaul_maintenance;
 GRANT DELETE ON offload_batches TO icehaul_maintenance;

@@ -18,7 +18,7 @@ GRANT = re.compile(r"^GRANT ([A-Z, ]+) ON (\w+) TO (\w+);$", re.MULTILINE)
 # Queues, and what was last seen of the source; everything else is a record.
 MAY_DELETE_FROM = {
     *("offload_outbox", "offload_parked", "offload_publishes"),
-    *("offload_partitions", "offload_differences", "offload_findings"),
+    *("offload_partitions", "offload_differences", "offload_findings", "offload_emissions"),
 }
 
 

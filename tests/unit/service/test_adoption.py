@@ -27,7 +27,7 @@ from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.failpoints.acting import Failpoints
 from consumer.service.adoption.adoptions import Adopted, Adoptions
 from consumer.service.prepare import Preparation
-from consumer.testing.catalog import MemorySnapshot
+from consumer.testing.memory_table import MemorySnapshot
 from consumer.testing.rows import Row, fingerprint_of
 from tests.unit.service.test_offload import NEVER, NOW, World, make_stream
 

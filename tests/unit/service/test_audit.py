@@ -25,8 +25,8 @@ from consumer.service.backfill.requests import BackfillRequests
 from consumer.service.prepare import Preparation
 from consumer.service.takeover import Takeovers
 from consumer.service.verify import Verifier
-from consumer.testing.catalog import MemorySnapshot
 from consumer.testing.files import MemoryFiles
+from consumer.testing.memory_table import MemorySnapshot
 from consumer.testing.rows import Row, fingerprint_of
 from tests.unit.service.test_offload import NEVER, NOW, World, make_stream, rows
 
