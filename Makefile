@@ -63,6 +63,10 @@ demo: $(VENV)/.runtime ## Run the whole product on captured market data (KEEP=1 
 demo-stop: $(VENV)/.runtime ## End a demo that was kept
 	@$(BIN)/python -m consumer.demo stop
 
+.PHONY: jars
+jars: $(VENV)/.runtime ## Download the JVM libraries of the embedded stack and of Spark (about 150 MB, once)
+	@$(BIN)/python -m consumer.embedded.jars --fetch
+
 # In the order of the folders: files with few and long tests come first, and the many short ones fill what is left.
 .PHONY: test
 test: $(VENV)/.dev ## Run all tests on the embedded stack
