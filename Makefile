@@ -12,6 +12,7 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 KEEP ?= 0
 PYTEST_ARGS ?=
+WORKERS ?= 3
 ROWS ?= 3000000
 STEPS ?= 1000000
 EVENTS ?= 1000000
@@ -64,11 +65,15 @@ demo: $(VENV)/.runtime ## Run the whole product on captured market data (KEEP=1 
 demo-stop: $(VENV)/.runtime ## End a demo that was kept
 	@$(BIN)/python -m consumer.demo stop
 
+.PHONY: jars
+jars: $(VENV)/.runtime ## Download the JVM libraries of the embedded stack and of Spark (about 150 MB, once)
+	@$(BIN)/python -m consumer.embedded.jars --fetch
+
 # In the order of the folders: files with few and long tests come first, and the many short ones fill what is left.
 .PHONY: test
 test: $(VENV)/.dev ## Run all tests on the embedded stack
 	@echo "==> running the tests; logs of the servers are in var/test"
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: thorough
 thorough: $(VENV)/.dev ## Run the tests that show with other servers, protocols or places what others have shown

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.resources
 import importlib.util
@@ -14,7 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -209,13 +210,20 @@ def _ivy() -> Path:
     return found[-1]
 
 
-def main() -> None:
-    """Print the lock lines of all sets, freshly resolved: what ``jars.lock`` should hold."""
-    java_home = find_java_home(cache_directory())
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the lock lines of all sets, freshly resolved: what ``jars.lock`` should hold; or fill the cache."""
+    parser = argparse.ArgumentParser(prog="python -m consumer.embedded.jars", description=main.__doc__)
+    parser.add_argument("--fetch", action="store_true", help="fetch what the embedded stack and its tests need")
+    cache, nowhere = cache_directory(), Path(os.devnull)
+    java_home = find_java_home(cache)
+    if parser.parse_args(argv).fetch:
+        for jar_set in (KAFKA, KAFKA_TOOLS, SPARK):
+            fetch(jar_set, java_home=java_home, cache=cache, log_file=nowhere)
+        return
     for jar_set in ALL_SETS:
         with tempfile.TemporaryDirectory(prefix="icehaul-jars-") as scratch:
             target = Path(scratch) / jar_set.name
-            resolve(jar_set, target, java_home=java_home, log_file=Path(os.devnull))
+            resolve(jar_set, target, java_home=java_home, log_file=nowhere)
             for path in sorted(target.glob("*.jar")):
                 sys.stdout.write(f"{jar_set.name} {path.name} {sha256(path)}\n")
 

@@ -14,7 +14,6 @@ import pytest
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.local_platform import ledger_database
 from tests.support.processes import icehaul, output_of
-from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
@@ -72,10 +71,11 @@ def test_the_five_minutes_work_as_written(workplace: tuple[Path, dict[str, str]]
         run(command)
     configured = environment | {"ICEHAUL_CONFIG": str(folder / "icehaul.yaml")}
     with icehaul("run", log=folder / "run.log", environment=configured) as consumer:
-        wait_until(lambda: "published" in run(["status"]), seconds=120, what="the first batch")
+        consumer.wait_for(r'"published"', seconds=120)
         assert consumer.terminate() == 0
     outputs = [run(command) for command in after]
     assert "quickstart_trades" in outputs[0]
+    assert "published" in outputs[0]
     assert "equal" in outputs[1]
 
 

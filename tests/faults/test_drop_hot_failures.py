@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Collection, Iterable
 
 import psycopg
 import pytest
@@ -25,9 +26,19 @@ from tests.support.waiting import wait_for
 
 GOOD = [name for name, one in POINTS.items() if one.effect.component is Component.DROPPER and "return" not in name]
 BAD = ["drop.after-record", "partition.after-quarantine", "partition.before-return", "partition.after-return"]
+ALIKE = {
+    *("quarantine.before-create", "partition.before-quarantine", "drop.before-verify"),
+    *("partition.before-drop", "drop.before-end", "quarantine.before-remove"),
+}
+"""Between the point that comes before one of these and itself, nothing changes outside of the process."""
 
 
-@pytest.mark.parametrize("point", GOOD)
+def points(names: Iterable[str], alike: Collection[str]) -> list[object]:
+    """The points as parameters of a test, those alike for `make thorough`."""
+    return [pytest.param(name, marks=pytest.mark.thorough if name in alike else ()) for name in names]
+
+
+@pytest.mark.parametrize("point", points(GOOD, ALIKE))
 def test_a_run_that_failed_at_any_step_is_finished_by_the_next(tiers: Tiers, point: str) -> None:
     with pytest.raises(IcehaulError, match=point):
         tiers.drop(failpoints=f"{point}=raise")
@@ -55,7 +66,14 @@ def test_what_may_not_be_dropped_comes_back_wherever_a_run_fails(tiers: Tiers, p
     assert {state for _, state, _ in tiers.recorded()} == {"returned"}
 
 
-@pytest.mark.parametrize("point", ["partition.after-quarantine", "drop.after-verify", "partition.after-drop"])
+# A run that failed at the others is finished above: what a kill adds is a lease that nobody gives back.
+@pytest.mark.parametrize(
+    "point",
+    points(
+        ["partition.after-quarantine", "drop.after-verify", "partition.after-drop"],
+        {"partition.after-quarantine", "partition.after-drop"},
+    ),
+)
 def test_a_process_that_is_killed_is_made_up_for_by_running_the_command_again(tiers: Tiers, point: str) -> None:
     command = ("drop-hot", tiers.stream, "--partition", ID, "--yes", "--output", "json")
     config = str(tiers.platform.write())

@@ -241,11 +241,10 @@ def halted(platform: LocalPlatform, stream: str, statements: str, moment: str) -
         return record
 
 
+@BY_TASKS_FIRST
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("change", OTHER_TABLES)
-def test_another_table_under_the_name_is_not_read(
-    platform: LocalPlatform, stream: str, change: str, moment: str
-) -> None:
+def test_another_table_of_the_name_is_not_read(platform: LocalPlatform, stream: str, change: str, moment: str) -> None:
     record = halted(platform, stream, OTHER_TABLES[change], moment)
     if change not in {"renamed", "detached"}:
         assert "the name means another table than the described one" in str(record.halt_reason)

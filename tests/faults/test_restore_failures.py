@@ -20,7 +20,7 @@ from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
 from consumer.service.restoring.restores import Restored
 from consumer.service.restoring.review import Plan
-from tests.faults.test_drop_hot_failures import ended, run_icehaul
+from tests.faults.test_drop_hot_failures import ended, points, run_icehaul
 from tests.support.hot_drops import Tiers
 from tests.support.local_platform import LocalPlatform, local_platform
 from tests.support.platform import day
@@ -30,6 +30,8 @@ from tests.support.waiting import wait_for
 OURS = [name for name, one in POINTS.items() if one.effect.component is Component.RESTORER]
 LEFTOVER = {"staging.before-take", "staging.after-take"}
 """Reached by a run that finds what an earlier one has left."""
+ALIKE = {"staging.before-fill", "partition.before-restore", "staging.before-remove"}
+"""Between the point that comes before one of these and itself, nothing changes outside of the process."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def create(days: Restoring) -> None:
     days.run(f"CREATE TABLE {days.into} AS {days.source}")
 
 
-@pytest.mark.parametrize("point", [one for one in OURS if one not in LEFTOVER and "record" not in one])
+@pytest.mark.parametrize("point", points((one for one in OURS if one not in LEFTOVER and "record" not in one), ALIKE))
 def test_a_run_that_failed_at_any_step_is_finished_by_the_next(days: Restoring, point: str) -> None:
     if not point.startswith("table."):
         create(days)
@@ -102,7 +104,7 @@ def test_what_was_dropped_is_accounted_for_wherever_a_run_fails(tiers: Tiers, po
         assert application.verifier.verify(application.streams[days.stream]).equal
 
 
-@pytest.mark.parametrize("point", ["staging.after-fill", "partition.after-restore"])
+@pytest.mark.parametrize("point", points(["staging.after-fill", "partition.after-restore"], {"staging.after-fill"}))
 def test_a_process_that_is_killed_is_made_up_for_by_running_the_command_again(days: Restoring, point: str) -> None:
     create(days)
     command = ("restore", days.stream, "--into", str(days.into), "--yes", "--output", "json")

@@ -158,6 +158,10 @@ class Engine:
         found = self._scalar(f"SELECT query_id FROM system.processes {where} LIMIT 1")
         return found or None
 
+    def setting_names(self) -> frozenset[str]:
+        """The names of all settings, aliases too."""
+        return frozenset(self._scalar("SELECT name FROM system.settings").split("\n"))
+
     def cancel(self, tag: str) -> None:
         """Ask the running statement with this tag to stop; does nothing if there is none."""
         with self._lock:

@@ -17,7 +17,7 @@ from consumer.embedded.clickhouse.reply import Reply
 from consumer.embedded.clickhouse.request import QueryRequest
 from consumer.embedded.clickhouse.rows import PipedRows, into_file, run_to_file
 from consumer.embedded.clickhouse.running import Running, RunningQueries
-from consumer.embedded.clickhouse.sessions import Sessions, for_one_request
+from consumer.embedded.clickhouse.sessions import Sessions
 from consumer.embedded.clickhouse.spool import Spool
 from consumer.embedded.clickhouse.statement import InsertWithData, Kind, Statement, read
 
@@ -140,14 +140,15 @@ class Executor:
             finally:
                 handle.close()
             return
-        handle = self._sessions.acquire(request.session, request.rights)
+        session = self._sessions.acquire(request.session, request.rights)
         try:
             if isinstance(statement, Statement) and statement.kind is Kind.SESSION:
                 # SET and USE change the session itself; settings of the request would only blur what they changed.
-                yield handle
+                held = session.changing()
             else:
-                with for_one_request(handle, settings, request.database):
-                    yield handle
+                held = session.for_one_request(settings, request.database)
+            with held as handle:
+                yield handle
         finally:
             self._sessions.release(request.session, request.rights)
 

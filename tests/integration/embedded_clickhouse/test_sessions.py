@@ -53,6 +53,19 @@ def test_sessions_keep_temporary_tables_and_settings(server: Server) -> None:
     assert server.ask("SELECT a FROM mine").headers["x-clickhouse-exception-code"] == "60"
 
 
+def test_a_request_goes_back_to_what_its_session_was_last_set_to(server: Server) -> None:
+    ask = partial(server.ask, session_id="set again")
+    seen = "SELECT getSetting('max_block_size'), currentDatabase()"
+    for size, database in ((111, "system"), (222, "default")):
+        assert ask(f"SET max_block_size = {size}").status == 200
+        assert ask(f"USE {database}").status == 200
+        assert ask(seen, max_block_size="4444", database="system").body == b"4444\tsystem\n"
+        assert ask(seen).body == f"{size}\t{database}\n".encode()
+    assert ask("SELECT 1", max_block_size="3333", no_such_setting="1").headers["x-clickhouse-exception-code"] == "115"
+    assert ask("SELECT 1", max_block_size="3333", database="missing").headers["x-clickhouse-exception-code"] == "81"
+    assert ask(seen).body == b"222\tdefault\n"
+
+
 def test_a_failed_query_leaves_nothing_in_its_session(server: Server) -> None:
     ask = partial(server.ask, session_id="fails")
     failing = "SELECT throwIf(number = 500000) FROM numbers(1000000)"

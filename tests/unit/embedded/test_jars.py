@@ -51,6 +51,18 @@ def test_are_resolved_once_and_then_taken_from_the_cache(
     assert repository.resolved == 1
 
 
+def test_of_the_stack_and_its_tests_can_be_fetched_beforehand(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "cache_directory", lambda: tmp_path)
+    monkeypatch.setattr(jars, "find_java_home", lambda cache: cache)
+    for _ in range(2):
+        jars.main(["--fetch"])
+    found = {home.name.rpartition("-")[0] for home in (tmp_path / "jars").iterdir() if home.is_dir()}
+    assert found == {"kafka", "kafka-tools", "spark"}
+    assert repository.resolved == 3
+
+
 def test_asked_for_by_many_at_once_are_resolved_once(
     fetch: Callable[[], tuple[Path, ...]], repository: Repository
 ) -> None:
