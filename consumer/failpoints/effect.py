@@ -35,6 +35,7 @@ class Component(StrEnum):
     REWINDER = "rewinder"
     STATE = "state"
     RESTORER = "restorer"
+    MAINTAINER = "maintainer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,9 @@ from consumer.domain.reconcile import DonePart, PartKind
 from consumer.domain.window import Window
 from consumer.ports import BatchRecord, Trigger
 
+_WITHOUT_ROWS = (BatchKind.REWIND, BatchKind.MAINTENANCE)
+"""Kinds of batches that bring no rows into a window."""
+
 DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
 """States that a batch does not leave."""
 
@@ -99,9 +102,7 @@ class MemoryBatches:
                 revision=stored.revision,
             )
             for stored in self._stored.values()
-            if (record := stored.record).stream == stream
-            and record.status in DONE
-            and record.kind is not BatchKind.REWIND
+            if (record := stored.record).stream == stream and record.status in DONE and record.kind not in _WITHOUT_ROWS
         ]
 
     def of(self, stream: str) -> list[StoredBatch]:
@@ -124,13 +125,13 @@ class MemoryBatches:
         return max(uppers, default=None)
 
     def withdraw(self, stream: str, since: datetime, *, by: UUID) -> list[BatchRecord]:
-        """Withdraw everything that is done from an instant on, but for rewinds; return what it was."""
+        """Withdraw everything that is done from an instant on, but for rewinds and rewrites; return what it was."""
         taken = [
             stored
             for stored in self._stored.values()
             if stored.record.stream == stream
             and stored.record.status in DONE
-            and stored.record.kind is not BatchKind.REWIND
+            and stored.record.kind not in _WITHOUT_ROWS
             and stored.record.window.lower >= since
         ]
         before = [stored.record for stored in taken]

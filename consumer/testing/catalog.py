@@ -17,7 +17,6 @@ from consumer.domain.errors import (
     BaseMovedError,
     CheckFailedError,
     DivergenceError,
-    StaleDifferenceError,
     TargetMismatchError,
     TargetMissingError,
 )
@@ -29,6 +28,7 @@ from consumer.domain.target_schema import mismatch
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Claim, Publication, StreamRecord, TargetTable
 from consumer.testing.ledger import MemoryLedger
+from consumer.testing.live import check_removed, going
 from consumer.testing.schemas import evolution_of, next_schema
 
 LiveFile = tuple[WrittenFile, Window]
@@ -50,7 +50,8 @@ class MemorySnapshot:
 class MemoryTable:
     """A table; ``snapshots`` holds those that are not expired, ``repeated`` what its properties say.
 
-    ``removed`` tells that the rows of the window there were taken out of the table.
+    ``removed`` tells that the rows of the window there were taken out of the table; ``deletes`` are the delete files of
+    another engine that apply to data files, by path.
     """
 
     name: TableName
@@ -63,6 +64,7 @@ class MemoryTable:
     version: int = 0
     repeated: tuple[Evidence, Window] | None = None
     removed: bool = False
+    deletes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def ancestry(self) -> Iterator[MemorySnapshot]:
         """Yield the current snapshot and its ancestors, down to where expiry has been."""
@@ -298,12 +300,19 @@ class MemoryCatalog:
         table.schema = next_schema(table, publication)
         windows = {unit.index: unit.window for unit in batch.units}
         added = tuple((file, self.bounds(file.path) or windows[file.unit]) for file in publication.files)
-        evidence = _evidence_of(publication, snapshot_id)
-        removed = () if batch.replacement is None else batch.replacement.files
+        # A rewrite changes no row, and so not what the table proves.
+        evidence = table.evidence() if batch.rewrite is not None else _evidence_of(publication, snapshot_id)
+        removed = going(batch)
         left = tuple(each for each in table.live() if each[0].path not in removed)
-        snapshot = MemorySnapshot(id=snapshot_id, parent=table.current, files=left + added, evidence=evidence)
-        self._commit(table, snapshot)
-        table.repeated, table.removed = (evidence, batch.window), batch.rewind is not None
+        operation = "append" if batch.rewrite is None else "replace"
+        self._commit(
+            table,
+            MemorySnapshot(
+                id=snapshot_id, parent=table.current, files=left + added, evidence=evidence, operation=operation
+            ),
+        )
+        if batch.rewrite is None and evidence is not None:
+            table.repeated, table.removed = (evidence, batch.window), batch.rewind is not None
         kept = {known.id for known in itertools.islice(table.ancestry(), publication.stream.retain_snapshots)}
         table.snapshots = {number: known for number, known in table.snapshots.items() if number in kept}
 
@@ -324,14 +333,8 @@ def _evidence_of(publication: Publication, snapshot_id: int) -> Evidence:
 
 
 def check_live(table: MemoryTable, batch: Batch) -> None:
-    """Check that the files which a replacement removes are live."""
-    live = {file.path for file, _ in table.live()}
-    for path in () if batch.replacement is None else batch.replacement.files:
-        if path not in live:
-            raise StaleDifferenceError(
-                f"stream {batch.stream}: {path}, which holds rows of the window {batch.window}, is not live any more",
-                remedy="the window is looked at again",
-            )
+    """Check that the files which a batch removes are live."""
+    check_removed(batch, {file.path: table.deletes.get(file.path, ()) for file, _ in table.live()})
 
 
 def _target(table: MemoryTable) -> TargetTable:

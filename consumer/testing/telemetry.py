@@ -105,6 +105,11 @@ class MemoryMetrics:
         """Record how many windows wait to be replaced."""
         self._set(windows, "windows_waiting", stream)
 
+    def maintained(self, stream: str, task: str, outcome: str, *, files: int) -> None:
+        """Count a piece of maintenance."""
+        self._count("maintained", stream, task, outcome)
+        self._count("maintained_files", stream, task, by=files)
+
     def audit_check(self, stream: str, check: str, *, failed: bool) -> None:
         """Record how a check ended that could be made."""
         self._set(failed, "audit", stream, check)

@@ -173,6 +173,7 @@ ELSEWHERE: Mapping[Component, str] = MappingProxyType(
         Component.TWO_STEP: "only with a catalog outside of the ledger's database: see"
         " tests/faults/test_two_step_crashes.py",
         Component.RESTORER: "`icehaul restore` gets there: see tests/faults/test_restore_failures.py",
+        Component.MAINTAINER: "only where tables are maintained: see tests/faults/test_maintenance.py",
         Component.OPERATOR: "an operator's command gets there: see tests/faults/test_backfill_failures.py",
     }
 )

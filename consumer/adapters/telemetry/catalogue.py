@@ -89,6 +89,12 @@ SMALL_FILES = _gauge(
     f"Share of the target's live data files that are smaller than {SMALL_FILE_BYTES // 2**20} MiB: 0 to 1.",
     by.STREAM,
 )
+MAINTAINED = _counter(
+    "maintenance_steps", "steps", "Bounded pieces of maintenance, by outcome.", by.STREAM, by.TASK, by.TASK_OUTCOME
+)
+FILES_GONE = _counter(
+    "maintenance_files_removed", "files", "By how many files maintenance has made tables smaller.", by.STREAM, by.TASK
+)
 AUDIT_FAILURES = _gauge("audit_failures", "0 or 1", "1 while a check of the audit fails.", by.STREAM, by.CHECK)
 AUDITED = _gauge(
     "last_audit_timestamp_seconds",

@@ -10,6 +10,7 @@ GRANT SELECT, INSERT, UPDATE ON offload_batches TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_attempts TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_files TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_backfills TO icehaul_committer;
+GRANT SELECT, INSERT, UPDATE ON offload_maintenance TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_drops TO icehaul_committer;
 
 -- Queues: an event goes out of them once it was sent, or its stream resumed.
