@@ -25,6 +25,7 @@ RUN_BY = {
     "docs/how-to/backfill.md": "tests/integration/cli/test_backfill.py",
     "docs/how-to/change-a-schema.md": "tests/integration/cli/test_change_a_schema.py",
     "docs/how-to/choose-a-mode.md": "tests/integration/cli/test_modes_page.py",
+    "docs/how-to/compact-small-files.md": "tests/integration/cli/test_maintain.py",
     "docs/how-to/check-a-setup.md": "tests/integration/cli/test_own_tables_pages.py",
     "docs/how-to/drop-from-the-hot-tier.md": "tests/integration/cli/test_drop_hot.py",
     "docs/how-to/get-notified.md": "tests/integration/test_get_notified_page.py",

@@ -254,7 +254,8 @@ def test_what_another_engine_has_compacted_is_said_and_no_defect(world: Audited)
     rewrite(world, rows_=0)
     audit = world.audit()
     assert audit.clean
-    assert "another engine has rewritten the files of 1 batch as 1" in check(audit, CheckName.REGISTERED).message
+    said = check(audit, CheckName.REGISTERED).message
+    assert "the files of 1 batch were rewritten with as many rows: 1 by another engine" in said
 
 
 def test_a_rewrite_with_other_rows_is_none(world: Audited) -> None:

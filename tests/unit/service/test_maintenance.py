@@ -262,6 +262,26 @@ def test_files_that_another_engine_has_rewritten_meanwhile_are_looked_at_again()
     judged(lake, files=1)
 
 
+def test_files_that_hold_other_rows_than_they_stand_for_are_not_published() -> None:
+    lake = kept()
+
+    class Losing(Failpoints):
+        times = 0
+
+        def hit(self, point: str) -> None:
+            if point == "batch.after-write" and self.times < 1:
+                self.times += 1
+                lake.source.files[list(lake.source.files)[-1]].pop()
+
+    lake.failpoints = Losing()
+    lake.compact()
+    (made,) = (one for one in lake.ledger.batches("trades", 100) if one.kind is BatchKind.MAINTENANCE)
+    assert made.attempts == 2
+    assert made.proof is not None
+    assert made.proof.content.rows == 9
+    judged(lake, files=1)
+
+
 def test_a_stream_that_somebody_works_on_is_left_alone() -> None:
     lake = kept()
     lake.ledger.claim("trades", "another", timedelta(minutes=1))
