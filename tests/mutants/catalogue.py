@@ -11,6 +11,7 @@ from tests.mutants import (
     hostile_bugs,
     late_bugs,
     ledger_bugs,
+    maintenance_bugs,
     mode_bugs,
     offset_bugs,
     proof_bugs,
@@ -55,4 +56,5 @@ BUGS: tuple[Bug, ...] = (
     *security_bugs.BUGS,
     *two_step_bugs.BUGS,
     *proof_bugs.BUGS,
+    *maintenance_bugs.BUGS,
 )
