@@ -48,6 +48,7 @@ _SUMS: Mapping[str, Sequence[str]] = {
     "rows changed at the source": ("rows changed",),
     "ledgers that were made to follow their tables": ("point stream.after-repair",),
     "streams paused": ("point stream.after-pause",),
+    "rewrites published": ("metric maintained * done",),
     "windows replaced": ("metric batch * replace-window published",),
     "streams rewound": ("streams rewound",),
     "streams rewound without a snapshot": ("streams rewound without a snapshot",),

@@ -22,7 +22,7 @@ from consumer.service.maintaining.task import MaintenanceTask
 from consumer.service.replacing.review import Choice
 from consumer.service.rewinding.examined import Verdict
 from consumer.testing.compacted_tables import MemoryCompactedTables
-from consumer.testing.rows import Row
+from consumer.testing.rows import Row, fingerprint_of
 from tests.unit.service.test_late_rows import handle, insert
 from tests.unit.service.test_offload import NEVER, NOW, event
 from tests.unit.service.test_rewinding import DAY, FIRST, HOUR, INSIDE, Back, hourly
@@ -265,15 +265,19 @@ def test_files_that_another_engine_has_rewritten_meanwhile_are_looked_at_again()
 def test_files_that_hold_other_rows_than_they_stand_for_are_not_published() -> None:
     lake = kept()
 
-    class Losing(Failpoints):
-        times = 0
+    class Mistaken(Failpoints):
+        """A task that writes another value, and says so in the footer."""
+
+        done = False
 
         def hit(self, point: str) -> None:
-            if point == "batch.after-write" and self.times < 1:
-                self.times += 1
-                lake.source.files[list(lake.source.files)[-1]].pop()
+            if point == "batch.after-write" and not self.done:
+                self.done = True
+                path, content = list(lake.source.files.items())[-1]
+                content[0] = replace(content[0], value=-1)
+                lake.engine.written[path] = replace(lake.engine.written[path], fingerprint=fingerprint_of(content))
 
-    lake.failpoints = Losing()
+    lake.failpoints = Mistaken()
     lake.compact()
     (made,) = (one for one in lake.ledger.batches("trades", 100) if one.kind is BatchKind.MAINTENANCE)
     assert made.attempts == 2
