@@ -16,6 +16,7 @@ from pyiceberg.types import LongType, NestedField, TimestamptzType
 from consumer.bootstrap import Application
 from consumer.domain.batch import BatchKind
 from consumer.domain.event_factory import tick
+from consumer.domain.maintenance import TaskName
 from consumer.ports import StreamState
 from consumer.service.replacing.review import Choice, Verdict
 from consumer.service.rewinding.examined import Verdict as RewindVerdict
@@ -76,6 +77,11 @@ def test_every_kind_of_batch_survives_a_catalog_that_misbehaves(local: LocalPlat
         proxy.strike(REFUSED, UNANSWERED)
         for _ in range(2):
             deliver(application, tick(stream=stream, boundary=CUTOFF))
+        judge(application, stream, rows=155)
+
+        proxy.strike(LOST, REFUSED, UNANSWERED)
+        application.maintenance.maintain(settings, list(TaskName))
+        assert len(application.catalog.data_files(settings.target, settings.partition_by, None)) == 3
         judge(application, stream, rows=155)
         seen = set(kinds(application, stream))
 
