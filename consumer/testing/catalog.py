@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from pyiceberg.schema import Schema, assign_fresh_schema_ids
 
-from consumer.domain.batch import Batch, BatchKind, Evidence, WrittenFile
+from consumer.domain.batch import Batch, Evidence, WrittenFile
 from consumer.domain.divergence import check_divergence, repair_command
 from consumer.domain.errors import (
     BaseMovedError,
@@ -28,7 +28,7 @@ from consumer.domain.target_schema import mismatch
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Claim, Publication, StreamRecord, TargetTable
 from consumer.testing.ledger import MemoryLedger
-from consumer.testing.live import check_removed, going
+from consumer.testing.live import check_removed, evidence_of, going
 from consumer.testing.schemas import evolution_of, next_schema
 
 LiveFile = tuple[WrittenFile, Window]
@@ -301,7 +301,7 @@ class MemoryCatalog:
         windows = {unit.index: unit.window for unit in batch.units}
         added = tuple((file, self.bounds(file.path) or windows[file.unit]) for file in publication.files)
         # A rewrite changes no row, and so not what the table proves.
-        evidence = table.evidence() if batch.rewrite is not None else _evidence_of(publication, snapshot_id)
+        evidence = table.evidence() if batch.rewrite is not None else evidence_of(publication, snapshot_id)
         removed = going(batch)
         left = tuple(each for each in table.live() if each[0].path not in removed)
         operation = "append" if batch.rewrite is None else "replace"
@@ -321,15 +321,6 @@ class MemoryCatalog:
         table.current = snapshot.id
         table.version += 1
         return snapshot.id
-
-
-def _evidence_of(publication: Publication, snapshot_id: int) -> Evidence:
-    """Return what the snapshot says of the stream's progress; a supplement carries forward how far it was."""
-    batch, record = publication.batch, publication.claim.record
-    upper = batch.window.upper if batch.kind is BatchKind.WINDOW else record.last_upper
-    if batch.rewind is not None:
-        upper = batch.rewind.last_upper
-    return Evidence(upper=upper, generation=batch.proves, batch_id=batch.id, snapshot_id=snapshot_id)
 
 
 def check_live(table: MemoryTable, batch: Batch) -> None:

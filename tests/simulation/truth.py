@@ -236,7 +236,6 @@ class Truth:
         if known.rolled_back:
             self.violated(f"{batch.stream}: {batch.window} is published on a table that was rolled back")
         if batch.rewind is not None or batch.rewrite is not None:
-            # Whether the rows are what they have to be, is seen in the table.
             return
         if batch.replacement is not None and not paths:
             self._replaced(batch, self._begun[batch.id])

@@ -25,7 +25,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata, new_table_metadata
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
-from pyiceberg.transforms import DayTransform, HourTransform, MonthTransform, YearTransform
+from pyiceberg.transforms import DayTransform, HourTransform, MonthTransform, Transform, YearTransform
 from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, NestedField, StringType, TimestamptzType
 from pyiceberg.utils.datetime import datetime_to_micros
@@ -34,7 +34,7 @@ from consumer.adapters.iceberg.compactable import LiveEntries, layout_of, table_
 from consumer.adapters.iceberg.footers import Footer
 from consumer.domain.window import END_OF_TIME, PartitionBy
 
-TRANSFORMS = {
+TRANSFORMS: dict[PartitionBy, Transform[Any, int]] = {
     PartitionBy.YEAR: YearTransform(),
     PartitionBy.MONTH: MonthTransform(),
     PartitionBy.DAY: DayTransform(),

@@ -152,7 +152,8 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 def kept(lake: Lake, done: Rewritten) -> list[int | None]:
     assert done.file is not None
-    return [] if done.file is None else lake.read(done.file.path)["n"].to_pylist()
+    numbers: list[int | None] = lake.read(done.file.path)["n"].to_pylist()
+    return numbers
 
 
 def test_every_value_of_every_type_stays_what_it_was(lake: Lake) -> None:
