@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from consumer.domain.removal_policy import RemovalPolicy
+
 
 class TaskName(StrEnum):
     """What is maintained, in the order in which it is done."""
 
     COMPACTION = "compaction"
     """Small data files of closed partitions become larger ones; deletes of other engines are applied."""
+    REMOVAL = "removal"
+    """Files that nothing refers to any more are deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +44,14 @@ class MaintenancePolicy:
         every: how long after a look that found nothing more to do the next one is due.
         patience: for how long work that is due gives way to events that wait for a worker.
         compaction: how data files are put together.
+        removal: after how long files that nothing refers to are deleted.
     """
 
     enabled: bool = False
     every: timedelta = timedelta(hours=1)
     patience: timedelta = timedelta(hours=6)
     compaction: CompactionPolicy = field(default_factory=CompactionPolicy)
+    removal: RemovalPolicy = field(default_factory=RemovalPolicy)
 
     def urgency(self, looked: datetime, now: datetime) -> Urgency:
         """Tell whether a task is to be done that last found nothing more to do at that instant."""

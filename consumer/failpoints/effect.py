@@ -36,6 +36,7 @@ class Component(StrEnum):
     STATE = "state"
     RESTORER = "restorer"
     MAINTAINER = "maintainer"
+    REMOVER = "remover"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

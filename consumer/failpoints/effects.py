@@ -19,6 +19,7 @@ from consumer.failpoints.effect import (
     effects,
 )
 from consumer.failpoints.maintenance_effects import MAINTAINER
+from consumer.failpoints.removal_effects import REMOVER
 from consumer.failpoints.restore_effects import RESTORER
 from consumer.failpoints.two_step_effects import TWO_STEP
 
@@ -237,6 +238,7 @@ EFFECTS: Mapping[str, Effect] = {
         *STATE,
         *RESTORER,
         *MAINTAINER,
+        *REMOVER,
     )
 }
 """Every side effect by its name, in the order of the protocol."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from consumer.domain.maintenance import CompactionPolicy, MaintenancePolicy
+from consumer.domain.removal_policy import GRACE_MIN, RemovalPolicy
 from consumer.settings.scalars import Duration, PositiveDuration, Size
 from consumer.settings.section import Section
 
@@ -26,6 +27,31 @@ class CompactionSettings(Section):
     """Bytes of data files that one batch rewrites, at most; one file may be larger."""
 
 
+def _long_enough(value: timedelta) -> timedelta:
+    if value < GRACE_MIN:
+        msg = (
+            f"{value} is too short: a query that began while a file was referred to may take as long, and so may"
+            f" another engine's commit that is about to refer to it; {GRACE_MIN.days}d is the least"
+        )
+        raise ValueError(msg)
+    return value
+
+
+_Grace = Annotated[Duration, AfterValidator(_long_enough)]
+
+
+class RemovalSettings(Section):
+    """When files are deleted that nothing refers to any more."""
+
+    enabled: bool = True
+    """Whether any are."""
+    grace: _Grace = timedelta(days=3)
+    """How long a file must have been found superfluous before it is deleted; 1d at least."""
+    unknown_after: _Grace | None = None
+    """The same for files that neither ledger nor table knows, such as those of another engine whose snapshots have
+    expired; without it they stay for ever."""
+
+
 class MaintenanceSettings(Section):
     """What is maintained of the target, and when."""
 
@@ -38,6 +64,8 @@ class MaintenanceSettings(Section):
     same."""
     compaction: CompactionSettings = CompactionSettings()
     """How small data files of closed partitions are put together."""
+    removal: RemovalSettings = RemovalSettings()
+    """When files are deleted that nothing refers to any more."""
 
     def to_policy(self) -> MaintenancePolicy:
         """Return the domain's view of it."""
@@ -50,5 +78,8 @@ class MaintenanceSettings(Section):
                 target_file_bytes=None if compaction.target_file_bytes is None else int(compaction.target_file_bytes),
                 min_input_files=compaction.min_input_files,
                 batch_bytes=int(compaction.batch_bytes),
+            ),
+            removal=RemovalPolicy(
+                enabled=self.removal.enabled, grace=self.removal.grace, unknown_after=self.removal.unknown_after
             ),
         )

@@ -55,6 +55,17 @@ class MemoryBatches:
         stored = self._stored.get(batch_id)
         return None if stored is None else stored.record.status
 
+    def close(self, stream: str, before_epoch: int, error: str) -> int:
+        """Let batches fail that owners before an epoch have left as being written, and return how many."""
+        left = [
+            stored
+            for stored in self.of(stream)
+            if stored.record.status is BatchStatus.WRITING and stored.epoch < before_epoch
+        ]
+        for stored in left:
+            stored.record = replace(stored.record, status=BatchStatus.FAILED, error=error, ended=self._now())
+        return len(left)
+
     def latest(self, stream: str, limit: int) -> Sequence[BatchRecord]:
         """Return a stream's latest batches, newest first."""
         found = [stored.record for stored in self._stored.values() if stored.record.stream == stream]

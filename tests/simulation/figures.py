@@ -76,6 +76,11 @@ NOT_SIMULATED: Mapping[str, str] = {
     },
     **{name: "nothing is restored" for name, point in POINTS.items() if point.effect.component is Component.RESTORER},
     **{
+        name: "stores in memory hold no metadata: tests/unit/iceberg/test_removal_histories.py"
+        for name, point in POINTS.items()
+        if point.effect.component is Component.REMOVER
+    },
+    **{
         name: "streams keep their names"
         for name, point in POINTS.items()
         if point.effect.component is Component.REGISTER

@@ -159,6 +159,16 @@ class PrometheusMetrics:
         self._set(catalogue.TABLE_BYTES, size.bytes, stream)
         self._set(catalogue.SMALL_FILES, size.small_files_ratio, stream)
 
+    def superfluous_files(self, stream: str, files: int, size: int) -> None:
+        """Record how many files of a stream's table wait for their removal, and their bytes."""
+        self._set(catalogue.SUPERFLUOUS_FILES, files, stream)
+        self._set(catalogue.SUPERFLUOUS_BYTES, size, stream)
+
+    def removed_files(self, stream: str, files: int, size: int) -> None:
+        """Count files that were deleted, and their bytes."""
+        self._add(catalogue.REMOVED_FILES, files, stream)
+        self._add(catalogue.REMOVED_BYTES, size, stream)
+
     def forget(self, stream: str) -> None:
         """Remove every series of a stream, which is not there any more."""
         for metric, family in self._families.items():

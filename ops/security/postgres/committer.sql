@@ -25,6 +25,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON offload_partitions TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_differences TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_findings TO icehaul_committer;
 
+-- Files that nothing refers to, from when on: one goes off the list once it is deleted.
+GRANT SELECT, INSERT, DELETE ON offload_superfluous TO icehaul_committer;
+
 -- The emitter's lease and memory.
 GRANT SELECT, INSERT, UPDATE ON offload_emitter TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_emissions TO icehaul_committer;

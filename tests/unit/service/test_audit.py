@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NoReturn
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from consumer.domain.audit import Census, Check, CheckName, Outcome, StreamAudit, plain_path
+from consumer.domain.audit import Census, Check, CheckName, Outcome, StoredFile, StreamAudit, plain_path
 from consumer.domain.batch import BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import IcehaulError, SourceUnavailableError, StoreUnavailableError
 from consumer.domain.event_factory import tick
@@ -440,8 +440,8 @@ def during_the_census(world: Audited, monkeypatch: pytest.MonkeyPatch, times: in
     look = world.files.census
     left = [None] * times
 
-    def census(table: object) -> Census | None:
-        found = look(STREAM.target)
+    def census(table: object, stored: Sequence[StoredFile]) -> Census | None:
+        found = look(STREAM.target, stored)
         if left:
             left.pop()
             act()
