@@ -57,6 +57,9 @@ class History:
         staged: commits whose metadata is on the store, and which may still be made.
         removed: every file that was deleted.
         before_removal: what happens just before files are deleted.
+        after_census: what happens just after the metadata was read.
+        intended: the base of a commit that the ledger knows to be on its way.
+        sent: the last commit that was sent to a catalog elsewhere.
         reached: what snapshots refer to, by their manifest lists.
         bases: metadata files that were read.
         policy: after how long files go.
@@ -71,6 +74,9 @@ class History:
     staged: list[Base] = field(default_factory=list)
     removed: dict[str, timedelta] = field(default_factory=dict)
     before_removal: Callable[[], None] = lambda: None
+    after_census: Callable[[], None] = lambda: None
+    intended: str | None = None
+    sent: StagedCommit | None = None
     reached: dict[str, frozenset[str]] = field(default_factory=dict)
     bases: dict[str, TableMetadata] = field(default_factory=dict)
     policy: RemovalPolicy = field(default_factory=lambda: RemovalPolicy(grace=GRACE))
@@ -120,6 +126,21 @@ class History:
         """Stage the manifests of a commit whose process dies before it has written the metadata file."""
         self.attempt(BatchStatus.FAILED)
         StagedCommit(self.table.base.table(self.table.io)).append_files([], {})
+
+    def intend(self) -> None:
+        """Send a commit to a catalog elsewhere; it stands still on its way there, and the ledger knows of it."""
+        self.attempt(BatchStatus.PUBLISHING)
+        commit = StagedCommit(self.table.base.table(self.table.io))
+        commit.append_files([], {})
+        self.intended = self.table.base.location
+        self.sent = commit
+
+    def arrive(self) -> bool:
+        """Let the commit arrive that was sent, which lands if its base is still current; tell whether it has."""
+        if self.sent is None or self.sent._table.metadata_location != self.table.base.location:
+            return False
+        self.table.base = write_next(self.table.base, self.sent.result(), self.table.io)
+        return True
 
     def tag(self, number: int) -> None:
         """Tag the current snapshot."""
@@ -213,7 +234,12 @@ class History:
         )
 
     def heal(self, stream: Stream, claim: Claim, *, final: bool) -> Claim:
-        """Return the claim as it is."""
+        """Keep a commit whose outcome is unknown from landing late, as a catalog elsewhere does: by a seal."""
+        if final and self.intended is not None:
+            self.intended = None
+            self.attempt(BatchStatus.PUBLISHED)
+            self.table.append(0, {}, {})
+            self._settle()
         return claim
 
     def _record(self) -> StreamRecord:
@@ -309,7 +335,9 @@ class _Files:
     history: History
 
     def census(self, table: TableName, stored: Sequence[StoredFile] = ()) -> Census | None:
-        return Counting(self.history.table.io, self.history.table.base).census([file.path for file in stored])
+        found = Counting(self.history.table.io, self.history.table.base).census([file.path for file in stored])
+        self.history.after_census()
+        return found
 
     def stored(self, location: str) -> Sequence[StoredFile]:
         return [StoredFile(path=path, bytes=4, modified=None) for path in sorted(self.history.there())]

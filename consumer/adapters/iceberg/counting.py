@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pyiceberg.exceptions import ValidationError
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFileContent, ManifestFile
 from pyiceberg.serializers import FromInputFile
@@ -87,7 +88,7 @@ class Counting:
             return FromInputFile.table_metadata(self._io.new_input(path))
         except FileNotFoundError:
             return None
-        except (ValueError, EOFError):
+        except (ValidationError, ValueError, EOFError):
             self._damaged[plain_path(path)] = None
             return None
 

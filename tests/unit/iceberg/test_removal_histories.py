@@ -67,6 +67,7 @@ def settle(one: History) -> None:
 @given(STEPS, st.integers(1, 4))
 @example([("publish", 1)] * 6 + [("clean", 0)] + [("wait", 2)] * 2 + [("clean", 0)], 1)
 @example([("stage", 0), ("publish", 0), ("stage", 0), ("clean", 0), ("wait", 2), ("wait", 2), ("clean", 0)], 2)
+@example([("writing", 0), ("clean", 0), ("wait", 2), ("wait", 2), ("clean", 0)], 1)
 @example([("tag", 0)] + [("replace", 0)] * 8 + [("clean", 0), ("wait", 2), ("wait", 2), ("clean", 0)], 1)
 def test_after_any_history_what_is_needed_stays_and_all_else_goes(steps: list[Step], retain: int) -> None:
     with history(retain) as one:
@@ -83,6 +84,23 @@ def test_a_commit_that_stood_still_may_be_made_after_the_removal() -> None:
         settle(one)
         assert one.land()
         check(one)
+
+
+def test_a_commit_whose_outcome_nobody_knows_is_kept_from_landing_before_its_files_are_looked_at() -> None:
+    with history(2) as one:
+        one.publish()
+        one.intend()
+        settle(one)
+        assert not one.arrive()
+        check(one)
+
+
+def test_what_is_committed_during_a_look_is_not_taken_for_superfluous() -> None:
+    with history(2) as one:
+        one.publish()
+        one.after_census = one.publish
+        one.clean()
+        assert not one.noted.keys() & one.reach(one.table.metadata)
 
 
 def test_what_a_lost_commit_had_staged_goes_once_the_table_has_passed_its_base() -> None:
