@@ -8,6 +8,7 @@ it was staged on. Everything else stays, unless an operator has set a time after
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,6 +24,10 @@ METADATA_FILE = ".metadata.json"
 _METADATA = (METADATA_FILE, ".avro", ".puffin", ".stats")
 """How files of the metadata folder end."""
 
+_NUMBER = re.compile(r"v?([0-9]+)[-.]")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""In a name that is given once; some REST servers number their metadata files only, and begin again with each table."""
+
 
 class Kind(StrEnum):
     """What a file is that the current metadata does not refer to."""
@@ -30,7 +35,7 @@ class Kind(StrEnum):
     UNDER_WAY = "under way"
     """Of an attempt that is under way, or whose outcome is not known: it may be published."""
     HELD = "held"
-    """Referred to by a metadata file that the current one still lists, or by one that may still become current."""
+    """Referred to by another metadata file that still matters, former or later; or its name may be given again."""
     LEFT = "left behind"
     """Of a closed attempt: it failed, or what it published has left every snapshot that is kept."""
     METADATA = "former metadata"
@@ -100,7 +105,7 @@ def sort_files(
         elif written:
             kind = Kind.LEFT
         elif file.path.startswith(metadata) and file.path.endswith(_METADATA):
-            kind = Kind.METADATA
+            kind = Kind.METADATA if _UUID.search(file.path, len(metadata)) else Kind.HELD
         else:
             kind = Kind.UNKNOWN
         kinds[kind].append(file)
@@ -203,9 +208,9 @@ def _attempt(path: str, folders: Mapping[str, bool]) -> bool | None:
 
 
 def _number(path: str) -> int | None:
-    """Return the number at the start of a metadata file's name."""
-    number = path.rsplit("/", 1)[-1].partition("-")[0]
-    return int(number) if number.isascii() and number.isdigit() else None
+    """Return the number at the start of a metadata file's name; catalogs write ``00012-UUID`` or ``v12``."""
+    found = _NUMBER.match(path.rsplit("/", 1)[-1])
+    return None if found is None else int(found[1])
 
 
 def _folder(location: str) -> str:

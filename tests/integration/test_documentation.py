@@ -50,6 +50,7 @@ RUN_BY = {
     "docs/how-to/replay-by-offset-reset.md": "tests/faults/test_offset_pages.py",
     "docs/how-to/restore.md": "tests/integration/cli/test_restore.py",
     "docs/how-to/replace-changed-rows.md": "tests/integration/cli/test_replace.py",
+    "docs/how-to/remove-unreferenced-files.md": "tests/integration/cli/test_removal.py",
     "docs/how-to/rewind.md": "tests/integration/cli/test_rewind.py",
     "docs/how-to/run-several-consumers.md": "tests/e2e/test_operation_pages.py",
     "docs/how-to/schedule-with-prefect.md": "tests/e2e/test_prefect.py",

@@ -13,6 +13,7 @@ _REMOVALS = "consumer/adapters/postgres/removals.py"
 _SQL = "consumer/adapters/postgres/sql/removal.sql"
 
 _HISTORIES = "tests/unit/iceberg/test_removal_histories.py"
+_DOMAIN = "tests/unit/domain/test_unreferenced.py"
 _UNIT = "tests/unit/service/test_removal.py"
 _CONTRACT = "tests/contract/test_removals.py"
 _ANY = f"{_HISTORIES}::test_after_any_history_what_is_needed_stays_and_all_else_goes"
@@ -33,7 +34,7 @@ BUGS = (
         edits=(
             Edit(
                 file=_COUNTING,
-                before="        for path in (*self._former(), *later):\n",
+                before="        for path in (*former, *later):\n",
                 after="        for path in later:\n",
             ),
         ),
@@ -50,6 +51,18 @@ BUGS = (
             ),
         ),
         tests=(f"{_HISTORIES}::test_a_commit_that_stood_still_may_be_made_after_the_removal",),
+    ),
+    Bug(
+        name="names_that_are_given_again_removed",
+        breaks="A process that stood still deletes the metadata of a table that was made anew in the same place.",
+        edits=(
+            Edit(
+                file=_RULES,
+                before="            kind = Kind.METADATA if _UUID.search(file.path, len(metadata)) else Kind.HELD\n",
+                after="            kind = Kind.METADATA\n",
+            ),
+        ),
+        tests=(f"{_DOMAIN}::test_metadata_whose_name_may_be_given_again_stays",),
     ),
     Bug(
         name="lost_commits_kept_for_ever",

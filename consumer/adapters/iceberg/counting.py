@@ -11,6 +11,7 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 
+from consumer.adapters.iceberg.metadata_files import kept_versions
 from consumer.adapters.iceberg.target import Base
 from consumer.domain.audit import Census, LiveFile, plain_path
 from consumer.domain.unreferenced import is_metadata_file, may_become_current
@@ -70,7 +71,9 @@ class Counting:
             and may_become_current(path, now)
         ]
         known = {one.snapshot_id for one in self._base.metadata.snapshots}
-        for path in (*self._former(), *later):
+        # Servers may list more of them than the table keeps.
+        former = self._former()[-kept_versions(self._base.metadata) :]
+        for path in (*former, *later):
             metadata = self._other(path)
             if metadata is None:
                 continue
