@@ -37,11 +37,11 @@ def local(
     with local_platform(stack.endpoints, unique_name, ledger_dsn, tmp_path, monkeypatch) as made:
         stream = made.add_stream(retain_snapshots=1, table_properties={"write.metadata.previous-versions-max": "1"})
         monkeypatch.setenv("ICEHAUL_CONFIG", str(made.write()))
-        monkeypatch.setattr(Application, "engine", property(_engine))
         with made.consumer() as application:
             for number in range(1, 6):
                 made.insert(10, first=number * 10, day=f"2024-01-0{number}")
                 offload(application, stream, day(f"2024-01-0{number + 1}"))
+        monkeypatch.setattr(Application, "engine", property(_engine))
         yield made
 
 
