@@ -274,13 +274,3 @@ def test_metadata_of_other_tables_is_understood_compressed_and_of_newer_versions
         real.put(path, b"no json")
         with pytest.raises(TargetMismatchError, match=r"bronze\.other"):
             remover.sharing(real.stream.target, location)
-
-
-def test_no_folder_is_left_where_the_last_file_of_it_was_deleted(real: IcebergColdTier) -> None:
-    path = f"s3://{real.store.bucket}/{real.store.prefix}/folder/of/one/file"
-    real.put(path, b"rows")
-    with closing(remover_of(real)) as remover:
-        remover.remove([path])
-    _, bucket, key = real.io.parse_location(path)
-    found = real.io.fs_by_scheme("s3", bucket).get_file_info([key.rpartition("/")[0]])
-    assert [info.type.name for info in found] == ["NotFound"]
