@@ -22,6 +22,7 @@ from spark.columns import ColumnCast, digest_sum
 from spark.object_store import connect
 from spark.unit_export import export_unit, refused
 from spark.unit_reader import open_unit
+from spark.unit_rewrite import rewrite_unit
 from spark.unit_task import JobContext, UnitOutcome, UnitTask, attempt_path
 from spark.unit_writer import UnitWriter
 
@@ -33,6 +34,7 @@ class _Written:
     file: WrittenFile | None = None
     writer: Writer
     refusal: str | None = None
+    removed: WrittenFile | None = None
 
 
 def armed_failpoints(context: JobContext) -> Failpoints:
@@ -74,12 +76,19 @@ def offload_unit(context: JobContext, task: UnitTask, failpoints: Failpoints | N
         traceparent=task.traceparent,
         host=socket.gethostname(),
         pid=os.getpid(),
+        removed=written.removed,
     )
 
 
 def _write(context: JobContext, task: UnitTask, failpoints: Failpoints) -> _Written:
-    """Let ClickHouse write the unit where that is asked for; otherwise, or where it refuses, read the rows here."""
+    """Let ClickHouse write the unit where that is asked for; otherwise, or where it refuses, read the rows here.
+
+    Data files that are rewritten are read from the store.
+    """
     refusal: str | None = None
+    if task.rewrite is not None:
+        rewritten = rewrite_unit(context, task, task.rewrite, uuid4(), failpoints)
+        return _Written(file=rewritten.file, removed=rewritten.removed, writer=Writer.STREAM)
     if task.export is not None:
         try:
             exported = export_unit(context, task, task.export, uuid4(), failpoints)

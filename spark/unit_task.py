@@ -8,6 +8,7 @@ from consumer.domain.batch import WrittenFile
 from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.errors import IcehaulError
 from consumer.domain.file_options import DEFAULTS, Codec
+from consumer.domain.row_order import SortKey
 from consumer.domain.writer import Writer
 
 STORE_KEY = "$icehaul-store-secret-key$"
@@ -33,6 +34,27 @@ class ExportOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RewriteOrder:
+    """What a task makes one file of.
+
+    Attributes:
+        paths: the data files.
+        deletes: position-delete files that may name rows of them.
+        schema_json: the Iceberg schema with which they were written, and the file is.
+        rows: how many rows the table says they hold, with those that are deleted.
+        keys: what the rows are sorted by.
+        sort_id: number of the table's sort order that the keys are.
+    """
+
+    paths: tuple[str, ...]
+    deletes: tuple[str, ...]
+    schema_json: str
+    rows: int
+    keys: tuple[SortKey, ...] = ()
+    sort_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitTask:
     """One unit of one batch; the data of the job, which no Spark page or log shows.
 
@@ -44,6 +66,7 @@ class UnitTask:
         prefix: URI under which the task makes its own path.
         traceparent: W3C trace context in which the task works.
         export: how ClickHouse is to write the unit by itself; ``None``: the task reads the rows.
+        rewrite: the data files whose rows are written; ClickHouse is not asked.
     """
 
     index: int
@@ -52,6 +75,7 @@ class UnitTask:
     prefix: str
     traceparent: str | None = None
     export: ExportOrder | None = None
+    rewrite: RewriteOrder | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +156,7 @@ class UnitOutcome:
 
     Times in nanoseconds since the Unix epoch. ``refusal`` is why ClickHouse did not export a unit which the task then
     read itself. ``traceparent`` is the trace context in which the task worked, ``host``
-    and ``pid`` tell where: the driver makes the task's span of them.
+    and ``pid`` tell where: the driver makes the task's span of them. ``removed`` holds deleted rows of rewritten files.
     """
 
     unit: int
@@ -145,3 +169,4 @@ class UnitOutcome:
     traceparent: str | None = None
     host: str = ""
     pid: int = 0
+    removed: WrittenFile | None = None

@@ -29,6 +29,7 @@ from consumer.service.audit.background import BackgroundAudit
 from consumer.service.console.viewing import Viewing
 from consumer.service.ledger_watch import LedgerWatch
 from consumer.service.loss_watch import LossWatch
+from consumer.service.maintaining.background import BackgroundMaintenance
 from consumer.service.offload import Offload
 from consumer.service.recovering.recoveries import Recoveries
 from consumer.service.replay.replays import Replays
@@ -64,7 +65,23 @@ class Application(Commands):
             lease=self.lease,
             failpoints=self.failpoints,
             turn=timedelta(seconds=self.configuration.consumer.turn_seconds),
-            crowded=lambda: self._consuming is not None and self._consuming.crowded,
+            crowded=self._crowded,
+            maintain=self.background_maintenance.step,
+        )
+
+    def _crowded(self) -> bool:
+        """Whether an event waits for a worker of this process."""
+        return self._consuming is not None and self._consuming.crowded
+
+    @cached_property
+    def background_maintenance(self) -> BackgroundMaintenance:
+        """Maintains tables beside the consumer's work."""
+        return BackgroundMaintenance(
+            tasks=self.maintenance_tasks,
+            records=self.maintenance_records,
+            metrics=self.metrics,
+            failpoints=self.failpoints,
+            crowded=self._crowded,
         )
 
     @cached_property

@@ -15,7 +15,7 @@ from consumer.adapters.postgres.attempts import PostgresAttempts
 from consumer.adapters.postgres.origins import PostgresOrigins
 from consumer.adapters.postgres.repairs import PostgresRepairs
 from consumer.adapters.postgres.rewinds import PostgresRewinds
-from consumer.bootstrap.servers import Servers
+from consumer.bootstrap.maintaining import Maintaining
 from consumer.service.actions import Actions
 from consumer.service.adoption.adoptions import Adoptions
 from consumer.service.audit.auditor import Auditor
@@ -43,7 +43,7 @@ from consumer.service.verifying.independent import IndependentCheck
 from consumer.service.view import Views
 
 
-class Commands(Servers):
+class Commands(Maintaining):
     """What commands do, built when it is first asked for."""
 
     @cached_property

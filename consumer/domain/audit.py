@@ -16,6 +16,9 @@ LISTED_MAX = 100
 
 _SAME_STORE = ("s3a://", "s3n://")
 
+_OPEN = frozenset({BatchStatus.WRITING, BatchStatus.PUBLISHING})
+"""Where a batch stands while files may still be written for it and published."""
+
 
 class Outcome(StrEnum):
     """How a check ended."""
@@ -168,6 +171,10 @@ class Census:
         metadata: metadata files, the current one and those in its log.
         operations: what each retained snapshot did (append, replace, overwrite, delete), by id.
         unreadable: manifest lists and manifests that can't be read, so that what they name is not known.
+        current: the current metadata file.
+        held: files that other metadata files refer to, those files included: former ones that the current one lists,
+            and those that may still become the current one.
+        doubtful: of what other metadata files refer to, what is there and can't be read.
     """
 
     snapshot_id: int | None
@@ -176,6 +183,9 @@ class Census:
     metadata: frozenset[str]
     operations: Mapping[int, str]
     unreadable: Sequence[str] = ()
+    current: str = ""
+    held: frozenset[str] = frozenset()
+    doubtful: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +211,11 @@ class RecordedFile:
         """Whether the file may be live."""
         return self.published is not None and (self.kept or not self.superseded)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether the file may still be published."""
+        return self.status in _OPEN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedAttempt:
@@ -213,7 +228,7 @@ class RecordedAttempt:
     @property
     def under_way(self) -> bool:
         """Whether files may still be written under it and published."""
-        return self.status in {BatchStatus.WRITING, BatchStatus.PUBLISHING}
+        return self.status in _OPEN
 
 
 def plain_path(path: str) -> str:

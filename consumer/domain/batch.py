@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.reconcile import ComparedPartition, Finding, LateRow, RecordedWindow
+from consumer.domain.rewriting import Rewrite, Rewriting
 from consumer.domain.window import Window
 
 BATCH_NAMESPACE = UUID("5c0f4f0e-7a62-5d0a-9d5e-1ceca51e0001")
@@ -24,6 +25,8 @@ class BatchKind(StrEnum):
     BACKFILL = "backfill"
     REPLACE = "replace-window"
     REWIND = "rewind"
+    MAINTENANCE = "maintenance"
+    """It puts data files in the place of others that hold the same rows."""
 
 
 class BatchStatus(StrEnum):
@@ -69,7 +72,7 @@ class Unit:
 
     ``rows`` and ``bytes`` (uncompressed, in the source) are the planner's estimates, hints for sizing only: what is
     recorded is what was read. With ``late`` only those rows of the window are read, by their full-row hashes; with
-    ``kept`` rows of a data file are read, and none of the source.
+    ``kept`` rows of a data file are read, and none of the source; with ``rewriting`` whole data files are.
     """
 
     index: int
@@ -79,6 +82,7 @@ class Unit:
     bytes: int = 0
     late: tuple[LateRow, ...] | None = None
     kept: KeptRows | None = None
+    rewriting: Rewriting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +154,7 @@ class Batch:
     ``base`` is the content of that window, as it was recorded, which they were computed from. ``revision`` counts how
     often the window's rows have been replaced once the batch is published; ``lateness`` is the histogram of late rows.
     A backfill's window lies in history, and is done for the ``request`` with this id. A rewind takes the rows of its
-    window out of the table; its generation is the one that it ends.
+    window out of the table; its generation is the one that it ends. A ``rewrite`` changes no row.
     """
 
     id: UUID
@@ -165,6 +169,7 @@ class Batch:
     revision: int = 0
     replacement: Replacement | None = None
     rewind: Rewind | None = None
+    rewrite: Rewrite | None = None
 
     @property
     def empty(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from consumer.domain.maintenance import MaintenancePolicy
 from consumer.domain.retention import RetentionPolicy
 from consumer.domain.type_choices import As
 from consumer.domain.window import BEGINNING, PartitionBy
@@ -171,6 +172,7 @@ class Stream:
         retention: how near the source's TTL may come to rows that were not offloaded, and what happens then.
         mode: what the cold tier follows.
         replace: how windows are replaced where the mode does that by itself.
+        maintenance: what is maintained of the target, and when.
     """
 
     name: str
@@ -200,6 +202,7 @@ class Stream:
     table_properties: tuple[tuple[str, str], ...] = ()
     mode: Mode = Mode.APPEND
     replace: ReplacePolicy = field(default_factory=ReplacePolicy)
+    maintenance: MaintenancePolicy = field(default_factory=MaintenancePolicy)
 
     def __post_init__(self) -> None:
         check_identifier("stream name", self.name)

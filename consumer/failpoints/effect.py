@@ -35,6 +35,8 @@ class Component(StrEnum):
     REWINDER = "rewinder"
     STATE = "state"
     RESTORER = "restorer"
+    MAINTAINER = "maintainer"
+    REMOVER = "remover"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

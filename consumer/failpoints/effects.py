@@ -18,6 +18,8 @@ from consumer.failpoints.effect import (
     Point,
     effects,
 )
+from consumer.failpoints.maintenance_effects import MAINTAINER
+from consumer.failpoints.removal_effects import REMOVER
 from consumer.failpoints.restore_effects import RESTORER
 from consumer.failpoints.two_step_effects import TWO_STEP
 
@@ -235,6 +237,8 @@ EFFECTS: Mapping[str, Effect] = {
         *REWINDER,
         *STATE,
         *RESTORER,
+        *MAINTAINER,
+        *REMOVER,
     )
 }
 """Every side effect by its name, in the order of the protocol."""

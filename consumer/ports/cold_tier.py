@@ -14,7 +14,7 @@ from consumer.domain.batch import Batch, Evidence, WrittenFile, content_of_files
 from consumer.domain.event import Event
 from consumer.domain.evolution import Evolution
 from consumer.domain.file_options import FileOptions, rows_of_a_file
-from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.proof import Proof
 from consumer.domain.repair import NO_LINEAGE, Lineage
@@ -61,6 +61,10 @@ class TargetTable:
         """
         return FileOptions.of(self.name, self.properties)
 
+    def written_with(self, schema: str) -> TargetTable:
+        """Return the table as files see it that were written with this schema of it, given as JSON."""
+        return replace(self, schema=Schema.model_validate_json(schema), filled=frozenset())
+
     def fitted(self, bounds: BatchBounds) -> BatchBounds:
         """Return bounds by which no file becomes larger than the table asks for, as its files are until now.
 
@@ -75,7 +79,7 @@ class TargetTable:
 class Landing:
     """What the ledger records of a publish that has landed: whole, so that whoever finds it in the table can do so.
 
-    Of the ``batch``, units and replaced files are not needed any more. ``bytes`` are those of its data files; the
+    Of the ``batch``, units and files that go are not needed any more. ``bytes`` are those of its data files; the
     ``files`` themselves are told of a rewind only, which gives them to windows.
     """
 
@@ -109,16 +113,21 @@ class Publication:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Fingerprint of the batch's own rows: the sum over its files, or what was adopted of its window."""
+        """Fingerprint of the batch's own rows: the sum over its files, or what was adopted of its window.
+
+        That of a rewrite is what its files hold: all rows of others.
+        """
         if self.adoption is not None:
             return self.adoption.windows[-1].fingerprint
+        if self.batch.rewrite is not None:
+            return sum((file.fingerprint for file in self.files), EMPTY)
         return content_of_files(self.files)
 
     @property
     def landing(self) -> Landing:
         """What the ledger records once it has landed."""
         return Landing(
-            batch=replace(self.batch, units=(), replacement=None),
+            batch=replace(self.batch, units=(), replacement=None, rewrite=None),
             trigger=self.trigger,
             fingerprint=self.fingerprint,
             bytes=sum(file.bytes for file in self.files),
@@ -173,7 +182,8 @@ class Catalog(Protocol):
 
         Raises:
             SchemaMovedError: if the table's schema is not the one that the files were written with any more.
-            StaleDifferenceError: if a window has got another content, or a file that is to go is not live any more.
+            StaleDifferenceError: if a window has got another content, or a file that is to go is not live any more, or
+                rows of one that is rewritten were deleted.
             FencedError, BaseMovedError, DivergenceError, UnknownCommitError, LedgerUnavailableError,
             CatalogUnavailableError, StoreUnavailableError
         """

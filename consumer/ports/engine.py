@@ -15,10 +15,15 @@ from consumer.ports.cold_tier import TargetTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitReport:
-    """What one task reports of the unit that it wrote, and how many seconds it took."""
+    """What one task reports of the unit that it wrote, and how many seconds it took.
+
+    ``removed`` tells that the file holds the rows of rewritten files that were deleted: it is compared, and never
+    published.
+    """
 
     file: WrittenFile
     seconds: float = 0.0
+    removed: bool = False
 
 
 class BatchEngine(Protocol):
@@ -35,6 +40,8 @@ class BatchEngine(Protocol):
         traceparent: str | None,
     ) -> Sequence[UnitReport]:
         """Write every unit under ``prefix`` and return one report for each file (none for a unit without rows).
+
+        The files of a rewrite have no digest yet: nobody has read the rows by ClickHouse.
 
         ``traceparent`` is the W3C trace context in which the tasks work: each is a span ``offload.unit`` below it.
 

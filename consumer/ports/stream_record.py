@@ -51,7 +51,9 @@ class StreamRecord:
     schemas: SchemaHistory = ()
 
     def after(self, batch: Batch) -> Self:
-        """Return the record as it is once a batch is published."""
+        """Return the record as it is once a batch is published; a rewrite changes no row, and so nothing here."""
+        if batch.kind is BatchKind.MAINTENANCE:
+            return self
         record = replace(self, last_batch_id=batch.id)
         if batch.kind is BatchKind.WINDOW:
             return replace(record, watermark=batch.window.upper, last_upper=batch.window.upper)

@@ -49,6 +49,10 @@ class Metrics(Protocol):
         """Record how many windows wait for the next event to be replaced."""
         ...
 
+    def maintained(self, stream: str, task: str, outcome: str, *, files: int) -> None:
+        """Count a piece of maintenance by its outcome (done, idle, or the error), and by how many files it has less."""
+        ...
+
     def unknown_commit(self, stream: str, outcome: str) -> None:
         """Count an unknown commit by what the read-back found (landed, not_landed)."""
         ...

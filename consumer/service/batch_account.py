@@ -31,7 +31,8 @@ class BatchOutcome(StrEnum):
 class BatchAccount:
     """What one attempt at a batch has come to so far; it has failed until it is told otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: Batch) -> None:
+        self._moves_rows = batch.rewrite is not None
         self.outcome = BatchOutcome.FAILED
         self.rows: int | None = None
         self.bytes: int | None = None
@@ -39,8 +40,8 @@ class BatchAccount:
         self.snapshot_id: int | None = None
 
     def wrote(self, files: Sequence[WrittenFile]) -> None:
-        """Take note of the data files, which tell rows and bytes."""
-        self.rows = content_of_files(files).rows
+        """Take note of the data files, which tell rows and bytes; all rows of a rewrite are other batches'."""
+        self.rows = sum(file.fingerprint.rows for file in files) if self._moves_rows else content_of_files(files).rows
         self.bytes = sum(file.bytes for file in files)
         self.files = len(files)
 
@@ -56,7 +57,7 @@ class BatchAccount:
 @contextmanager
 def accounted(context: BatchContext, batch: Batch) -> Iterator[BatchAccount]:
     """Run an attempt at a batch, and log one line ``batch.ended`` whatever becomes of it."""
-    account, started = BatchAccount(), time.monotonic()
+    account, started = BatchAccount(batch), time.monotonic()
     with timed_steps() as steps:
         try:
             yield account

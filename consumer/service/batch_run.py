@@ -38,6 +38,7 @@ from consumer.service.batch_context import BatchContext
 from consumer.service.file_check import FileCheck
 from consumer.service.moved_schema import moved_or
 from consumer.service.retrying import retrying
+from consumer.service.rewrite_check import RewriteCheck
 from consumer.service.steps import current_traceparent, step
 
 _log = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ class BatchRunner:
     ) -> None:
         self._source = source
         self._files = FileCheck(source=source, catalog=catalog, metrics=metrics)
+        self._rewrites = RewriteCheck(source=source, metrics=metrics)
         self._ledger = ledger
         self._catalog = catalog
         self._engine = engine
@@ -100,7 +102,7 @@ class BatchRunner:
         try:
             files = self._write(context, claim, batch, prefix)
             account.wrote(files)
-            if not files and batch.replacement is None:
+            if not files and batch.replacement is None and batch.rewrite is None:
                 # Every row has gone since the plan was made (TTL, a dropped partition).
                 return self._nothing_left(context, claim, batch, account)
             check_replacement(batch, files)
@@ -162,7 +164,10 @@ class BatchRunner:
                     prefix=prefix,
                     traceparent=current_traceparent(),
                 )
-            files = [report.file for report in reports]
+            if batch.rewrite is None:
+                files = [report.file for report in reports]
+            else:
+                files = self._rewrites.proved(context, batch, reports)
             for report in reports:
                 self._metrics.unit(report.seconds)
             span.set_attribute("offload.rows", sum(file.fingerprint.rows for file in files))
@@ -183,7 +188,8 @@ class BatchRunner:
                 files=files,
                 proof=proof,
                 outbox=self._wakes(context, batch, max(claim.record.watermark, batch.window.upper)),
-                evolution=context.work.target.evolution,
+                # Old rows bring no new columns.
+                evolution=None if batch.rewrite is not None else context.work.target.evolution,
             )
             for _ in range(_RESTAGES_MAX):
                 snapshot_id = self._publish_once(context, publication)
@@ -221,9 +227,9 @@ class BatchRunner:
 
         It goes on with the trace where it is made: below the span of the publish.
 
-        A rewind wakes nobody: there is nothing that could be read now, and could not before.
+        Neither a rewind nor a rewrite wakes anybody: there is nothing that could be read now, and could not before.
         """
-        if not context.dependants or batch.rewind is not None:
+        if not context.dependants or batch.rewind is not None or batch.rewrite is not None:
             return []
         now = self._source.now()
         return [

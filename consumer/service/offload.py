@@ -15,7 +15,6 @@ import structlog
 
 from consumer.domain.errors import (
     ConfigurationError,
-    DefectError,
     DivergenceError,
     FencedError,
     IcehaulError,
@@ -34,6 +33,7 @@ from consumer.service.backfill.backfiller import Backfiller
 from consumer.service.backfill.ports import Backfills
 from consumer.service.batch_context import BatchContext, RunningBatch, dependants_of
 from consumer.service.batch_run import BatchRunner
+from consumer.service.defects import defect
 from consumer.service.lease import LeaseKeeper
 from consumer.service.observation import Observation
 from consumer.service.prepare import Preparation, Work
@@ -56,7 +56,7 @@ class Offload:
 
     One instance serves a process; calls for different streams may run at the same time. A backlog is worked on for a
     ``turn`` at least, whatever its batches take; where it is ``crowded`` then, others get theirs. ``dropped`` tells
-    the stretches of time that `icehaul drop-hot` has dropped rows of.
+    the stretches of time that `icehaul drop-hot` has dropped rows of; ``maintain`` does a piece of maintenance.
     """
 
     def __init__(
@@ -77,8 +77,10 @@ class Offload:
         threads: Threads = SYSTEM_THREADS,
         turn: timedelta | None = None,
         crowded: Callable[[], bool] = lambda: False,
+        maintain: Callable[[BatchContext, Claim], None] = lambda _context, _claim: None,
     ) -> None:
         self._streams = streams
+        self._maintain = maintain
         self._heal = heal
         self._source = source
         self._ledger = ledger
@@ -161,7 +163,7 @@ class Offload:
         except Exception as error:  # noqa: BLE001 - whatever nobody foresaw
             # A defect must not stop the streams that share the partition: this one is halted.
             _log.exception("stream.defect_found", stream=stream.name)
-            self._halt(event, claim, _defect(stream, error))
+            self._halt(event, claim, defect(stream, error))
 
     def _healed(self, stream: Stream, event: Event, found: DivergenceError, abandoned: Signal) -> None:
         """Make the ledger follow the table, and go on; a repair has a lease of its own, so ours is taken again."""
@@ -249,6 +251,7 @@ class Offload:
             self._metrics.watermark(stream.name, watermark, self._source.now() - watermark)
             self._reconcile(context, latest, event, seen)
             retrying(stream, abandoned, partial(self._backfiller.step, context, latest, event))
+            self._maintain(context, latest)
         self._metrics.event_handled(stream.name, event.type, "offloaded" if offloaded else "idle")
 
     def _look(self, stream: Stream, event: Event, claim: Claim, again: Window | None) -> tuple[Observation, Work]:
@@ -296,11 +299,3 @@ def check_active(record: StreamRecord) -> None:
             f"stream {record.stream} is halted: {record.halt_reason}",
             remedy=f"{record.halt_remedy}; then run `icehaul resume {record.stream}`",
         )
-
-
-def _defect(stream: Stream, error: Exception) -> DefectError:
-    return DefectError(
-        f"stream {stream.name}: unexpected {type(error).__name__}: {error}",
-        remedy="this is a defect of icehaul: report it with the traceback in the consumer's log; after an update run"
-        f" `icehaul resume {stream.name}`",
-    )

@@ -36,6 +36,7 @@ from consumer.settings.connections import (
     TelemetrySettings,
 )
 from consumer.settings.emission import EmitterSettings
+from consumer.settings.maintenance import MaintenanceSettings
 from consumer.settings.scalars import Duration, Instant, PositiveDuration, Size
 from consumer.settings.section import Section
 
@@ -170,6 +171,8 @@ class StreamSettings(Section):
     """Snapshots that the target keeps."""
     retention: RetentionSettings = RetentionSettings()
     """What happens when the source's TTL is about to delete rows that were not offloaded."""
+    maintenance: MaintenanceSettings = MaintenanceSettings()
+    """What is maintained of the target, and when."""
 
     @field_validator("format_version", mode="before")
     @classmethod
@@ -238,6 +241,7 @@ class StreamSettings(Section):
             replace=ReplacePolicy(
                 remove_rows=self.replace.remove_rows, windows_per_event=self.replace.windows_per_event
             ),
+            maintenance=self.maintenance.to_policy(),
         )
 
 

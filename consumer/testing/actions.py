@@ -9,7 +9,7 @@ from consumer.domain.action import Action, ActionEntry, ActionPhase
 
 
 class MemoryActionLog:
-    """What ``0013_actions.sql`` holds."""
+    """What ``0015_actions.sql`` holds."""
 
     def __init__(self) -> None:
         self._entries: list[ActionEntry] = []

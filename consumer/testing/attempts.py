@@ -37,6 +37,10 @@ class MemoryAttempts:
         self._prefixes.setdefault(prefix, batch_id)
         self._files.update({file.path: (batch_id, prefix, file) for file in files})
 
+    def close(self, stream: str, before_epoch: int, error: str) -> int:
+        """Record as failed what owners before an epoch have left as being written, and return how many batches."""
+        return self._batches.close(stream, before_epoch, error)
+
     def own(self, batch_id: UUID, file: WrittenFile) -> None:
         """Give a file to a batch, whoever wrote it."""
         prefix = file.path.rpartition("/")[0]

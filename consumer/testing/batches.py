@@ -15,6 +15,9 @@ from consumer.domain.reconcile import DonePart, PartKind
 from consumer.domain.window import Window
 from consumer.ports import BatchRecord, Trigger
 
+_WITHOUT_ROWS = (BatchKind.REWIND, BatchKind.MAINTENANCE)
+"""Kinds of batches that bring no rows into a window."""
+
 DONE = (BatchStatus.PUBLISHED, BatchStatus.EMPTY)
 """States that a batch does not leave."""
 
@@ -51,6 +54,17 @@ class MemoryBatches:
         """Return a batch's status, ``None`` where it is unknown."""
         stored = self._stored.get(batch_id)
         return None if stored is None else stored.record.status
+
+    def close(self, stream: str, before_epoch: int, error: str) -> int:
+        """Let batches fail that owners before an epoch have left as being written, and return how many."""
+        left = [
+            stored
+            for stored in self.of(stream)
+            if stored.record.status is BatchStatus.WRITING and stored.epoch < before_epoch
+        ]
+        for stored in left:
+            stored.record = replace(stored.record, status=BatchStatus.FAILED, error=error, ended=self._now())
+        return len(left)
 
     def latest(self, stream: str, limit: int) -> Sequence[BatchRecord]:
         """Return a stream's latest batches, newest first."""
@@ -99,9 +113,7 @@ class MemoryBatches:
                 revision=stored.revision,
             )
             for stored in self._stored.values()
-            if (record := stored.record).stream == stream
-            and record.status in DONE
-            and record.kind is not BatchKind.REWIND
+            if (record := stored.record).stream == stream and record.status in DONE and record.kind not in _WITHOUT_ROWS
         ]
 
     def of(self, stream: str) -> list[StoredBatch]:
@@ -124,13 +136,13 @@ class MemoryBatches:
         return max(uppers, default=None)
 
     def withdraw(self, stream: str, since: datetime, *, by: UUID) -> list[BatchRecord]:
-        """Withdraw everything that is done from an instant on, but for rewinds; return what it was."""
+        """Withdraw everything that is done from an instant on, but for rewinds and rewrites; return what it was."""
         taken = [
             stored
             for stored in self._stored.values()
             if stored.record.stream == stream
             and stored.record.status in DONE
-            and stored.record.kind is not BatchKind.REWIND
+            and stored.record.kind not in _WITHOUT_ROWS
             and stored.record.window.lower >= since
         ]
         before = [stored.record for stored in taken]

@@ -11,13 +11,12 @@ from uuid import UUID, uuid4
 
 from pyiceberg.schema import assign_fresh_schema_ids
 
-from consumer.domain.batch import Batch, BatchKind, Evidence, WrittenFile
+from consumer.domain.batch import Batch, WrittenFile
 from consumer.domain.divergence import check_divergence, repair_command
 from consumer.domain.errors import (
     BaseMovedError,
     CheckFailedError,
     DivergenceError,
-    StaleDifferenceError,
     TargetMismatchError,
     TargetMissingError,
 )
@@ -28,6 +27,7 @@ from consumer.domain.target_schema import mismatch
 from consumer.domain.window import PartitionBy, Window
 from consumer.ports import Claim, Publication, StreamRecord, TargetTable
 from consumer.testing.ledger import MemoryLedger
+from consumer.testing.live import check_removed, evidence_of, going
 from consumer.testing.memory_table import LiveFile, MemorySnapshot, MemoryTable, overlap
 from consumer.testing.schemas import evolution_of, next_schema
 
@@ -239,12 +239,19 @@ class MemoryCatalog:
         table.schema = next_schema(table, publication)
         windows = {unit.index: unit.window for unit in batch.units}
         added = tuple((file, self.bounds(file.path) or windows[file.unit]) for file in publication.files)
-        evidence = _evidence_of(publication, snapshot_id)
-        removed = () if batch.replacement is None else batch.replacement.files
+        # A rewrite changes no row, and so not what the table proves.
+        evidence = table.evidence() if batch.rewrite is not None else evidence_of(publication, snapshot_id)
+        removed = going(batch)
         left = tuple(each for each in table.live() if each[0].path not in removed)
-        snapshot = MemorySnapshot(id=snapshot_id, parent=table.current, files=left + added, evidence=evidence)
-        self._commit(table, snapshot)
-        table.repeated, table.removed = (evidence, batch.window), batch.rewind is not None
+        operation = "append" if batch.rewrite is None else "replace"
+        self._commit(
+            table,
+            MemorySnapshot(
+                id=snapshot_id, parent=table.current, files=left + added, evidence=evidence, operation=operation
+            ),
+        )
+        if batch.rewrite is None and evidence is not None:
+            table.repeated, table.removed = (evidence, batch.window), batch.rewind is not None
         kept = {known.id for known in itertools.islice(table.ancestry(), publication.stream.retain_snapshots)}
         table.snapshots = {number: known for number, known in table.snapshots.items() if number in kept}
 
@@ -255,24 +262,9 @@ class MemoryCatalog:
         return snapshot.id
 
 
-def _evidence_of(publication: Publication, snapshot_id: int) -> Evidence:
-    """Return what the snapshot says of the stream's progress; a supplement carries forward how far it was."""
-    batch, record = publication.batch, publication.claim.record
-    upper = batch.window.upper if batch.kind is BatchKind.WINDOW else record.last_upper
-    if batch.rewind is not None:
-        upper = batch.rewind.last_upper
-    return Evidence(upper=upper, generation=batch.proves, batch_id=batch.id, snapshot_id=snapshot_id)
-
-
 def check_live(table: MemoryTable, batch: Batch) -> None:
-    """Check that the files which a replacement removes are live."""
-    live = {file.path for file, _ in table.live()}
-    for path in () if batch.replacement is None else batch.replacement.files:
-        if path not in live:
-            raise StaleDifferenceError(
-                f"stream {batch.stream}: {path}, which holds rows of the window {batch.window}, is not live any more",
-                remedy="the window is looked at again",
-            )
+    """Check that the files which a batch removes are live."""
+    check_removed(batch, {file.path: table.deletes.get(file.path, ()) for file, _ in table.live()})
 
 
 def _target(table: MemoryTable) -> TargetTable:

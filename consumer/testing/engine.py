@@ -69,7 +69,9 @@ class MemoryEngine:
         self._hit("task.before-read")
         if job.cancelled:
             raise EngineFailedError(f"batch {job.batch_id} was cancelled", remedy="nothing to do: its owner gave it up")
-        if unit.kept is None:
+        if unit.rewriting is not None:
+            rows = sorted(row for path in unit.rewriting.paths for row in self._source.files[path])
+        elif unit.kept is None:
             rows = [row for row in self._source.rows(stream, unit.window, mapping) if _within(row, unit.sequence)]
         else:
             rows = [row for row in self._source.files[unit.kept.path] if _kept(row, unit.kept)]
@@ -86,7 +88,7 @@ class MemoryEngine:
             path=path,
             bytes=len(rows) * ROW_BYTES,
             fingerprint=fingerprint_of(rows),
-            kept=unit.kept is not None,
+            kept=unit.kept is not None or unit.rewriting is not None,
         )
         self.written[path] = file
         self._hit("task.after-close")

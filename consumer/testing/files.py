@@ -21,7 +21,7 @@ class MemoryFiles:
         self._catalog = catalog
         self._written = written
 
-    def census(self, table: TableName) -> Census | None:
+    def census(self, table: TableName, stored: Sequence[StoredFile] = ()) -> Census | None:  # noqa: ARG002 - none is metadata
         """Return every file that the table's snapshots refer to."""
         known = self._catalog.tables.get(table)
         if known is None:
@@ -32,6 +32,7 @@ class MemoryFiles:
             referenced={file.path: file.bytes for snapshot in known.snapshots.values() for file, _ in snapshot.files},
             metadata=frozenset(),
             operations={snapshot.id: snapshot.operation for snapshot in known.snapshots.values()},
+            current=str(known.version),
         )
 
     def stored(self, location: str) -> Sequence[StoredFile]:

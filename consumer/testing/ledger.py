@@ -10,7 +10,8 @@ from uuid import UUID
 
 from consumer.domain.adoption import check_adoption
 from consumer.domain.batch import Batch, BatchKind, BatchStatus, WrittenFile
-from consumer.domain.errors import DivergenceError, LeaseHeldError, LedgerUnavailableError
+from consumer.domain.compaction import check_rewrite
+from consumer.domain.errors import DivergenceError, LedgerUnavailableError
 from consumer.domain.event import Event
 from consumer.domain.fence import (
     Position,
@@ -39,6 +40,8 @@ from consumer.testing.backfills import MemoryBackfills
 from consumer.testing.batches import DONE, MemoryBatches
 from consumer.testing.comparisons import MemoryComparisons
 from consumer.testing.database import MemoryDatabase
+from consumer.testing.leases import held
+from consumer.testing.maintenance import MemoryMaintenance
 from consumer.testing.outbox import MemoryOutbox
 from consumer.testing.repairs import MemoryRepairs
 from consumer.testing.rewinds import MemoryRewinds
@@ -77,6 +80,7 @@ class MemoryLedger:
         self.backfills = MemoryBackfills(self, self._batches, self._outbox, now)
         self.repairs = MemoryRepairs(self, self._batches, self._comparisons, self._outbox, now)
         self.rewinds = MemoryRewinds(self, self._batches, self._comparisons)
+        self.maintenance = MemoryMaintenance(self, self._batches, now)
 
     def register(self, stream: str, start: datetime = BEGINNING) -> StreamRecord:
         """Create the stream's record unless it exists, and return it; ``start`` counts until it is first claimed."""
@@ -105,11 +109,11 @@ class MemoryLedger:
             try:
                 self.database.wait_for(stream)
             except LedgerUnavailableError as error:
-                raise _held(stream, "its row is locked by a transaction under way") from error
+                raise held(stream, "its row is locked by a transaction under way") from error
             known = self.known(stream)
             free = known.lease_expires is None or known.lease_expires <= self._now()
             if not free and known.owner != owner:
-                raise _held(stream, f"{known.owner} holds it until {known.lease_expires}")
+                raise held(stream, f"{known.owner} holds it until {known.lease_expires}")
             record = self.put(replace(known, owner=owner, lease_expires=self._now() + ttl, epoch=known.epoch + 1))
             asked = bool(self.backfills.open(stream))
             continuous = record.unread or self._batches.ends_at(stream, record.watermark)
@@ -329,6 +333,8 @@ class MemoryLedger:
             check_adoption(batch, publication.adoption, status, known.start, unread=known.unread)
         elif batch.kind is BatchKind.BACKFILL:
             self.backfills.check(batch, known)
+        elif batch.kind is BatchKind.MAINTENANCE:
+            check_rewrite(batch, self._batches.status(batch.id), known.generation)
         elif batch.rewind is not None:
             self.rewinds.check(batch, batch.rewind, known, publication.claim.owner)
         elif batch.kind is BatchKind.WINDOW:
@@ -374,7 +380,7 @@ class MemoryLedger:
             self._comparisons.forget(batch.stream, batch.window)
         elif batch.rewind is not None:
             known = self.rewinds.apply(batch, batch.rewind, record, known)
-        self.put(replace(known, last_batch_id=batch.id))
+        self.put(known if batch.kind is BatchKind.MAINTENANCE else replace(known, last_batch_id=batch.id))
         self._outbox.send(publication.outbox)
 
     @contextmanager
@@ -428,10 +434,3 @@ class MemoryLedger:
         record = replace(record, updated=self._now())
         self._streams[record.stream] = record
         return record
-
-
-def _held(stream: str, by: str) -> LeaseHeldError:
-    return LeaseHeldError(
-        f"stream {stream}: the lease is not free: {by}",
-        remedy="nothing has to be done: the event is held until the lease is free or the work is done",
-    )

@@ -32,7 +32,8 @@ class MemorySnapshot:
 class MemoryTable:
     """A table; ``snapshots`` holds those that are not expired, ``repeated`` what its properties say.
 
-    ``removed`` tells that the rows of the window there were taken out of the table.
+    ``removed`` tells that the rows of the window there were taken out of the table; ``deletes`` are the delete files of
+    another engine that apply to data files, by path.
     """
 
     name: TableName
@@ -45,6 +46,7 @@ class MemoryTable:
     version: int = 0
     repeated: tuple[Evidence, Window] | None = None
     removed: bool = False
+    deletes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def ancestry(self) -> Iterator[MemorySnapshot]:
         """Yield the current snapshot and its ancestors, down to where expiry has been."""

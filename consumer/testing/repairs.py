@@ -53,6 +53,7 @@ class MemoryRepairs:
                 _known(stored)
                 for stored in self._batches.of(stream)
                 if stored.record.status in {*DONE, BatchStatus.WITHDRAWN}
+                and stored.record.kind is not BatchKind.MAINTENANCE
             ]
 
     def repair(self, claim: Claim, repair: Repair) -> None:

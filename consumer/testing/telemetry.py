@@ -97,6 +97,16 @@ class MemoryMetrics:
         self._set(size.bytes, "bytes", stream)
         self._set(size.small_files_ratio, "small_files_ratio", stream)
 
+    def superfluous_files(self, stream: str, files: int, size: int) -> None:
+        """Record how many files of a stream's table wait for their removal, and their bytes."""
+        self._set(files, "superfluous_files", stream)
+        self._set(size, "superfluous_bytes", stream)
+
+    def removed_files(self, stream: str, files: int, size: int) -> None:
+        """Count files that were deleted, and their bytes."""
+        self._count("removed_files", stream, by=files)
+        self._count("removed_bytes", stream, by=size)
+
     def backfill(self, stream: str, remaining: timedelta) -> None:
         """Record how much time of a stream's history is still to be backfilled."""
         self._set(remaining.total_seconds(), "backfill", stream)
@@ -104,6 +114,11 @@ class MemoryMetrics:
     def windows_waiting(self, stream: str, windows: int) -> None:
         """Record how many windows wait to be replaced."""
         self._set(windows, "windows_waiting", stream)
+
+    def maintained(self, stream: str, task: str, outcome: str, *, files: int) -> None:
+        """Count a piece of maintenance."""
+        self._count("maintained", stream, task, outcome)
+        self._count("maintained_files", stream, task, by=files)
 
     def audit_check(self, stream: str, check: str, *, failed: bool) -> None:
         """Record how a check ended that could be made."""

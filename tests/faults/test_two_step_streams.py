@@ -16,6 +16,7 @@ from pyiceberg.types import LongType, NestedField, TimestamptzType
 from consumer.bootstrap import Application
 from consumer.domain.batch import BatchKind
 from consumer.domain.event_factory import tick
+from consumer.domain.maintenance import TaskName
 from consumer.ports import StreamState
 from consumer.service.replacing.review import Choice, Verdict
 from consumer.service.rewinding.examined import Verdict as RewindVerdict
@@ -77,6 +78,13 @@ def test_every_kind_of_batch_survives_a_catalog_that_misbehaves(local: LocalPlat
         for _ in range(2):
             deliver(application, tick(stream=stream, boundary=CUTOFF))
         judge(application, stream, rows=155)
+
+        local.insert(5, first=2_000, day="2024-01-03")
+        offload(application, stream, CUTOFF)
+        proxy.strike(LOST, REFUSED, UNANSWERED)
+        application.maintenance.maintain(settings, list(TaskName))
+        assert len(application.catalog.data_files(settings.target, settings.partition_by, None)) == 3
+        judge(application, stream, rows=160)
         seen = set(kinds(application, stream))
 
         proxy.strike(LOST, REFUSED, UNANSWERED)
@@ -87,7 +95,7 @@ def test_every_kind_of_batch_survives_a_catalog_that_misbehaves(local: LocalPlat
         assert proxy.faults == []
         assert seen | set(kinds(application, stream)) == set(BatchKind)
         assert application.verifier.verify(settings).equal
-        assert application.verifier.verify(settings).cold.rows == 155
+        assert application.verifier.verify(settings).cold.rows == 160
 
 
 def test_an_empty_window_makes_no_snapshot_and_asks_the_catalog_for_no_commit(

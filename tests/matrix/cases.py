@@ -174,6 +174,8 @@ ELSEWHERE: Mapping[Component, str] = MappingProxyType(
         Component.TWO_STEP: "only with a catalog outside of the ledger's database: see"
         " tests/faults/test_two_step_crashes.py",
         Component.RESTORER: "`icehaul restore` gets there: see tests/faults/test_restore_failures.py",
+        Component.MAINTAINER: "only where tables are maintained: see tests/faults/test_maintenance.py",
+        Component.REMOVER: "the removal of files gets there: see tests/faults/test_removal.py",
         Component.OPERATOR: "an operator's command gets there: see tests/faults/test_backfill_failures.py",
     }
 )

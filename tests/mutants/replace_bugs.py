@@ -61,8 +61,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_PUBLISH,
-                before="            removed = _still_live(table, publication.batch, replacement.files)\n",
-                after="            removed = _still_live(table, publication.batch, replacement.files)[:0]\n",
+                before="        removed = _still_live(table, batch, replacement.files)\n",
+                after="        removed = _still_live(table, batch, replacement.files)[:0]\n",
             ),
         ),
         tests=(f"{_CATALOG}::test_a_replacement_removes_files_and_adds_others_in_one_snapshot",),

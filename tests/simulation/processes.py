@@ -16,6 +16,9 @@ from consumer.emitter.emitter import Emitter
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Ledger
 from consumer.service.backfill.requests import BackfillRequests
+from consumer.service.batch_run import BatchRunner
+from consumer.service.maintaining.background import BackgroundMaintenance
+from consumer.service.maintaining.compaction import Compaction
 from consumer.service.offload import Offload
 from consumer.service.repair.repairer import Repairs
 from consumer.service.replacing.replacing import Replacements
@@ -27,6 +30,7 @@ from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings
 from consumer.settings.emission import EmitterSettings
 from consumer.testing.broker import BrokerMessage, decode
+from consumer.testing.compacted_tables import MemoryCompactedTables
 from tests.simulation.kernel import Kernel, Process, SimulatedThreads, Thread
 from tests.simulation.watched import WatchedMember
 
@@ -86,7 +90,29 @@ class Simulated(Process):
             lease=LEASE,
             failpoints=self.failpoints,
             threads=self.threads,
+            maintain=self.maintenance().step,
         )
+
+    def maintenance(self) -> BackgroundMaintenance:
+        """Return what maintains tables beside this process's work."""
+        servers, wire = self.servers, self.servers.network.wire
+        records = wire("maintenance", servers.ledger.maintenance)
+        runner = BatchRunner(
+            source=wire("source", servers.source),
+            ledger=wire("ledger", servers.ledger),
+            catalog=wire("catalog", servers.catalog),
+            engine=wire("engine", servers.engine()),
+            metrics=servers.metrics,
+            failpoints=self.failpoints,
+        )
+        task = Compaction(
+            tables=wire("tables", MemoryCompactedTables(servers.catalog)),
+            ledger=wire("ledger", servers.ledger),
+            records=records,
+            runner=runner,
+            failpoints=self.failpoints,
+        )
+        return BackgroundMaintenance(tasks=[task], records=records, metrics=servers.metrics, failpoints=self.failpoints)
 
     def repairs(self) -> Repairs:
         """Return what makes ledgers follow their tables, for this process."""

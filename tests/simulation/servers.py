@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from consumer.domain.batch import Batch, WrittenFile
+from consumer.domain.maintenance import MaintenancePolicy
 from consumer.domain.mapping import TableMapping
 from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.reconcile import Difference
@@ -37,6 +38,10 @@ _LAG = timedelta(seconds=30)
 _PARTITIONS = 2
 
 
+_MAINTENANCE = MaintenancePolicy(enabled=True, every=timedelta(seconds=20), patience=timedelta(minutes=2))
+"""Often enough that files are put together in every run."""
+
+
 def _stream(name: str, **fields: object) -> Stream:
     values: dict[str, object] = {
         "name": name,
@@ -48,6 +53,7 @@ def _stream(name: str, **fields: object) -> Stream:
         "bounds": BatchBounds(rows=4, unit_rows=2, window=timedelta(days=1)),
         "retry": _RETRY,
         "retain_snapshots": 4,
+        "maintenance": _MAINTENANCE,
     }
     return Stream(**{**values, **fields})  # type: ignore[arg-type]
 
@@ -55,7 +61,8 @@ def _stream(name: str, **fields: object) -> Stream:
 STREAMS: Mapping[str, Stream] = {
     stream.name: stream
     for stream in (
-        _stream("trades"),
+        # Large units, so that files are small beside what one may hold.
+        _stream("trades", bounds=BatchBounds(rows=4, unit_rows=40)),
         _stream(
             "bars",
             upstreams=("trades",),

@@ -235,7 +235,7 @@ class Truth:
             self.violated(f"{batch.stream}: {missing} are published, but were never staged")
         if known.rolled_back:
             self.violated(f"{batch.stream}: {batch.window} is published on a table that was rolled back")
-        if batch.rewind is not None:
+        if batch.rewind is not None or batch.rewrite is not None:
             return
         if batch.replacement is not None and not paths:
             self._replaced(batch, self._begun[batch.id])

@@ -39,6 +39,8 @@ _SERVERS = {
     "attempts": ("ledger",),
     "files": ("ledger", "store"),
     "rewinds": ("ledger",),
+    "maintenance": ("ledger",),
+    "tables": ("ledger", "store"),
     "catalog": ("ledger", "store"),
     "sink": ("broker",),
     "letters": ("broker",),
@@ -53,6 +55,7 @@ _COVERED: Mapping[str, frozenset[str]] = {
     ),
     "backfills": frozenset({"request", "cancel", "skip", "pass_over"}),
     "repairs": frozenset({"repair"}),
+    "maintenance": frozenset({"note", "abandon"}),
     "emissions": frozenset({"acquire", "renew", "release", "record_tick", "record_emissions"}),
     "sink": frozenset({"send"}),
     "letters": frozenset({"send"}),
@@ -79,7 +82,17 @@ def faults(point: str) -> tuple[str, ...]:
     if known is not None:
         return tuple(mode for mode in (Mode.RAISE, Mode.APPLY_THEN_RAISE) if refusal(known, mode) is None)
     port = point.partition(".")[0]
-    unreliable = {"source", "catalog", "ledger", "emissions", "backfills", "repairs", "rewinds"}
+    unreliable = {
+        "source",
+        "catalog",
+        "ledger",
+        "emissions",
+        "backfills",
+        "repairs",
+        "rewinds",
+        "maintenance",
+        "tables",
+    }
     return ("unavailable",) if port in unreliable else ()
 
 

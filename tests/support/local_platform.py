@@ -208,9 +208,12 @@ def judge_record(application: Application, stream: str) -> None:
 
 
 def proved_by_snapshots(application: Application, stream: str) -> list[str]:
-    """The ids of batches that have a snapshot of their own: what a rewind left of a window stands in the rewind's."""
+    """The ids of batches that have a snapshot of their own: what a rewind left of a window stands in the rewind's.
+
+    Rewrites are looked at elsewhere: they carry the evidence of the batch below them.
+    """
     found = application.ledger.batches(stream, 1_000)
-    had = [one for one in found if one.snapshot_id is not None]
+    had = [one for one in found if one.snapshot_id is not None and one.kind is not BatchKind.MAINTENANCE]
     rewinds = {one.snapshot_id for one in had if one.kind is BatchKind.REWIND}
     return [str(one.batch_id) for one in had if one.kind is BatchKind.REWIND or one.snapshot_id not in rewinds]
 

@@ -27,13 +27,17 @@ Live = Mapping[str, tuple[int, int]]
 
 @dataclass(slots=True)
 class LocalTable:
-    """Commits as the publisher stages them; ``held`` is what each snapshot has to list, by its id."""
+    """Commits as the publisher stages them; ``held`` is what each snapshot has to list, by its id.
+
+    New data files lie in the folder ``data``.
+    """
 
     stream: Stream
     io: FileIO
     base: Base
     held: dict[int, Live] = field(default_factory=dict)
     numbers: count[int] = field(default_factory=count)
+    data: str = "data"
 
     @property
     def metadata(self) -> TableMetadata:
@@ -105,7 +109,7 @@ class LocalTable:
         """A data file that no snapshot lists yet; nobody looks into it."""
         return DataFile.from_args(
             content=DataFileContent.DATA,
-            file_path=f"{self.metadata.location}/data/{next(self.numbers)}.parquet",
+            file_path=f"{self.metadata.location}/{self.data}/{next(self.numbers)}.parquet",
             file_format=FileFormat.PARQUET,
             partition=Record(),
             record_count=1,

@@ -36,24 +36,27 @@ def describe(
         CheckFailedError: if a file belongs to no unit of the batch, stands there twice, or holds a row outside of
             its unit's window.
     """
-    windows = {unit.index: unit.window for unit in batch.units}
+    units = {unit.index: unit for unit in batch.units}
     described = []
     seen: set[str] = set()
     for file, footer in zip(files, footers, strict=True):
-        if file.path in seen or file.unit not in windows:
+        if file.path in seen or file.unit not in units:
             raise CheckFailedError(
                 f"{file.path}: unit {file.unit} of batch {batch.id} was reported twice or never planned",
                 remedy=WRITE_AGAIN,
             )
         seen.add(file.path)
-        window = windows[file.unit]
-        check_window(footer, stream.timestamp_column, window)
-        described.append(_describe(metadata, footer, window, file.sort_order))
+        unit = units[file.unit]
+        check_window(footer, stream.timestamp_column, unit.window)
+        written = metadata.schema() if unit.rewriting is None else Schema.model_validate_json(unit.rewriting.schema)
+        described.append(_describe(metadata, written, footer, unit.window, file.sort_order))
     return described
 
 
-def _describe(metadata: TableMetadata, footer: Footer, window: Window, sort_order: int | None) -> DataFile:
-    schema = metadata.schema()
+def _describe(
+    metadata: TableMetadata, schema: Schema, footer: Footer, window: Window, sort_order: int | None
+) -> DataFile:
+    """Describe a file that was written with ``schema``, which need not be the table's present one."""
     ids = parquet_path_to_id_mapping(schema)
     statistics = data_file_statistics_from_parquet_metadata(
         parquet_metadata=footer.metadata,
@@ -66,7 +69,7 @@ def _describe(metadata: TableMetadata, footer: Footer, window: Window, sort_orde
         content=DataFileContent.DATA,
         file_path=footer.path,
         file_format=FileFormat.PARQUET,
-        partition=_partition(metadata, schema, window),
+        partition=_partition(metadata, window),
         file_size_in_bytes=footer.bytes,
         sort_order_id=sort_order,
         spec_id=metadata.default_spec_id,
@@ -93,7 +96,8 @@ def _unbounded(metadata: parquet.FileMetaData, ids: dict[str, int]) -> set[int]:
     return found
 
 
-def _partition(metadata: TableMetadata, schema: Schema, window: Window) -> Record:
+def _partition(metadata: TableMetadata, window: Window) -> Record:
+    schema = metadata.schema()
     return Record(*(_partition_value(schema, field, window.lower) for field in metadata.spec().fields))
 
 

@@ -44,6 +44,9 @@ SCHEMA_ID = f"{PREFIX}schema-id"
 """Summary entry: the schema with which the batch's files were written."""
 
 
+MAINTENANCE_ID = f"{PREFIX}maintenance-id"
+"""Summary entry: the batch that made a snapshot which names the batch below it, for it has changed no row."""
+
 SEAL = "seal"
 """Kind of a snapshot without rows that keeps a commit with an unknown outcome from landing late."""
 
@@ -125,13 +128,23 @@ def _proof(proof: Proof | None) -> dict[str, str | int]:
 
 def seal_of(evidence: Evidence | None) -> dict[str, str]:
     """Return the summary entries of a snapshot without rows, which carries forward what the table proves."""
-    seal = {_KIND: SEAL}
+    return {_KIND: SEAL, **_carried(evidence)}
+
+
+def rewrite_of(publication: Publication, evidence: Evidence | None) -> dict[str, str]:
+    """Return the summary entries of a snapshot that only moves rows: its own, and what the table proves as before."""
+    own = summary_of(publication)
+    kept = {name: value for name, value in own.items() if name not in {_BATCH_ID, _LAST_UPPER, _LAST_GENERATION}}
+    return {**kept, MAINTENANCE_ID: own[_BATCH_ID], **_carried(evidence)}
+
+
+def _carried(evidence: Evidence | None) -> dict[str, str]:
     if evidence is None:
-        return seal
+        return {}
     carried = {_BATCH_ID: str(evidence.batch_id), _LAST_GENERATION: str(evidence.generation)}
     if evidence.upper is not None:
         carried[_LAST_UPPER] = evidence.upper.isoformat()
-    return seal | carried
+    return carried
 
 
 def content_of(snapshot: Snapshot) -> tuple[str | None, str | None, str | None]:
@@ -163,9 +176,11 @@ def _progress(publication: Publication) -> dict[str, str | int | None]:
 def properties_of(publication: Publication, snapshot_id: int) -> dict[str, str]:
     """Return the table properties that repeat the evidence of a batch, with the window that its rows are in.
 
-    A supplement leaves the last upper that stands there.
+    A supplement leaves the last upper that stands there, and a rewrite all of it.
     """
     batch = publication.batch
+    if batch.rewrite is not None:
+        return {}
     newest = {
         _LAST_GENERATION: str(batch.proves),
         _LAST_KIND: batch.kind.value,

@@ -96,7 +96,7 @@ def _instant(value: object) -> datetime:
 
 def _check_field_ids(path: str, metadata: parquet.FileMetaData, target: TargetTable) -> None:
     expected = dict(_iceberg_ids(target.schema.fields))
-    actual = dict(_arrow_ids(metadata.schema.to_arrow_schema()))
+    actual = dict(field_ids(metadata.schema.to_arrow_schema()))
     required = {field.name for field in target.schema.fields if field.required}
     for name in required | target.filled | actual.keys():
         if expected.get(name) != actual.get(name):
@@ -108,7 +108,8 @@ def _iceberg_ids(fields: tuple[NestedField, ...]) -> Iterator[tuple[str, int]]:
         yield field.name, field.field_id
 
 
-def _arrow_ids(schema: pa.Schema) -> Iterator[tuple[str, int | None]]:
+def field_ids(schema: pa.Schema) -> Iterator[tuple[str, int | None]]:
+    """Yield the name and the Iceberg field id of each column of a data file; ``None`` where it has none."""
     for field in schema:
         number = (field.metadata or {}).get(_FIELD_ID)
         yield field.name, None if number is None else int(number)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pyiceberg.table.snapshots import Snapshot as TableSnapshot
 
-from consumer.adapters.iceberg.evidence import PREFIX, SEAL
+from consumer.adapters.iceberg.evidence import MAINTENANCE_ID, PREFIX, SEAL
 from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.domain.errors import DivergenceError
 from consumer.domain.event import Coordinates
@@ -31,7 +31,8 @@ def origin_of(snapshot: TableSnapshot) -> Snapshot:
     committed = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
     if own.get("kind") == SEAL:
         return Snapshot(origin=None, by=f"a seal of {committed:%Y-%m-%d %H:%M:%S}, which has no rows")
-    if "batch-id" not in own:
+    own["batch-id"] = summary.get(MAINTENANCE_ID) or own.get("batch-id", "")
+    if not own["batch-id"]:
         return Snapshot(origin=None, by=f"a snapshot ({operation}) of {committed:%Y-%m-%d %H:%M:%S} by another writer")
     try:
         return Snapshot(origin=_origin(own, snapshot.snapshot_id, committed), by="icehaul")

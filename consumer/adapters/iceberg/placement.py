@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumer.adapters.iceberg.neighbours import Neighbours, RestNeighbours, RowNeighbours
 from consumer.adapters.iceberg.pointers import Pointers, RowPointers
 from consumer.adapters.iceberg.rest import RestBases, RestPointers, RestServer
 from consumer.adapters.iceberg.rows import CatalogRows
@@ -21,6 +22,7 @@ class Placement:
 
     Attributes:
         rows: the catalog's rows, where it lies in a Postgres database; ``None`` behind a REST server.
+        neighbours: finds the other tables of the catalog.
         two_step: whether that is not the ledger's database.
         close: closes what was opened for the catalog alone.
     """
@@ -29,6 +31,7 @@ class Placement:
     bases: Bases
     pointers: Pointers
     rows: CatalogRows | None
+    neighbours: Neighbours
     two_step: bool
     close: Callable[[], None]
 
@@ -50,6 +53,7 @@ def place(
             bases=RestBases(server, io, store),
             pointers=RestPointers(server, io, failpoints),
             rows=None,
+            neighbours=RestNeighbours(server),
             two_step=True,
             close=server.close,
         )
@@ -60,6 +64,7 @@ def place(
         bases=RowBases(rows, io, store),
         pointers=RowPointers(rows, io, store, failpoints),
         rows=rows,
+        neighbours=RowNeighbours(rows, io, store),
         two_step=other is not None,
         close=(lambda: None) if other is None else other.close,
     )

@@ -16,6 +16,7 @@ from consumer.adapters.iceberg.evidence import (
     properties_of,
     read_ancestry,
     read_properties,
+    rewrite_of,
     summary_of,
     withdrawn_properties,
 )
@@ -23,6 +24,7 @@ from consumer.adapters.iceberg.footers import Footers
 from consumer.adapters.iceberg.live_files import live_entries, live_files
 from consumer.adapters.iceberg.metadata_files import retired, write_next
 from consumer.adapters.iceberg.placement import Placement
+from consumer.adapters.iceberg.rewriting import rewrite_files
 from consumer.adapters.iceberg.rows import CatalogRows
 from consumer.adapters.iceberg.staging import StagedCommit
 from consumer.adapters.iceberg.store import AttemptFiles, table_errors
@@ -149,13 +151,7 @@ class Publisher:
             _check_spec(base, publication)
         metadata = commit.table_metadata
         entries = describe(metadata, stream, publication.batch, files, footers)
-        summary = {**summary_of(publication), SCHEMA_ID: str(metadata.current_schema_id)}
-        replacement = publication.batch.replacement
-        if replacement is None or not (entries or replacement.files):
-            snapshot_id = commit.append_files(entries, summary)
-        else:
-            removed = _still_live(table, publication.batch, replacement.files)
-            snapshot_id = commit.replace_files(entries, removed, summary)
+        snapshot_id = self._add_snapshot(base, table, commit, publication, entries)
         commit.expire(stream.retain_snapshots)
         commit.set_properties(
             {
@@ -167,6 +163,19 @@ class Publisher:
         if gone := [name for name in withdrawn_properties(publication) if name in base.metadata.properties]:
             commit.remove_properties(*gone)
         return commit, snapshot_id
+
+    def _add_snapshot(
+        self, base: Base, table: Table, commit: StagedCommit, publication: Publication, entries: Sequence[DataFile]
+    ) -> int:
+        batch, schema = publication.batch, {SCHEMA_ID: str(commit.table_metadata.current_schema_id)}
+        if batch.rewrite is not None:
+            proved = self.evidence(base, read_ancestry(base.metadata))
+            return rewrite_files(commit, table, batch, entries, rewrite_of(publication, proved))
+        summary, replacement = {**summary_of(publication), **schema}, batch.replacement
+        if replacement is None or not (entries or replacement.files):
+            return commit.append_files(entries, summary)
+        removed = _still_live(table, batch, replacement.files)
+        return commit.replace_files(entries, removed, summary)
 
     def _commit(
         self, base: Base, staged: Base, snapshot_id: int, publication: Publication, attempt: AttemptFiles

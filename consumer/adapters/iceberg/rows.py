@@ -54,6 +54,14 @@ class CatalogRows:
         location = row["metadata_location"]
         return None if location is None else str(location)
 
+    def others(self, table: TableName) -> Mapping[str, str]:
+        """Return the metadata locations of all other tables in the database, by their names."""
+        (rows,) = self._database.ask(_sql("others"), parameters=self._key(table))
+        return {
+            f"{row['table_namespace']}.{row['table_name']} (catalog {row['catalog_name']})": row["metadata_location"]
+            for row in rows
+        }
+
     def together(self, streams: Sequence[Stream]) -> Mapping[str, tuple[StreamRecord | None, str | None]]:
         """Return every stream's record and its target's metadata location, all as they stood at one moment."""
         with self._database.transaction(repeatable=True) as connection:

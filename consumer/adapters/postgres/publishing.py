@@ -25,6 +25,7 @@ from consumer.adapters.postgres.together import together
 from consumer.domain.adoption import Adoption, check_adoption
 from consumer.domain.backfill import BackfillPlace, check_backfill, request_changed
 from consumer.domain.batch import Batch, BatchKind, BatchStatus
+from consumer.domain.compaction import check_rewrite
 from consumer.domain.divergence import repair_command
 from consumer.domain.errors import BackfillChangedError, DivergenceError
 from consumer.domain.event import Event
@@ -32,7 +33,7 @@ from consumer.domain.fence import Position, check_chain, check_content, check_fe
 from consumer.domain.reconcile import content_of
 from consumer.ports import Claim, Landing, Publication, StreamRecord
 
-# What is noted of a stream with a batch of a kind: only a window moves the watermark.
+# What is noted of a stream with a batch of a kind: only a window moves the watermark, and a rewrite changes no row.
 _NOTES: Mapping[BatchKind, tuple[str, str]] = MappingProxyType(
     {
         BatchKind.WINDOW: ("publish", "advance_over_rows"),
@@ -169,7 +170,8 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
     Raises:
         FencedError: if the lease has moved on, or one on a dependant that a rewind holds.
         UnknownCommitError: if the batch is done already, and has to be read back.
-        StaleDifferenceError: if the window of a supplement or replacement has got another content, or one of a rewind.
+        StaleDifferenceError: if the window of a supplement or replacement has got another content, or one of a rewind,
+            or a rewrite is of another generation.
         BackfillChangedError: if a backfill's request is not open any more, or further on.
         DivergenceError: if the watermark is not the window's lower, windows that are done do not lead to it, or the
             ledger contradicts itself.
@@ -186,6 +188,8 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
         check_backfill(publication.batch, backfill_place(connection, publication.batch, record))
     elif publication.batch.rewind is not None:
         check_place(connection, publication.batch, publication.batch.rewind, record, publication.claim.owner)
+    elif publication.batch.kind is BatchKind.MAINTENANCE:
+        check_rewrite(publication.batch, _status(connection, publication.batch), record.generation)
     else:
         _check_content(connection, publication.batch, record)
     check_whole(connection, record)
@@ -194,17 +198,21 @@ def fence(connection: Connection, publication: Publication) -> StreamRecord:
 
 def _check_content(connection: Connection, batch: Batch, record: StreamRecord) -> None:
     """Check the predicate of a supplement or replacement against the locked record."""
-    row = connection.execute(statements("publish")["status"], {"batch_id": batch.id}).fetchone()
     done = connection.execute(
         statements("comparison")["done"],
         {"stream": batch.stream, "lower": batch.window.lower, "upper": batch.window.upper},
     ).fetchall()
     check_content(
         batch,
-        None if row is None else BatchStatus(row["status"]),
+        _status(connection, batch),
         content_of(map(done_part, done), batch.window),
         record.generation,
     )
+
+
+def _status(connection: Connection, batch: Batch) -> BatchStatus | None:
+    row = connection.execute(statements("publish")["status"], {"batch_id": batch.id}).fetchone()
+    return None if row is None else BatchStatus(row["status"])
 
 
 def record(connection: Connection, publication: Publication, snapshot_id: int) -> None:
@@ -250,11 +258,11 @@ def _parameters(claim: Claim, landing: Landing, snapshot_id: int) -> dict[str, A
 
 def _record(connection: Connection, landing: Landing, parameters: dict[str, Any]) -> None:
     batch = landing.batch
-    note = _NOTES[batch.kind]
+    note = _NOTES.get(batch.kind)
     if landing.adoption is not None:
         _record_adopted(connection, landing.adoption, parameters)
         note = ("publish", "advance_over_adopted")
-    steps = (("publish", "publish_batch"), note)
+    steps = [one for one in (("publish", "publish_batch"), note) if one is not None]
     answers = together(connection, [statements(file)[name] for file, name in steps], parameters)
     for (_, name), answer in zip(steps, answers, strict=True):
         if answer.touched != 1:

@@ -1,7 +1,8 @@
 """Credentials of the object store for the tasks of one batch: those of the settings, or some that expire.
 
 With ``store.task_role`` the keys of the settings never leave this process. Each job gets credentials of its own, from
-the store's STS (AssumeRole), which may write, read and delete in the batch's own folder and nowhere else.
+the store's STS (AssumeRole), which may write, read and delete in the batch's own folder and nowhere else; for a rewrite
+they may read what lies under the table, too.
 """
 
 from __future__ import annotations
@@ -41,8 +42,13 @@ class TaskCredentials:
         self._settings = settings
         self._own = store_access(settings)
 
-    def for_job(self, batch: UUID, prefix: str) -> StoreAccess:
-        """Return how the tasks of a job reach the store; ``prefix`` is the URI of the folder that they write to.
+    def for_job(self, batch: UUID, prefix: str, readable: str | None = None) -> StoreAccess:
+        """Return how the tasks of a job reach the store.
+
+        Args:
+            batch: the job's batch.
+            prefix: URI of the folder that they write to.
+            readable: URI of the folder below which they read besides; ``None`` for nothing.
 
         Raises:
             AccessDeniedError: if the role may not be assumed.
@@ -57,7 +63,7 @@ class TaskCredentials:
                 RoleArn=role,
                 RoleSessionName=f"icehaul-{batch}",
                 DurationSeconds=self._settings.task_credentials_seconds,
-                Policy=_policy(role, prefix),
+                Policy=_policy(role, prefix, readable),
             )["Credentials"]
         except (ClientError, BotoCoreError) as error:
             raise self._refused(role, error) from error
@@ -105,12 +111,15 @@ class TaskCredentials:
         )
 
 
-def _policy(role: str, prefix: str) -> str:
+def _policy(role: str, prefix: str, readable: str | None) -> str:
     # China and the government's clouds have other words than aws in the second place.
     partition = role.split(":")[1]
     resource = f"arn:{partition}:s3:::{key_of(prefix)}/*"
-    statement = {"Effect": "Allow", "Action": list(_ACTIONS), "Resource": [resource]}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    statements = [{"Effect": "Allow", "Action": list(_ACTIONS), "Resource": [resource]}]
+    if readable is not None:
+        below = f"arn:{partition}:s3:::{key_of(readable)}/*"
+        statements.append({"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [below]})
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
 def outlived(access: StoreAccess, outcomes: Iterable[UnitOutcome]) -> frozenset[int]:

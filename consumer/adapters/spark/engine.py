@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
@@ -15,6 +15,7 @@ from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.spark.access import file_layout, open_session, source_access, without_keys
 from consumer.adapters.spark.credentials import TaskCredentials, outlived, too_long
 from consumer.adapters.spark.exports import Exports
+from consumer.adapters.spark.rewrites import readable, rewrite_order, rewrite_reports
 from consumer.adapters.spark.unit_spans import record_units
 from consumer.domain.batch import Batch, Unit
 from consumer.domain.errors import EngineFailedError, IcehaulError, Reaction
@@ -29,7 +30,7 @@ from consumer.service.steps import TRACER
 from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
 from spark.batch_session import BatchSession, JobLabel
 from spark.causes import remedy_for
-from spark.unit_task import JobContext, UnitOutcome, UnitTask
+from spark.unit_task import JobContext, StoreAccess, UnitOutcome, UnitTask
 
 _SEE_WORKERS = "see the memory and the logs of Spark's workers"
 
@@ -126,22 +127,27 @@ class SparkEngine:
                 prefix=prefix,
                 traceparent=traceparent,
                 export=self._exports.order(stream, mapping, unit, prefix, target.order),
+                rewrite=None if unit.rewriting is None else rewrite_order(unit.rewriting, target),
             )
             for unit in batch.units
         ]
         context = JobContext(
             source=self._source,
-            store=self._credentials.for_job(batch.id, prefix),
+            store=self._credentials.for_job(batch.id, prefix, readable(batch, target)),
             layout=layout,
             failpoints=self._failpoints.for_job(),
             file_secret=self._file_secret if any(map(_through_files, batch.units, tasks)) else None,
         )
-        outcomes = self._outcomes(batch, context, tasks, prefix)
+        outcomes = self._outcomes(
+            batch, context, tasks, lambda: self._credentials.for_job(batch.id, prefix, readable(batch, target))
+        )
         self._exports.learn(stream, outcomes)
         record_units(batch, outcomes, trace.get_tracer(TRACER))
         return reports_of(batch, outcomes, target.order)
 
-    def _outcomes(self, batch: Batch, context: JobContext, tasks: Sequence[UnitTask], prefix: str) -> list[UnitOutcome]:
+    def _outcomes(
+        self, batch: Batch, context: JobContext, tasks: Sequence[UnitTask], renewed: Callable[[], StoreAccess]
+    ) -> list[UnitOutcome]:
         """Run the tasks; those that outlive the job's credentials for the store run again with new ones.
 
         Raises:
@@ -157,9 +163,11 @@ class SparkEngine:
             if len(late) == len(tasks):
                 raise too_long(batch.id, sorted(late))
             tasks = [task for task in tasks if task.index in late]
-            context = replace(context, store=self._credentials.for_job(batch.id, prefix))
+            context = replace(context, store=renewed())
 
     def _query(self, stream: Stream, mapping: TableMapping, unit: Unit) -> str:
+        if unit.rewriting is not None:
+            return ""
         if unit.kept is None:
             return unit_query(stream, mapping, unit)
         # Also what the source does not have any more stays.
@@ -260,14 +268,15 @@ def reports_of(batch: Batch, outcomes: Sequence[UnitOutcome], order: RowOrder = 
             f"the Spark job of batch {batch.id} answered for units {units} of {len(batch.units)}",
             remedy="nothing to do: the batch is tried again",
         )
-    return [
-        UnitReport(
-            file=replace(outcome.file, kept=outcome.unit in kept, sort_order=order.id),
-            seconds=(outcome.ended_ns - outcome.started_ns) / 1e9,
-        )
-        for outcome in sorted(outcomes, key=lambda outcome: outcome.unit)
-        if outcome.file is not None
-    ]
+    reports: list[UnitReport] = []
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.unit):
+        seconds = (outcome.ended_ns - outcome.started_ns) / 1e9
+        if batch.rewrite is not None:
+            reports += rewrite_reports(outcome, seconds)
+        elif outcome.file is not None:
+            file = replace(outcome.file, kept=outcome.unit in kept, sort_order=order.id)
+            reports.append(UnitReport(file=file, seconds=seconds))
+    return reports
 
 
 def _urgency(error: IcehaulError) -> bool:

@@ -55,6 +55,8 @@ class Exports:
         self, stream: Stream, mapping: TableMapping, unit: Unit, prefix: str, sorted_by: RowOrder = AS_READ
     ) -> ExportOrder | None:
         """Return how ClickHouse is to write a unit under ``prefix``; ``None`` where the task reads its rows."""
+        if unit.rewriting is not None:
+            return None
         cluster = stream.source.cluster is not None
         choice = choose_writer(self._policy, unit, cluster=cluster, refusal=self._refusal(stream.name))
         if choice.writer is not Writer.EXPORT:

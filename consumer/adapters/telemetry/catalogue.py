@@ -89,6 +89,18 @@ SMALL_FILES = _gauge(
     f"Share of the target's live data files that are smaller than {SMALL_FILE_BYTES // 2**20} MiB: 0 to 1.",
     by.STREAM,
 )
+MAINTAINED = _counter(
+    "maintenance_steps", "steps", "Bounded pieces of maintenance, by outcome.", by.STREAM, by.TASK, by.TASK_OUTCOME
+)
+FILES_GONE = _counter(
+    "maintenance_files_removed", "files", "By how many files maintenance has made tables smaller.", by.STREAM, by.TASK
+)
+SUPERFLUOUS_FILES = _gauge(
+    "superfluous_files", "files", "Files that nothing refers to, and whose grace period has not passed.", by.STREAM
+)
+SUPERFLUOUS_BYTES = _gauge("superfluous_bytes", "bytes", "Bytes of these files.", by.STREAM)
+REMOVED_FILES = _counter("removed_files", "files", "Files that nothing refers to, which were deleted.", by.STREAM)
+REMOVED_BYTES = _counter("removed_bytes", "bytes", "Bytes of these files.", by.STREAM)
 AUDIT_FAILURES = _gauge("audit_failures", "0 or 1", "1 while a check of the audit fails.", by.STREAM, by.CHECK)
 AUDITED = _gauge(
     "last_audit_timestamp_seconds",

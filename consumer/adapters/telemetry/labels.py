@@ -11,6 +11,7 @@ from consumer.domain.batch import BatchKind
 from consumer.domain.errors import IcehaulError
 from consumer.domain.event import EventType
 from consumer.domain.invalid_reason import InvalidReason
+from consumer.domain.maintenance import TaskName
 from consumer.domain.offset_incident import IncidentKind
 
 OTHER = "other"
@@ -49,6 +50,8 @@ EVENT_TYPE = _fixed("type", EventType)
 EVENT_OUTCOME = _fixed("outcome", ("offloaded", "idle", "covered", "parked"))
 STEP = _fixed("step", ("claim", "observe", "plan", "write", "check", "publish", "reconcile", OTHER))
 BATCH_KIND = _fixed("kind", BatchKind)
+TASK = _fixed("task", TaskName)
+TASK_OUTCOME = _fixed("outcome", ("done", "idle", *_ERRORS, OTHER), f"`done`, `idle` (nothing to do), or {_CLASSES}")
 BATCH_OUTCOME = _fixed("outcome", ("published", *_ERRORS, OTHER), f"`published`, or {_CLASSES}")
 READ_BACK = _fixed("outcome", ("landed", "not_landed"))
 CHECK = _fixed("check", CheckName, "a check of the [audit](../how-to/audit.md)")

@@ -121,7 +121,8 @@ class PrometheusMetrics:
         """Count a batch by its outcome, with rows and bytes where it was published."""
         self._add(catalogue.BATCHES, 1, stream, kind, outcome)
         self._observe(self._durations, catalogue.BATCH_SECONDS, seconds, kind, outcome)
-        if outcome != _PUBLISHED:
+        if outcome != _PUBLISHED or kind == BatchKind.MAINTENANCE:
+            # A rewrite has no rows of its own, and is no sign that the stream gets on.
             return
         self._add(catalogue.ROWS, rows, stream, kind, outcome)
         self._add(catalogue.BYTES, bytes, stream, kind, outcome)
@@ -147,11 +148,26 @@ class PrometheusMetrics:
         """Record how much time of a stream's history is still to be backfilled."""
         self._set(catalogue.BACKFILL, remaining.total_seconds(), stream)
 
+    def maintained(self, stream: str, task: str, outcome: str, *, files: int) -> None:
+        """Count a piece of maintenance by its outcome, and by how many files the table has less."""
+        self._add(catalogue.MAINTAINED, 1, stream, task, outcome)
+        self._add(catalogue.FILES_GONE, max(files, 0), stream, task)
+
     def table(self, stream: str, size: TableSize) -> None:
         """Record the live data files of a stream's target."""
         self._set(catalogue.TABLE_FILES, size.files, stream)
         self._set(catalogue.TABLE_BYTES, size.bytes, stream)
         self._set(catalogue.SMALL_FILES, size.small_files_ratio, stream)
+
+    def superfluous_files(self, stream: str, files: int, size: int) -> None:
+        """Record how many files of a stream's table wait for their removal, and their bytes."""
+        self._set(catalogue.SUPERFLUOUS_FILES, files, stream)
+        self._set(catalogue.SUPERFLUOUS_BYTES, size, stream)
+
+    def removed_files(self, stream: str, files: int, size: int) -> None:
+        """Count files that were deleted, and their bytes."""
+        self._add(catalogue.REMOVED_FILES, files, stream)
+        self._add(catalogue.REMOVED_BYTES, size, stream)
 
     def forget(self, stream: str) -> None:
         """Remove every series of a stream, which is not there any more."""

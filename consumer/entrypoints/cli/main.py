@@ -29,6 +29,7 @@ from consumer.entrypoints.cli import (
     failpoints,
     init,
     inspect,
+    maintain,
     migrate,
     offload,
     recover,
@@ -93,6 +94,7 @@ app.command("backfill")(backfill.backfill)
 app.command("drop-hot")(drop_hot.drop_hot)
 app.command("cut")(cut.cut)
 app.command("view")(view.view)
+app.command("maintain")(maintain.maintain)
 app.command("replace")(replace.replace)
 app.command("replay")(replay.replay)
 app.command("restore")(restore.restore)

@@ -125,7 +125,7 @@ class Observer:
             return stored
         try:
             target = self._catalog.inspect(stream.target)
-            census = self._files.census(stream.target)
+            census = self._files.census(stream.target, stored)
         except IcehaulError as error:
             return error
         if target is None or census is None:

@@ -24,10 +24,16 @@ class AttemptRecords(Protocol):
 class TableFiles(Protocol):
     """The files of a target table; every path is as :func:`~consumer.domain.audit.plain_path` writes it."""
 
-    def census(self, table: TableName) -> Census | None:
+    def census(self, table: TableName, stored: Sequence[StoredFile] = ()) -> Census | None:
         """Return every file that the table's metadata names; ``None`` where there is no table.
 
-        Reads the manifests of all retained snapshots, each once; what can't be read is named in the census.
+        Reads the manifests of all retained snapshots, each once, and those of other metadata files that still matter;
+        what can't be read is named in the census.
+
+        Args:
+            table: the table.
+            stored: the files under it, as they were listed before: among them are metadata files that may still become
+                the current one.
 
         Raises:
             DivergenceError: if the table's metadata file is not there.

@@ -52,7 +52,7 @@ class Registration:
         own: those that a published batch of the stream recorded.
         prior: those that were there when the stream took the table over.
         foreign: the others.
-        moved: rows in live files of replacements that come from files of other batches.
+        moved: rows in live files of replacements and rewrites that come from files of other batches.
         torn: published batches whose live files do not add up to what they were published with, and whose rows were
             not replaced.
     """
@@ -148,9 +148,9 @@ def check_registered(seen: Observation) -> Check:
     message = f"{counted(len(found.own), 'live file')}, each published by one batch"
     if rewritten:
         message += (
-            f"; another engine has rewritten the files of {counted(len(found.torn), 'batch', 'batches')} as"
-            f" {len(found.foreign):,} with as many rows"
-            + (f", {found.moved:,} of which replacements have kept" if found.moved else "")
+            f"; the files of {counted(len(found.torn), 'batch', 'batches')} were rewritten with as many rows:"
+            f" {len(found.foreign):,} by another engine"
+            + (f", {counted(found.moved, 'row')} by maintenance and replacements" if found.moved else "")
         )
     if found.prior:
         message += f"; {counted(len(found.prior), 'file')} from before the takeover"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from enum import Enum, auto
-from pathlib import PurePosixPath
 
 from consumer.domain.audit import (
     Check,
@@ -14,14 +12,11 @@ from consumer.domain.audit import (
     failed,
     not_applicable,
     passed,
-    plain_path,
 )
 from consumer.domain.phrasing import counted, instant_text
-from consumer.service.audit.observation import Cold, Observation
+from consumer.domain.unreferenced import Kind, sort_files
+from consumer.service.audit.observation import Observation
 from consumer.service.audit.registration import NO_TABLE, check_readable
-
-_METADATA = (".metadata.json", ".avro", ".puffin", ".stats")
-"""How files of the metadata folder end."""
 
 
 def check_stored(seen: Observation, sizes: Callable[[Collection[str]], Mapping[str, int]]) -> Check:
@@ -72,11 +67,12 @@ def check_orphans(seen: Observation) -> Check:
     if cold is None:
         return not_applicable(CheckName.ORPHANS, NO_TABLE)
     check_readable(cold)
-    heaps = _sorted(seen, cold)
-    under_way, left, metadata, unknown = (heaps[heap] for heap in _Heap)
+    kinds = sort_files(cold.stored, cold.census, cold.target.location, seen.attempts, seen.files)
+    under_way, held, left, metadata, unknown = (kinds[kind] for kind in Kind)
     figures: Figures = {
         "files under the table": len(cold.stored),
         "of attempts under way": len(under_way),
+        "held by other metadata": len(held),
         "left behind": len(left),
         "left behind, bytes": _bytes(left),
         "left behind, oldest": _oldest(left),
@@ -100,46 +96,6 @@ def check_orphans(seen: Observation) -> Check:
         f"{counted(len(orphans), 'orphan')} of {_bytes(orphans):,} bytes, all accounted for" if orphans else "none",
         figures,
     )
-
-
-class _Heap(Enum):
-    """What a file is that no snapshot refers to."""
-
-    UNDER_WAY = auto()
-    LEFT = auto()
-    METADATA = auto()
-    UNKNOWN = auto()
-
-
-def _sorted(seen: Observation, cold: Cold) -> dict[_Heap, list[StoredFile]]:
-    """Tell the files apart that no snapshot refers to."""
-    heaps: dict[_Heap, list[StoredFile]] = {heap: [] for heap in _Heap}
-    folders = {plain_path(attempt.prefix): attempt.under_way for attempt in seen.attempts}
-    recorded = {plain_path(file.path) for file in seen.files}
-    metadata = f"{plain_path(cold.target.location)}/metadata/"
-    for file in cold.stored:
-        if file.path in cold.census.referenced or file.path in cold.census.metadata:
-            continue
-        under_way = _attempt(file.path, folders)
-        if under_way is not None:
-            heaps[_Heap.UNDER_WAY if under_way else _Heap.LEFT].append(file)
-        elif file.path in recorded:
-            heaps[_Heap.LEFT].append(file)
-        elif file.path.startswith(metadata) and file.path.endswith(_METADATA):
-            heaps[_Heap.METADATA].append(file)
-        else:
-            heaps[_Heap.UNKNOWN].append(file)
-    return heaps
-
-
-def _attempt(path: str, folders: Mapping[str, bool]) -> bool | None:
-    """Tell whether the attempt that a file belongs to is under way; ``None`` where it belongs to none."""
-    scheme, _, key = path.partition("://")
-    for parent in PurePosixPath(key).parents:
-        found = folders.get(f"{scheme}://{parent}")
-        if found is not None:
-            return found
-    return None
 
 
 def _bytes(files: Sequence[StoredFile]) -> int:

@@ -10,6 +10,7 @@ GRANT SELECT, INSERT, UPDATE ON offload_batches TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_attempts TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_files TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_backfills TO icehaul_committer;
+GRANT SELECT, INSERT, UPDATE ON offload_maintenance TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE ON offload_drops TO icehaul_committer;
 
 -- What operators did: entries are added, and never changed.
@@ -26,6 +27,9 @@ GRANT SELECT, INSERT, DELETE ON offload_publishes TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_partitions TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_differences TO icehaul_committer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON offload_findings TO icehaul_committer;
+
+-- Files that nothing refers to, from when on: one goes off the list once it is deleted.
+GRANT SELECT, INSERT, DELETE ON offload_superfluous TO icehaul_committer;
 
 -- The emitter's lease and memory; closes of partitions that are gone are forgotten.
 GRANT SELECT, INSERT, UPDATE ON offload_emitter TO icehaul_committer;

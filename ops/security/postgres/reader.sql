@@ -13,6 +13,8 @@ GRANT SELECT ON offload_drops TO icehaul_reader;
 GRANT SELECT ON offload_outbox TO icehaul_reader;
 GRANT SELECT ON offload_parked TO icehaul_reader;
 GRANT SELECT ON offload_publishes TO icehaul_reader;
+GRANT SELECT ON offload_maintenance TO icehaul_reader;
+GRANT SELECT ON offload_superfluous TO icehaul_reader;
 GRANT SELECT ON offload_partitions TO icehaul_reader;
 GRANT SELECT ON offload_differences TO icehaul_reader;
 GRANT SELECT ON offload_findings TO icehaul_reader;

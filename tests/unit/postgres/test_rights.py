@@ -15,10 +15,11 @@ ROOT = Path(__file__).resolve().parents[3]
 OPS = ROOT / "ops" / "security" / "postgres"
 GRANT = re.compile(r"^GRANT ([A-Z, ]+) ON (\w+) TO (\w+);$", re.MULTILINE)
 
-# Queues, and what was last seen of the source; everything else is a record.
+# Queues, what was last seen of the source, and of files that nothing refers to; everything else is a record.
 MAY_DELETE_FROM = {
     *("offload_outbox", "offload_parked", "offload_publishes"),
     *("offload_partitions", "offload_differences", "offload_findings", "offload_emissions"),
+    "offload_superfluous",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NoReturn
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from consumer.domain.audit import Census, Check, CheckName, Outcome, StreamAudit, plain_path
+from consumer.domain.audit import Census, Check, CheckName, Outcome, StoredFile, StreamAudit, plain_path
 from consumer.domain.batch import BatchKind, BatchStatus, WrittenFile
 from consumer.domain.errors import IcehaulError, SourceUnavailableError, StoreUnavailableError
 from consumer.domain.event_factory import tick
@@ -254,7 +254,8 @@ def test_what_another_engine_has_compacted_is_said_and_no_defect(world: Audited)
     rewrite(world, rows_=0)
     audit = world.audit()
     assert audit.clean
-    assert "another engine has rewritten the files of 1 batch as 1" in check(audit, CheckName.REGISTERED).message
+    said = check(audit, CheckName.REGISTERED).message
+    assert "the files of 1 batch were rewritten with as many rows: 1 by another engine" in said
 
 
 def test_a_rewrite_with_other_rows_is_none(world: Audited) -> None:
@@ -439,8 +440,8 @@ def during_the_census(world: Audited, monkeypatch: pytest.MonkeyPatch, times: in
     look = world.files.census
     left = [None] * times
 
-    def census(table: object) -> Census | None:
-        found = look(STREAM.target)
+    def census(table: object, stored: Sequence[StoredFile]) -> Census | None:
+        found = look(STREAM.target, stored)
         if left:
             left.pop()
             act()

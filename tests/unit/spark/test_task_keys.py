@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from consumer.adapters.spark.access import source_access, store_access
-from consumer.adapters.spark.credentials import TaskCredentials, outlived
+from consumer.adapters.spark.credentials import TaskCredentials, _policy, outlived
 from consumer.adapters.spark.engine import SparkEngine, _through_files
 from consumer.domain.batch import Batch, BatchKind, Unit
 from consumer.domain.errors import (
@@ -69,7 +70,6 @@ def test_units_that_always_outlive_their_credentials_are_given_up_with_the_remed
         return [outcome(task.index, None if task.index == 0 else DENIED, END) for task in tasks]
 
     monkeypatch.setattr(SparkEngine, "_run", late)
-    monkeypatch.setattr(TaskCredentials, "for_job", lambda *_: EXPIRING)
     batch = Batch(id=uuid4(), stream="s", kind=BatchKind.WINDOW, window=WINDOW, generation=0, units=())
     tasks = [UnitTask(index=index, batch_id="b", query="SELECT 1", prefix="s3://b/t") for index in range(3)]
     settings = SparkSettings()
@@ -80,10 +80,18 @@ def test_units_that_always_outlive_their_credentials_are_given_up_with_the_remed
     )
 
     with pytest.raises(EngineFailedError, match=r"expired before any of its units \[1, 2\]") as caught:
-        SparkEngine(settings, ClickHouseSettings(), STORE)._outcomes(batch, context, tasks, "s3://b/t")
+        SparkEngine(settings, ClickHouseSettings(), STORE)._outcomes(batch, context, tasks, lambda: EXPIRING)
 
     assert [[task.index for task in job] for job in jobs] == [[0, 1, 2], [1, 2]]
     assert "raise store.task_credentials_seconds" in caught.value.remedy
+
+
+def test_tasks_that_rewrite_files_may_read_below_the_table_and_write_in_their_own_folder_alone() -> None:
+    role = "arn:aws:iam::1:role/tasks"
+    own, *_ = json.loads(_policy(role, "s3://b/t/data/1", None))["Statement"]
+    written, *others = json.loads(_policy(role, "s3://b/t/data/1", "s3://b/t"))["Statement"]
+    assert written == own
+    assert others == [{"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::b/t/*"]}]
 
 
 def test_the_servers_key_to_files_goes_only_with_units_that_need_it() -> None:
