@@ -187,8 +187,10 @@ class Truth:
         self._readings[thread] = Reading(batch, self._look(thread, batch), self.step)
 
     def _look(self, thread: str, batch: Batch) -> int:
-        """Return the step at which a batch was planned; a rewind looks at nothing that it reads."""
-        return self.step if batch.rewind is not None else self._looks[thread, batch.stream][0]
+        """Return the step at which a batch was planned; rewinds and rewrites look at nothing that they read."""
+        return (
+            self.step if batch.rewind is not None or batch.rewrite is not None else self._looks[thread, batch.stream][0]
+        )
 
     def reads(self, thread: str) -> None:
         """A thread reads a unit now."""
