@@ -48,7 +48,9 @@ def maintain(
             found = [_reviewed(application, stream, tasks) for stream in chosen]
         else:
             tracing = application.observe("maintain")
-            with tracing.tracer.start_as_current_span("offload.maintain"):
+            asked = {"only": " ".join(only) if only else None}
+            acting = application.actions.acting("maintain", *(stream.name for stream in chosen), arguments=asked)
+            with tracing.tracer.start_as_current_span("offload.maintain"), acting:
                 found = [_maintained(application, stream, tasks) for stream in chosen]
     emit(output, text=maintained_text(found, dry=dry_run), data=maintained_data(found, dry=dry_run))
 

@@ -60,7 +60,7 @@ def recover(
         chosen = [find_stream(application, name) for name in names]
         if yes:
             application.observe("recover")
-            with told_when_held():
+            with application.actions.acting("recover", *names, arguments={"metadata": metadata}), told_when_held():
                 found = [(stream, application.recoveries.recover(stream, metadata)) for stream in chosen]
         else:
             found = [(stream, application.recoveries.review(stream, metadata)) for stream in chosen]

@@ -18,7 +18,7 @@ from consumer.service.actions import Actions
 from consumer.service.operator import operator
 from consumer.testing.actions import MemoryActionLog
 
-OTHERWISE_RECORDED = {"pause", "resume", "replay", "backfill", "cut"}
+OTHERWISE_RECORDED = {"pause", "resume", "replay", "backfill", "cut", "maintain"}
 """Commands that change something without ``--yes``."""
 
 
