@@ -100,7 +100,7 @@ def ledger(kind: str, request: pytest.FixtureRequest) -> Ledger:
         connection.execute(
             b"TRUNCATE offload_drops, offload_backfills, offload_partitions, offload_differences, offload_findings,"
             b" offload_watermarks, offload_batches, offload_attempts, offload_files, offload_parked, offload_outbox,"
-            b" offload_publishes, offload_maintenance"
+            b" offload_publishes, offload_maintenance, offload_superfluous"
         )
     return PostgresLedger(database, relay_claim=RELAY_CLAIM)
 
