@@ -40,7 +40,18 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 SEED = 20261126
 MESSAGES = 200
 ROWS = 50
-SQL_FILES = ("attempts", "backfill", "comparison", "drops", "ledger", "offsets", "publish", "registry", "session")
+SQL_FILES = (
+    "attempts",
+    "backfill",
+    "comparison",
+    "drops",
+    "ledger",
+    "offsets",
+    "publish",
+    "registry",
+    "retention",
+    "session",
+)
 CATALOG_SQL = Path(__file__).resolve().parents[2] / "consumer" / "adapters" / "iceberg" / "sql"
 CONTROL = re.compile(r"(?:begin|commit|rollback|set|show)\b[^;]*", re.IGNORECASE)
 TEXT = re.compile(r"'(?:[^'\\]|\\.|'')*'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -123,9 +123,23 @@ def let_a_commit_be_refused(platform: Platform, view: Application, event: Event,
     wait_until(refused, seconds=60, what="a commit that is refused")
 
 
+def nudging(view: Application, event: Event) -> Callable[[], None]:
+    """What sends an event every two seconds: each one does a piece of maintenance."""
+    again = Deadline.after(0)
+
+    def nudge() -> None:
+        nonlocal again
+        if again.expired:
+            view.event_sink.send([event])
+            again = Deadline.after(2)
+
+    return nudge
+
+
 def test_every_metric_of_the_reference_is_emitted_and_no_other(platform: Platform, tmp_path: Path) -> None:
-    # A stream whose windows follow their changes has every metric.
-    stream = platform.add_stream(start="2024-01-02T00:00:00Z", mode="replace-window")
+    # A stream whose windows follow their changes, and whose table is maintained, has every metric.
+    maintained = {"enabled": True, "every": "1s", "patience": "0s", "compaction": {"min_input_files": 1000}}
+    stream = platform.add_stream(start="2024-01-02T00:00:00Z", mode="replace-window", maintenance=maintained)
     platform.insert(5, day="2024-01-01")
     platform.insert(5, first=5, day="2024-01-02")
     config, environment = str(platform.write()), platform.environment()
@@ -145,7 +159,12 @@ def test_every_metric_of_the_reference_is_emitted_and_no_other(platform: Platfor
             view.ledger.release(held)
             play(platform, view, stream)
             expected = {one.name for one in METRICS}
-            wait_until(lambda: expected <= with_values(*map(page, ports)) | {REFUSED}, seconds=60, what="all metrics")
+            nudge = nudging(view, tick(stream=stream, boundary=THIRD))
+            wait_until(
+                lambda: nudge() or expected <= with_values(*map(page, ports)) | {REFUSED},
+                seconds=60,
+                what="all metrics",
+            )
             for metric in ("late_rows_total", "table_files"):
                 line = f'icehaul_{metric}{{stream="{stream}"}}'
                 wait_until(lambda line=line: value(page(ports[0]), line) == 3, seconds=60, what=line)  # type: ignore[misc]

@@ -163,6 +163,8 @@ class PrometheusMetrics:
         """Record how many files of a stream's table wait for their removal, and their bytes."""
         self._set(catalogue.SUPERFLUOUS_FILES, files, stream)
         self._set(catalogue.SUPERFLUOUS_BYTES, size, stream)
+        # A rate needs the count from before the first one.
+        self.removed_files(stream, 0, 0)
 
     def removed_files(self, stream: str, files: int, size: int) -> None:
         """Count files that were deleted, and their bytes."""
