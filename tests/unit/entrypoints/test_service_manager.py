@@ -102,6 +102,7 @@ def test_an_end_gets_the_time_that_the_configuration_allows_and_some_more(
 def test_what_happens_at_the_very_end_is_told_too(process: _Process, systemd: ServiceSocket) -> None:
     with process.managed(systemd.address):
         process.phase = Phase.RELOADING
+    wait_until(lambda: len(systemd.told()) > 1)
     assert systemd.told()[0] == "RELOADING=1"
     assert systemd.told()[1].startswith("MONOTONIC_USEC=")
 
