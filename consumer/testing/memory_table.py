@@ -65,6 +65,9 @@ class MemoryTable:
         if oldest is None or oldest.parent is None or self.repeated is None:
             return None
         evidence, window = self.repeated
+        if evidence.snapshot_id in self.snapshots and evidence.snapshot_id > oldest.id:
+            # It is newer than an ancestor, and none itself: the table was rolled back.
+            return None
         alive = any(overlap(live, window) for _, live in self.live())
         return evidence if alive is not self.removed else None
 

@@ -326,6 +326,22 @@ def test_properties_prove_nothing_after_a_rollback_that_expiry_has_hidden(tier: 
         tier.publish(claim)
 
 
+def test_properties_prove_nothing_where_what_they_name_was_rolled_back_and_its_window_has_other_rows(
+    tier: ColdTier, claim: Claim
+) -> None:
+    former = tier.write(claim)
+    tier.catalog.publish(former.publication)
+    foreign = tier.add_foreign()
+    tier.expire(1)
+    step = tier.replace(claim, former, rows=2, removed=[former.file.path])
+    tier.catalog.publish(step.publication)
+    tier.roll_back(foreign)
+    assert former.file.path in tier.catalog.data_files(tier.stream.target, tier.stream.partition_by, None)
+    assert tier.target().evidence is None
+    with pytest.raises(DivergenceError, match="proves nothing"):
+        tier.publish(claim)
+
+
 def test_after_merges_and_expiries_each_file_is_listed_once_and_each_batch_is_known(tier: ColdTier) -> None:
     tier.stream = replace(tier.stream, retain_snapshots=3)
     claim = tier.begin()

@@ -56,13 +56,15 @@ class Ancestry:
     """What the current snapshot and its ancestors say.
 
     ``evidence`` is the newest; ``batch_ids`` and ``snapshot_ids`` are all that are still to be seen; ``whole`` tells
-    whether the walk came to the table's first snapshot, so that nothing can be hidden by expiry.
+    whether the walk came to the table's first snapshot, so that nothing can be hidden by expiry; ``oldest_sequence`` is
+    the sequence number of the last one that it came to.
     """
 
     evidence: Evidence | None
     batch_ids: frozenset[str]
     whole: bool
     snapshot_ids: frozenset[int] = frozenset()
+    oldest_sequence: int = 0
 
     @property
     def lineage(self) -> Lineage:
@@ -222,9 +224,14 @@ def read_ancestry(metadata: TableMetadata) -> Ancestry:
                 summary, snapshot.snapshot_id, _BATCH_ID, where=f"the summary of snapshot {snapshot.snapshot_id}"
             )
     # Java leaves the id of an expired parent behind, PyIceberg clears it: then the sequence number tells.
-    whole = oldest is None or (oldest.parent_snapshot_id is None and (oldest.sequence_number or 0) <= 1)
+    sequence = 0 if oldest is None else oldest.sequence_number or 0
+    whole = oldest is None or (oldest.parent_snapshot_id is None and sequence <= 1)
     return Ancestry(
-        evidence=evidence, batch_ids=frozenset(batch_ids), whole=whole, snapshot_ids=frozenset(snapshot_ids)
+        evidence=evidence,
+        batch_ids=frozenset(batch_ids),
+        whole=whole,
+        snapshot_ids=frozenset(snapshot_ids),
+        oldest_sequence=sequence,
     )
 
 

@@ -101,12 +101,16 @@ class Publisher:
 
         Where snapshots of other engines are on top and expiry has hidden what is below, the table's properties
         speak for it, if rows of the window that they name are alive; a rollback would have taken those away. After a
-        rewind it would have brought them back.
+        rewind it would have brought them back. A rollback of late or replaced rows leaves others of their window: it
+        shows where the snapshot that the properties name is there still, and newer than the oldest ancestor.
         """
         if ancestry.evidence is not None or ancestry.whole:
             return ancestry.evidence
         repeated = read_properties(base.metadata)
         if repeated is None:
+            return None
+        named = base.metadata.snapshot_by_id(repeated.evidence.snapshot_id)
+        if named is not None and (named.sequence_number or 0) > ancestry.oldest_sequence:
             return None
         with table_errors(self._store, base.name, f"reading the manifests of {base.name}"):
             alive = any(live_files(base.table(self._io), repeated.window))
