@@ -8,18 +8,17 @@ from functools import partial
 
 import structlog
 
-from consumer.domain.event_factory import tick
 from consumer.domain.maintenance import Part, TaskName, TaskPlan
 from consumer.domain.stream import Stream
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Source
 from consumer.service.batch_context import BatchContext, RunningBatch
+from consumer.service.commanded import commanded
 from consumer.service.lease import LeaseKeeper
 from consumer.service.maintaining.task import MaintenanceTask
 from consumer.service.offload import check_active
 from consumer.service.prepare import Preparation
 from consumer.service.retrying import retrying
-from consumer.service.steps import trigger_of
 from consumer.service.threads import SYSTEM_THREADS, Threads
 
 _log = structlog.get_logger(__name__)
@@ -78,16 +77,8 @@ class Maintenance:
             claim = self._catalog.heal(stream, claim, final=True)
             if claim.record.target_uuid is None:
                 return []
-            event = tick(stream=stream.name, boundary=claim.record.watermark)
-            work = self._preparation.prepare(stream, claim, event.cutoff)
-            context = BatchContext(
-                stream=work.stream,
-                work=work,
-                trigger=trigger_of(event),
-                dependants=(),
-                abandoned=self._threads.signal(),
-                still_ours=keeper.check,
-                started=running.start,
+            context = commanded(
+                self._preparation, stream, claim, running, threads=self._threads, still_ours=keeper.check
             )
             return [self._run(task, context, claim) for task in self._tasks if task.name in only]
 

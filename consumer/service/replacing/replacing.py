@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from consumer.domain.errors import StaleDifferenceError
-from consumer.domain.event_factory import tick
 from consumer.domain.reconcile import RecordedWindow
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
@@ -15,13 +14,13 @@ from consumer.failpoints.acting import Failpoints
 from consumer.ports import BatchEngine, Catalog, Claim, Comparison, Ledger, Metrics, Source
 from consumer.service.batch_context import BatchContext, RunningBatch, dependants_of
 from consumer.service.batch_run import BatchRunner
+from consumer.service.commanded import commanded
 from consumer.service.lease import LeaseKeeper
 from consumer.service.offload import check_active
 from consumer.service.prepare import Preparation
 from consumer.service.replacing.batches import Exchanged, ReplacementPlanner
 from consumer.service.replacing.review import Choice, Examined, Review, Verdict
 from consumer.service.retrying import retrying
-from consumer.service.steps import trigger_of
 from consumer.service.threads import SYSTEM_THREADS, Threads
 
 
@@ -78,16 +77,14 @@ class Replacements:
         ) as keeper:
             check_active(claim.record)
             claim = self._catalog.heal(stream, claim, final=True)
-            event = tick(stream=stream.name, boundary=claim.record.watermark)
-            work = self._preparation.prepare(stream, claim, event.cutoff)
-            context = BatchContext(
-                stream=work.stream,
-                work=work,
-                trigger=trigger_of(event),
-                dependants=dependants_of(stream, self._streams),
-                abandoned=self._threads.signal(),
+            context = commanded(
+                self._preparation,
+                stream,
+                claim,
+                running,
+                threads=self._threads,
                 still_ours=keeper.check,
-                started=running.start,
+                dependants=dependants_of(stream, self._streams),
             )
             run = _Run(context=context, claim=claim, choice=choice)
             windows = self._review.chosen(stream, claim.record, choice)

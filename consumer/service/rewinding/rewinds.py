@@ -11,7 +11,6 @@ import structlog
 
 from consumer.domain.batch import Batch, BatchKind, BatchStatus, Remainder, Replacement, Rewind
 from consumer.domain.errors import LedgerUnavailableError, UnknownCommitError
-from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import EMPTY
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
@@ -20,6 +19,7 @@ from consumer.ports import BatchEngine, Catalog, Claim, Ledger, Metrics, Source,
 from consumer.service.batch_account import BatchOutcome, accounted
 from consumer.service.batch_context import BatchContext, RunningBatch, dependants_of
 from consumer.service.batch_run import BatchRunner
+from consumer.service.commanded import commanded
 from consumer.service.lease import LeaseKeeper
 from consumer.service.offload import check_active
 from consumer.service.prepare import Preparation
@@ -27,7 +27,6 @@ from consumer.service.retrying import retrying
 from consumer.service.rewinding.examined import Examined, Verdict, Wish
 from consumer.service.rewinding.ports import RewindLedger
 from consumer.service.rewinding.review import Review
-from consumer.service.steps import trigger_of
 from consumer.service.threads import SYSTEM_THREADS, Threads
 
 _log = structlog.get_logger(__name__)
@@ -92,17 +91,7 @@ class Rewinds:
                 for one in (keeper, *(other for _, other in others)):
                     one.check()
 
-            event = tick(stream=stream.name, boundary=claim.record.watermark)
-            work = self._preparation.prepare(stream, claim, event.cutoff)
-            context = BatchContext(
-                stream=work.stream,
-                work=work,
-                trigger=trigger_of(event),
-                dependants=(),
-                abandoned=self._threads.signal(),
-                still_ours=still_ours,
-                started=running.start,
-            )
+            context = commanded(self._preparation, stream, claim, running, threads=self._threads, still_ours=still_ours)
             held = {other.stream: other.epoch for other, _ in others}
             attempt = _Attempt(context=context, claim=claim, wish=wish, held=held)
             return retrying(stream, context.abandoned, lambda: self._attempt(attempt))
