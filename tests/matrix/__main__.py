@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     shutil.rmtree(options.out / "cases", ignore_errors=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    chosen = [one for one in matrix() if re.search(options.only, f"{one.point.name}={one.mode}")]
+    chosen = [one for one in matrix() if re.search(options.only, one.name)]
     cases = [one for one in chosen if isinstance(one, Case)]
     console = Console(highlight=False, markup=False, soft_wrap=True)
     started = time.monotonic()
@@ -70,7 +70,7 @@ def _command(options: argparse.Namespace) -> str:
 def _line(outcome: Outcome) -> str:
     recovery = "" if outcome.recovery is None else f", survivor published after {outcome.recovery:.1f} s"
     verdict = f"FAILED: {'; '.join(outcome.problems)}" if outcome.problems else "ok"
-    return f"{outcome.case.action}: {verdict} ({outcome.seconds:.1f} s{recovery})"
+    return f"{outcome.case.name}: {verdict} ({outcome.seconds:.1f} s{recovery})"
 
 
 @contextmanager

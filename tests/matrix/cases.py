@@ -35,12 +35,20 @@ class Story(StrEnum):
     RESUME = "three days are offloaded, the stream is paused, and an operator resumes it"
     REWIND = "three days are offloaded, then an operator rewinds the stream by one and a half of them"
     REDRIVE = "an event comes before its stream is configured, and an operator sends its dead letter again"
+    COMPACT = "three days are offloaded in small files, and an operator has them put together"
+    NOTICE = "three days are offloaded, their compaction is killed, and an operator has superfluous files looked for"
+    REMOVE = "three days are offloaded, their compaction is killed, and an operator has superfluous files removed"
+    UPKEEP = "three days are offloaded in small files, and the consumers put them together"
 
 
 _EMITTERS = frozenset({Story.CLOSES, Story.TICKS, Story.FAREWELL})
 
 
-COMMANDS = frozenset({Story.REWIND, Story.REPAIR, Story.PAUSE, Story.RESUME, Story.REDRIVE})
+REMOVALS = frozenset({Story.NOTICE, Story.REMOVE})
+"""Stories in which files are removed, or found that will be."""
+MAINTAINED = frozenset({Story.COMPACT, Story.UPKEEP, *REMOVALS})
+"""Stories in which the table is maintained: it keeps few snapshots, and its files are small at first."""
+COMMANDS = frozenset({Story.REWIND, Story.REPAIR, Story.PAUSE, Story.RESUME, Story.REDRIVE, Story.COMPACT, *REMOVALS})
 """Stories in which a command of an operator fails."""
 
 
@@ -105,8 +113,34 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         "stream.resume": Plot(story=Story.RESUME),
         "letter.redrive": Plot(story=Story.REDRIVE),
         "letter.receipt": Plot(story=Story.REDRIVE),
+        "maintenance.abandon": Plot(story=Story.COMPACT),
+        "maintenance.note": Plot(story=Story.UPKEEP),
+        "attempts.close": Plot(story=Story.NOTICE),
+        "files.note": Plot(story=Story.NOTICE),
+        "files.remove": Plot(story=Story.REMOVE),
+        "files.forget": Plot(story=Story.REMOVE),
     }
 )
+
+_REWRITE = Plot(story=Story.COMPACT)
+
+REWRITES: Mapping[str, Plot] = MappingProxyType(
+    {
+        "lease.claim": _REWRITE,
+        "lease.release": _REWRITE,
+        "batch.begin": _REWRITE,
+        "batch.write": _REWRITE,
+        "attempt.stage": _REWRITE,
+        "batch.fail": Plot(story=Story.COMPACT, prelude="attempt.before-stage=raise"),
+        "task.read": _REWRITE,
+        "task.close": _REWRITE,
+        "task.answer": _REWRITE,
+        "publish.stage": _REWRITE,
+        "publish.commit": _REWRITE,
+        "publish.discard": Plot(story=Story.COMPACT, prelude="publish.before-commit=raise"),
+    }
+)
+"""What a batch with rows and a rewrite of files have in common is played once more in a rewrite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +161,16 @@ class Case:
     def specification(self) -> str:
         """What the victim's ``ICEHAUL_FAILPOINTS`` says."""
         return ",".join(part for part in (self.plot.prelude, f"{self.action}@{self.plot.at}") if part)
+
+    @property
+    def name(self) -> str:
+        """What tells this case from every other."""
+        return f"{self.action} in a rewrite" if self.rewrite else self.action
+
+    @property
+    def rewrite(self) -> bool:
+        """Whether it is one of those that are played once more, in a rewrite."""
+        return self.plot is REWRITES.get(self.point.effect.name)
 
     @property
     def emitter(self) -> bool:
@@ -152,16 +196,23 @@ class LeftOut:
     mode: Mode
     reason: str
 
+    @property
+    def name(self) -> str:
+        """The point and the mode."""
+        return f"{self.point.name}={self.mode}"
+
 
 def matrix() -> Iterator[Case | LeftOut]:
-    """Yield every point in every mode."""
+    """Yield every point in every mode, and those of a rewrite once more."""
     for point in POINTS.values():
         for mode in Mode:
             reason = refusal(point, mode) or _elsewhere(point) or _repetition(point, mode)
-            if reason is None:
-                yield Case(point=point, mode=mode, plot=PLOTS[point.effect.name])
-            else:
+            if reason is not None:
                 yield LeftOut(point=point, mode=mode, reason=reason)
+                continue
+            yield Case(point=point, mode=mode, plot=PLOTS[point.effect.name])
+            if point.effect.name in REWRITES:
+                yield Case(point=point, mode=mode, plot=REWRITES[point.effect.name])
 
 
 ELSEWHERE: Mapping[Component, str] = MappingProxyType(
@@ -174,8 +225,6 @@ ELSEWHERE: Mapping[Component, str] = MappingProxyType(
         Component.TWO_STEP: "only with a catalog outside of the ledger's database: see"
         " tests/faults/test_two_step_crashes.py",
         Component.RESTORER: "`icehaul restore` gets there: see tests/faults/test_restore_failures.py",
-        Component.MAINTAINER: "only where tables are maintained: see tests/faults/test_maintenance.py",
-        Component.REMOVER: "the removal of files gets there: see tests/faults/test_removal.py",
         Component.OPERATOR: "an operator's command gets there: see tests/faults/test_backfill_failures.py",
     }
 )

@@ -12,9 +12,10 @@ from pyiceberg.table import TableProperties
 from consumer.failpoints.acting import Mode
 from consumer.ports import StreamState
 from consumer.service.prepare import Preparation
-from tests.matrix.cases import Case, Story
+from tests.matrix.cases import REMOVALS, Case, Story
 from tests.matrix.judge import Verdict, judge
 from tests.matrix.stage import START_SECONDS, House, Stage, assigned
+from tests.matrix.upkeep import check_maintained, leave_files, notice_files
 from tests.support.cold_tier import other_engine
 from tests.support.nursery import Child
 from tests.support.platform import day
@@ -159,6 +160,10 @@ class Drama:
             roll_back(stage)
         elif story is Story.RESUME:
             stage.run("pause", "pause", stage.streams[0])
+        elif story in REMOVALS:
+            leave_files(stage)
+            if story is Story.REMOVE:
+                notice_files(stage)
         return stage.start("victim", *stage.commands[story], failpoints=self._case.specification)
 
     def _command_again(self) -> None:
@@ -170,6 +175,7 @@ class Drama:
             wait_for(lambda: not victim.running, _AWAKE_SECONDS, "the victim to end")
             story = Story.RESUME
         stage.run_until_it_succeeds("heir", *stage.commands[story])
+        check_maintained(stage)
         self._stage.run("tick", "emit", "--tick", "2024-01-10", "--stream", self._stage.streams[0])
 
     def _raise_consumers(self) -> Child:

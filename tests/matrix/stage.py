@@ -24,7 +24,7 @@ from consumer.domain.time_type import from_micros
 from consumer.domain.window import BEGINNING, EVER
 from consumer.embedded.endpoints import Endpoints
 from consumer.failpoints.acting import VARIABLE
-from tests.matrix.cases import Story
+from tests.matrix.cases import MAINTAINED, REMOVALS, Story
 from tests.support.cold_tier import new_database
 from tests.support.nursery import Child, Nursery
 from tests.support.platform import Platform
@@ -145,6 +145,9 @@ class Stage:
 
     def _add_streams(self) -> None:
         lag = {"settle_lag": "1s"} if self.story is Story.TICKS else {}
+        if self.story in MAINTAINED:
+            self.streams.append(self._add_maintained())
+            return
         # Two batches, or one: then the dependant is woken once, and a lost message is not made up for.
         bound = 1000 if self.story is Story.DEPENDANT else 600
         self.streams.append(self.platform.add_stream(batch={"rows": bound}, **lag))
@@ -152,6 +155,16 @@ class Stage:
             self.streams.append(self.platform.add_stream("bars", upstreams=self.streams[:1]))
         elif self.story is Story.REDRIVE:
             self.streams.append(self.platform.add_stream("bars"))
+
+    def _add_maintained(self) -> str:
+        """Add a stream with several files each day, one day of which fills one rewrite, and few snapshots."""
+        compaction = {"batch_bytes": 6000}
+        return self.platform.add_stream(
+            batch={"rows": 100},
+            partition_by="day",
+            retain_snapshots=2,
+            maintenance={"enabled": self.story is Story.UPKEEP, "every": "1s", "compaction": compaction},
+        )
 
     def _sections(self) -> dict[str, dict[str, Any]]:
         ticks = self.story is Story.TICKS
@@ -231,6 +244,8 @@ class Stage:
             Story.PAUSE: ("pause", stream),
             Story.RESUME: ("resume", stream),
             Story.REDRIVE: ("dlq", "redrive", "--all", "--yes"),
+            Story.COMPACT: ("maintain", stream, "--only", "compaction"),
+            **dict.fromkeys(REMOVALS, ("maintain", stream, "--only", "removal")),
         }
 
     def end(self, *names: str) -> None:

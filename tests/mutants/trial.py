@@ -20,8 +20,11 @@ TEST_SECONDS = 120.0
 """After this a single test counts as hanging; far above what the slowest one takes without a bug."""
 TRIAL_SECONDS = 600.0
 """After this a whole trial is ended."""
+SOUND_SECONDS = 3600.0
+"""After this all tests together count as hanging without a bug; they are many."""
 
-_NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".venvs", "var", "__pycache__", ".*_cache", ".hypothesis")
+# What is compiled is copied, too: Python compiles again what has another date or size than it was compiled from.
+_NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".venvs", "var", ".*_cache", ".hypothesis")
 _NO_PROOF = ("AttributeError", "ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "UnboundLocalError")
 """Errors that show a bug which was planted badly, not a guarantee that is watched."""
 
@@ -83,12 +86,12 @@ class Trials:
         self._root = root
         self._scratch = scratch.resolve()
         self._environment = environment
-        self._hanging_proves = False
+        self._slowest: list[float] = []
 
-    def sound(self, tests: Sequence[str]) -> Result:
-        """Run tests on the tree as it is; only if they are fast there, hanging with a bug counts as noticing it."""
-        result = self._run("sound", None, tests)
-        self._hanging_proves = result.slowest < TEST_SECONDS / 4
+    def sound(self, name: str, tests: Sequence[str]) -> Result:
+        """Run tests on the tree as it is; only if all are fast there, hanging with a bug counts as noticing it."""
+        result = self._run(name, None, tests, SOUND_SECONDS)
+        self._slowest.append(result.slowest)
         return result
 
     def of(self, bug: Bug) -> Outcome:
@@ -97,24 +100,25 @@ class Trials:
         Raises:
             StaleBugError: if it can't be planted.
         """
-        result = self._run(bug.name, bug, bug.tests)
+        result = self._run(bug.name, bug, bug.tests, TRIAL_SECONDS)
         verdict, (by, why) = _judge(result)
-        if verdict is Verdict.HUNG and not self._hanging_proves:
+        fast = self._slowest and max(self._slowest) < TEST_SECONDS / 4
+        if verdict is Verdict.HUNG and not fast:
             verdict = Verdict.BROKEN
         return Outcome(name=bug.name, verdict=verdict, by=by, why=why, seconds=round(result.seconds, 1))
 
-    def _run(self, name: str, bug: Bug | None, tests: Sequence[str]) -> Result:
+    def _run(self, name: str, bug: Bug | None, tests: Sequence[str], limit: float) -> Result:
         copy = self._scratch / name
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self._root, copy, ignore=_NOT_COPIED, symlinks=True)
         try:
             if bug is not None:
                 bug.plant(copy)
-            return self._pytest(copy, tests)
+            return self._pytest(copy, tests, limit)
         finally:
             shutil.rmtree(copy, ignore_errors=True)
 
-    def _pytest(self, tree: Path, tests: Sequence[str]) -> Result:
+    def _pytest(self, tree: Path, tests: Sequence[str], limit: float) -> Result:
         report, output = tree / "trial.xml", tree / "trial.txt"
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist"]
         command += [f"--timeout={TEST_SECONDS}", f"--junitxml={report}", *tests]
@@ -132,7 +136,7 @@ class Trials:
                 start_new_session=True,
             )
             try:
-                exit_code: int | None = process.wait(TRIAL_SECONDS)
+                exit_code: int | None = process.wait(limit)
             except subprocess.TimeoutExpired:
                 exit_code = None
             finally:

@@ -8,15 +8,23 @@ from pathlib import Path
 
 from consumer.failpoints.acting import Failpoints, Mode
 from consumer.failpoints.effects import EFFECTS, POINTS
-from tests.matrix.cases import ELSEWHERE, PLOTS, Case, LeftOut, matrix
+from tests.matrix.cases import ELSEWHERE, PLOTS, REWRITES, Case, LeftOut, matrix
 
 ALL = list(matrix())
+IN_REWRITES = [one for one in ALL if isinstance(one, Case) and one.rewrite]
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_point_in_every_mode_is_there_once() -> None:
-    counted = Counter((one.point.name, one.mode) for one in ALL)
+    counted = Counter((one.point.name, one.mode) for one in ALL if one not in IN_REWRITES)
     assert counted == Counter((point, mode) for point in POINTS for mode in Mode)
+    assert len({one.name for one in ALL}) == len(ALL)
+
+
+def test_what_a_rewrite_has_in_common_with_other_batches_is_played_in_a_rewrite_too() -> None:
+    assert {one.point.effect.name for one in IN_REWRITES} == set(REWRITES)
+    played = {(one.point, one.mode) for one in ALL if isinstance(one, Case) and one.point.effect.name in REWRITES}
+    assert {(one.point, one.mode) for one in IN_REWRITES} == played
 
 
 def test_every_effect_has_a_plot_that_leads_to_it() -> None:
