@@ -94,7 +94,7 @@ def check_up(application: Application, streams: Sequence[Stream], *, file: Path 
         broken = {one.check for one in found if one.severity is Severity.ERROR}
         checks: list[Check] = []
         skipped: list[Finding] = []
-        for dependent in _dependents(application, look, streams):
+        for dependent in (*_of_servers(application, look), *_of_streams(application, look, streams)):
             if unusable := sorted(dependent.needs & broken):
                 skipped.append(_skipped(dependent.what, unusable))
             else:
@@ -168,23 +168,18 @@ def _machine(application: Application | None, *, start: bool) -> list[Check]:
     return checks
 
 
-def _dependents(
-    application: Application, look: ClickHouseIntrospection, streams: Sequence[Stream]
-) -> Sequence[Dependent]:
+def _of_servers(application: Application, look: ClickHouseIntrospection) -> Sequence[Dependent]:
+    """What servers do together."""
     settings = application.configuration
     source, database = application.source, application.database
-    ledger, catalog = application.ledger, application.catalog
     broker = BrokerInspection(settings.kafka, settings.consumer)
-
-    def latest(_stream: Stream) -> Window:
-        now = source.now()
-        return Window(lower=now - _LOOK, upper=now)
-
     return [
         Dependent(
             what=_CATALOG,
             needs=frozenset({_POSTGRES} if not settings.catalog.two_step else set()),
-            checks=[CatalogCheck(subject=settings.catalog.uri or settings.catalog.name, probe=catalog.probe())],
+            checks=[
+                CatalogCheck(subject=settings.catalog.uri or settings.catalog.name, probe=application.catalog.probe())
+            ],
         ),
         Dependent(
             what="writer",
@@ -230,6 +225,20 @@ def _dependents(
             needs=frozenset({_POSTGRES}),
             checks=[ClockCheck(subject="Postgres", server_now=lambda: inspection.now(database))],
         ),
+    ]
+
+
+def _of_streams(
+    application: Application, look: ClickHouseIntrospection, streams: Sequence[Stream]
+) -> Sequence[Dependent]:
+    """What the streams need of servers."""
+    source, ledger, catalog = application.source, application.ledger, application.catalog
+
+    def latest(_stream: Stream) -> Window:
+        now = source.now()
+        return Window(lower=now - _LOOK, upper=now)
+
+    return [
         Dependent(
             what="sources",
             needs=frozenset({_CLICKHOUSE}),
