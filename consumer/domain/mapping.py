@@ -60,6 +60,11 @@ class ColumnMapping:
     since: datetime | None = None
     stored: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def filled(self) -> bool:
+        """Whether a DEFAULT is computed for rows of data files that are older than the column."""
+        return bool(self.stored and self.default_sql)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableMapping:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from consumer.domain.errors import SchemaChangeError
+from consumer.domain.errors import SchemaChangeError, StreamError
 from consumer.domain.hot_drop import Selection
 from consumer.domain.window import Window
 from consumer.embedded.stack import EmbeddedStack
@@ -156,3 +157,32 @@ def test_a_source_that_is_gone_comes_back_with_every_column_it_had(changed: Rest
     for on in ("2024-01-01", "2024-01-02"):
         check_restored(changed, changed.into, on, defaults=False)
     assert changed.count(f"{changed.into} WHERE e = 'y'") == 2 * ROWS
+
+
+@pytest.fixture
+def local(
+    stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalPlatform]:
+    with (
+        ledger_database(stack.endpoints, unique_name) as dsn,
+        local_platform(stack.endpoints, unique_name, dsn, tmp_path, monkeypatch) as platform,
+    ):
+        yield platform
+
+
+def test_a_default_that_is_another_one_each_time_is_named_with_what_can_be_done(local: LocalPlatform) -> None:
+    days = Restoring(local, local.add_stream())
+    local.insert(ROWS)
+    with local.consumer() as application:
+        offload(application, days.stream, day("2024-01-02"))
+        days.run(f"ALTER TABLE {days.source} ADD COLUMN seen DateTime64(6, 'UTC') DEFAULT now64(6)")
+        days.run(f"INSERT INTO {days.source} SELECT * REPLACE (ts + toIntervalDay(1) AS ts) FROM {days.source}")
+        offload(application, days.stream, day("2024-01-03"))
+    with pytest.raises(StreamError) as error:
+        days.restore()
+    assert "seen DEFAULT now64(6)" in error.value.remedy
+    assert f"ALTER TABLE {days.source} MODIFY COLUMN" in error.value.remedy
+    assert days.stagings() == {}
+    days.run(f"ALTER TABLE {days.source} MODIFY COLUMN seen DEFAULT fromUnixTimestamp64Micro(0)")
+    days.restore()
+    assert days.count(days.into) == 2 * ROWS

@@ -176,9 +176,16 @@ def _mismatch(plan: Plan, found: Sequence[Fingerprint], what: str) -> StreamErro
         for window, one, other in zip(plan.wanted, found, plan.expected, strict=True)
         if one != other
     )
+    defaults = ", ".join(f"{one.name} DEFAULT {one.default_sql}" for one in plan.mapping.columns if one.filled)
+    other_each_time = (
+        f"if another value comes of a DEFAULT each time ({defaults}), as of now() or rand(), give the column one in"
+        f" {plan.stream.source} that stays the same (ALTER TABLE {plan.stream.source} MODIFY COLUMN …), and run the"
+        " command again; otherwise "
+    )
     return StreamError(
         f"stream {plan.stream.name}: {wrong.rows} rows of {window} with digest {wrong.hex} were {what} in"
         f" {plan.choice.into}, the cold tier holds {right.rows} rows with digest {right.hex}",
-        remedy=f"report this as a defect, with the columns' types, if {sum(found, EMPTY).rows:,} rows were not changed"
+        remedy=f"{other_each_time if defaults else ''}report this as a defect, with the columns' types, if"
+        f" {sum(found, EMPTY).rows:,} rows were not changed"
         " by somebody else meanwhile; the cold tier can be read by other engines",
     )
