@@ -37,7 +37,7 @@ BUGS = (
             Edit(
                 file="consumer/adapters/iceberg/catalog.py",
                 before="        return Pin(\n            record=standing.record,\n            evidence",
-                after="        record = self._rows.together([stream])[stream.name][0]\n"
+                after="        record = self.moments.read([stream])[stream.name].record\n"
                 "        return Pin(\n            record=record,\n            evidence",
             ),
             Edit(

@@ -8,7 +8,7 @@ from itertools import combinations
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumer.domain.batch import BatchKind, BatchStatus
@@ -78,6 +78,9 @@ def test_no_file_is_rewritten_twice_or_before_its_partition_is_closed(drawn: Dra
 
 
 @given(FILES)
+@example([(10, 0, 1, False, 0), (10, 0, 1, False, 1)])
+@example([(10, 0, 1, False, 0), (10, 1, 1, False, 0)])
+@example([(90, 0, 1, False, 0), (90, 0, 1, False, 0)])
 def test_files_of_a_bin_lie_in_one_partition_and_have_room_in_one_file(drawn: Drawn) -> None:
     _, found = planned(drawn, FIRST + 9 * DAY)
     for each in found:
