@@ -21,6 +21,8 @@ SEED ?=
 # ClickHouse versions besides the embedded one; requirements/compat-<version>.in names the chdb that has it.
 COMPAT_ENGINES := 24.5 24.8 25.8
 PYTHONS := 3.11 3.12 3.13
+# The released server that `make containers` runs.
+CLICKHOUSE ?= 24.3.18.7
 GO_TOOLS := helm.sh/helm/v3/cmd/helm@v3.22.0 github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 BENCH_ARGS ?=
 MATRIX_ARGS ?=
@@ -116,6 +118,10 @@ prefect-test: $(VENV)/.dev .venvs/prefect/.installed ## Run the flow for Prefect
 		apt-get download -qq -o APT::Sandbox::User=root prometheus prometheus-alertmanager && \
 		for package in *.deb; do dpkg-deb -x "$$package" ..; done && cd .. && rm -rf packages && touch .installed; \
 	else echo "==> no apt-get here: the tests with Prometheus and Alertmanager use those on the path, or are left out"; fi
+
+.PHONY: containers
+containers: $(VENV)/.dev ## Run the tests on released servers in containers (CLICKHOUSE=24.3.18.7, or 26.9 and others)
+	@ICEHAUL_TEST_CLICKHOUSE=$(CLICKHOUSE) $(BIN)/python -m pytest -m container $(PYTEST_ARGS)
 
 .PHONY: monitoring
 monitoring: .venvs/monitoring/.installed ## Unpack Prometheus and Alertmanager; their tests are a part of make test then
@@ -282,6 +288,25 @@ types: $(VENV)/.dev ## Check types (mypy, strict)
 .PHONY: contracts
 contracts: $(VENV)/.dev ## Check that imports point inwards
 	@$(BIN)/lint-imports
+
+.PHONY: wheel
+wheel: $(VENV)/.runtime ## Build the wheel and the source distribution into dist, offline and reproducibly
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build -d dist
+
+# What a server has that runs icehaul: the locked requirements, and nothing of the checkout.
+.venvs/release/.installed: requirements/service.txt | $(BIN)/python
+	@echo "==> installing what the service runs on into .venvs/release (about 800 MB, once)"
+	@$(BIN)/python -m venv --clear .venvs/release
+	@.venvs/release/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.PHONY: release
+release: $(VENV)/.dev .venvs/release/.installed wheel ## Build the wheel, install it into a clean environment, and try it on real servers
+	@.venvs/release/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --force-reinstall dist/*.whl
+	@.venvs/release/bin/python -m pip check
+	@$(BIN)/python -m tests.release .venvs/release
+	@cd dist && sha256sum *
 
 .PHONY: check
 check: lint types contracts ## All static checks

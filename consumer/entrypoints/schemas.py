@@ -1,4 +1,4 @@
-"""The JSON Schemas and reference pages, generated from models and commands: written, or with ``--check`` compared.
+"""JSON Schemas, reference pages and manual page, made from models and commands: written, or (``--check``) compared.
 
 The schemas are contracts for people and programs outside; icehaul itself validates by the models.
 """
@@ -42,12 +42,12 @@ def differing(root: Path = _ROOT) -> list[str]:
 def main(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if a file differs.")] = False,
 ) -> None:
-    """Write the JSON Schemas of events and configuration, and the generated reference pages."""
+    """Write the JSON Schemas of events and configuration, the generated reference pages and the manual page."""
     if check:
         for path in (wrong := differing()):
             typer.echo(f"schemas/{path} differs from the models: run make schemas", err=True)
         for path in (pages := reference.differing()):
-            typer.echo(f"docs/reference/{path} differs from models and commands: run make schemas", err=True)
+            typer.echo(f"docs/{path} differs from models and commands: run make schemas", err=True)
         sys.exit(1 if wrong or pages else 0)
     for path, text in render().items():
         target = _ROOT / path
@@ -55,9 +55,10 @@ def main(
         target.write_text(text, encoding="utf-8")
         typer.echo(f"wrote schemas/{path}")
     for path, text in reference.render().items():
-        reference.ROOT.mkdir(parents=True, exist_ok=True)
-        (reference.ROOT / path).write_text(text, encoding="utf-8")
-        typer.echo(f"wrote docs/reference/{path}")
+        target = reference.ROOT / path
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        typer.echo(f"wrote docs/{path}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.domain.errors import SourceUnavailableError
 from consumer.domain.stream import Stream, TableName
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
-from tests.support.containers import needs_containers
+from tests.support.containers import clickhouse_image, needs_containers
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.container, needs_containers]
@@ -79,7 +79,7 @@ def _container(folder: Path, host: str, network: Network) -> ClickHouseContainer
         start, end = text.index("    <keeper_server>"), text.index("    <zookeeper>")
         text = text[:start] + text[end:]
     config.write_text(text, encoding="utf-8")
-    container = ClickHouseContainer("clickhouse/clickhouse-server:25.8.11.66", port=8123)
+    container = ClickHouseContainer(clickhouse_image("25.8.11.66"), port=8123)
     container.with_volume_mapping(str(config), "/etc/clickhouse-server/config.d/pair.xml")
     container.with_kwargs(hostname=host).with_network(network).with_network_aliases(host)
     return container

@@ -1,4 +1,4 @@
-"""The same work on released servers in containers: ClickHouse 24.3, Kafka and Postgres."""
+"""The same work on released servers in containers: ClickHouse 24.3 or what is named, Kafka and Postgres."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from consumer.bootstrap import Application
 from consumer.domain.event_factory import tick
 from consumer.embedded.endpoints import ClickHouseEndpoint, KafkaEndpoint, PostgresEndpoint
 from consumer.embedded.stack import EmbeddedStack
-from tests.support.containers import needs_containers
+from tests.support.containers import clickhouse_image, needs_containers
 from tests.support.platform import Platform, day
 from tests.support.processes import icehaul
 
@@ -27,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def clickhouse() -> Iterator[ClickHouseEndpoint]:
-    with ClickHouseContainer("clickhouse/clickhouse-server:24.3.18.7", port=8123) as server:
+    with ClickHouseContainer(clickhouse_image("24.3.18.7"), port=8123) as server:
         yield ClickHouseEndpoint(
             host=server.get_container_host_ip(),
             port=int(server.get_exposed_port(8123)),
@@ -54,7 +54,7 @@ def kafka() -> Iterator[KafkaEndpoint]:
         yield KafkaEndpoint(bootstrap_servers=server.get_bootstrap_server())
 
 
-def test_offload_from_clickhouse_24_3_through_released_servers(
+def test_offload_through_released_servers(
     stack: EmbeddedStack,
     clickhouse: ClickHouseEndpoint,
     postgres: PostgresEndpoint,

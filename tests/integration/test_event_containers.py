@@ -21,7 +21,7 @@ from consumer.domain.event import EventType
 from consumer.domain.stream import Stream, TableName
 from consumer.settings.connections import ClickHouseSettings, KafkaSettings
 from consumer.settings.emission import EmitterSettings
-from tests.support.containers import needs_containers
+from tests.support.containers import clickhouse_image, needs_containers
 from tests.support.event_objects import apply
 from tests.support.kafka_topics import read_topic
 from tests.support.waiting import wait_until
@@ -45,7 +45,7 @@ def kafka(network: Network) -> Iterator[KafkaContainer]:
 
 @pytest.fixture(scope="module")
 def clickhouse(network: Network, kafka: KafkaContainer) -> Iterator[ClickHouseSettings]:
-    server = ClickHouseContainer("clickhouse/clickhouse-server:25.8.11.66", port=8123)
+    server = ClickHouseContainer(clickhouse_image("25.8.11.66"), port=8123)
     server.with_env("CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT", "1").with_network(network)
     with server as started:
         yield ClickHouseSettings.model_validate(

@@ -18,7 +18,7 @@ from consumer.adapters.clickhouse.source import ClickHouseSource
 from consumer.domain.errors import AccessDeniedError
 from consumer.domain.stream import Stream, TableName
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
-from tests.support.containers import needs_containers
+from tests.support.containers import clickhouse_image, needs_containers
 
 pytestmark = [pytest.mark.container, needs_containers]
 
@@ -34,7 +34,7 @@ STREAM = Stream(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ClickHouseContainer]:
-    container = ClickHouseContainer("clickhouse/clickhouse-server:24.3.18.7", port=8123)
+    container = ClickHouseContainer(clickhouse_image("24.3.18.7"), port=8123)
     container.with_env("CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT", "1")
     with container as started:
         yield started

@@ -82,6 +82,16 @@ def test_what_it_runs_is_there() -> None:
         assert f"`make {target}`" in (ROOT / "SECURITY.md").read_text("utf-8")
 
 
+def test_released_servers_are_tried_from_the_oldest_to_the_newest_that_is_supported() -> None:
+    job = JOBS["containers"]
+    releases = job["strategy"]["matrix"]["clickhouse"]
+    page = (ROOT / "docs" / "reference" / "compatibility.md").read_text("utf-8")
+    assert [".".join(one.split(".")[:2]) for one in releases] == ["24.3", "26.9"]
+    assert "| 24.3, 26.9 | the released servers" in page
+    assert f"\nCLICKHOUSE ?= {releases[0]}\n" in MAKEFILE
+    assert job["env"] == {"CLICKHOUSE": "${{ matrix.clickhouse }}"}
+
+
 def requirements() -> dict[str, str]:
     text = (ROOT / "requirements" / "service.txt").read_text("utf-8")
     return dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE))

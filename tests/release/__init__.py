@@ -1,0 +1,1 @@
+"""The wheel, installed into an environment of its own, against real servers."""
