@@ -289,6 +289,17 @@ types: $(VENV)/.dev ## Check types (mypy, strict)
 contracts: $(VENV)/.dev ## Check that imports point inwards
 	@$(BIN)/lint-imports
 
+.venvs/docs/.installed: requirements/docs.txt | $(BIN)/python
+	@echo "==> installing MkDocs into .venvs/docs (about 60 MB, once)"
+	@$(BIN)/python -m venv --clear .venvs/docs
+	@.venvs/docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.PHONY: site
+site: .venvs/docs/.installed ## Build the documentation site into var/site; broken links and anchors are errors
+	@NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs --quiet build --strict
+	@echo "==> open var/site/index.html, or: $(BIN)/python -m http.server --directory var/site"
+
 .PHONY: wheel
 wheel: $(VENV)/.runtime ## Build the wheel and the source distribution into dist, offline and reproducibly
 	@rm -rf dist
@@ -352,7 +363,7 @@ lock: $(BIN)/python ## Lock the requirements with hashes, without index addresse
 		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 			requirements/compat-$$engine.in -o requirements/compat-$$engine.txt; \
 	done
-	@for tools in prefect deploy; do \
+	@for tools in prefect deploy docs; do \
 		$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 			requirements/$$tools.in -o requirements/$$tools.txt; \
 	done

@@ -152,17 +152,3 @@ def test_every_variable_that_a_page_names_is_one_of_the_configuration() -> None:
         for name in re.findall(r"\bICEHAUL_[A-Z0-9_]+", page.read_text(encoding="utf-8"))
     }
     assert {pair for pair in named if pair[1] not in fields | OTHER_VARIABLES and not pair[1].endswith("_")} == set()
-
-
-def test_every_anchor_that_a_page_links_to_exists() -> None:
-    broken = []
-    for page in [ROOT / "CONTRIBUTING.md", *PAGES]:
-        for link in re.findall(r"\]\(([^)\s]*#[^)\s]+)\)", page.read_text(encoding="utf-8")):
-            file, _, anchor = link.partition("#")
-            if "://" in link:
-                continue
-            there = page if not file else page.parent / file
-            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
-            if anchor not in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}:
-                broken.append((page.name, link))
-    assert broken == []

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 _ENVIRONMENTS = Path(__file__).resolve().parents[2] / ".venvs"
-_FOLDERS = [_ENVIRONMENTS / "monitoring" / "usr" / "bin", _ENVIRONMENTS / "deploy" / "bin"]
-_BY_MONITORING = {"prometheus", "promtool", "prometheus-alertmanager", "amtool"}
+_FOLDERS = [_ENVIRONMENTS / folder for folder in ("monitoring/usr/bin", "deploy/bin", "docs/bin")]
+_TARGETS = {"mkdocs": "site"} | dict.fromkeys(
+    ("prometheus", "promtool", "prometheus-alertmanager", "amtool"), "monitoring"
+)
 
 
 def find_program(name: str) -> Path | None:
@@ -23,5 +25,5 @@ def find_program(name: str) -> Path | None:
 
 def needs_program(name: str) -> pytest.MarkDecorator:
     """Skip tests where a program is missing, and say how to get it."""
-    target = "monitoring" if name in _BY_MONITORING else "deploy-tools"
+    target = _TARGETS.get(name, "deploy-tools")
     return pytest.mark.skipif(find_program(name) is None, reason=f"no {name}: make {target} brings it")
