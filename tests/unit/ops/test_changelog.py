@@ -9,7 +9,7 @@ from consumer import __version__
 from consumer.adapters.postgres.migrations import shipped
 
 TEXT = (Path(__file__).resolve().parents[3] / "CHANGELOG.md").read_text("utf-8")
-VERSIONS = dict(re.findall(r"^## \[([^]]+)\][^\n]*\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+VERSIONS: dict[str, str] = dict(re.findall(r"^## \[([^]]+)\][^\n]*\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
 
 
 def steps(version: str) -> str:
