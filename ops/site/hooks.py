@@ -21,6 +21,7 @@ OF_THE_ROOT = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
+STYLE = "assets/site.css"
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LIST_AFTER_TEXT = re.compile(r"^((?!\s*(?:[-*]|\d+\.) |#|\|| ).+)\n(?=(?:[-*]|\d+\.) )", re.MULTILINE)
@@ -33,7 +34,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the root."""
+    """Add the pages of the root, and the style sheet."""
+    files.append(File.generated(config, STYLE, content=(ROOT / "ops" / "site" / "site.css").read_text("utf-8")))
     for source, target in OF_THE_ROOT.items():
         files.append(File.generated(config, target, content=(ROOT / source).read_text("utf-8")))
     return files
