@@ -17,6 +17,7 @@ _DIFFERING = re.compile(
     | \b20(?:2[5-9]|[3-9]\d)-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[+]00:00)? # an instant of the run
     | (?<![\w.])-?\d[\d,]*[dhms]\ \d+[hms]\b | (?<![\w.])-?\d[\d.,]*\ ?(?:ms|s)\b     # a length of time
     | (?<![\w.])\d[\d.,]*\ (?:[KMG]i)?B\b                             # a size
+    | \d[\d,]*(?=\ rows/s)                                             # a speed
     | \b[A-Za-z][\w.-]*@[\w.-]+\b                                   # somebody
     | \b[\w.-]+:\d+(?=/)|\b127\.0\.0\.1:\d+                      # a server
     """,

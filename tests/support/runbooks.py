@@ -52,7 +52,8 @@ class RunbookError(AssertionError):
 
 def blocks(text: str) -> list[Block]:
     """Return the blocks of code of a page, in order, each under the nearest heading."""
-    heading, found = "", []
+    heading = ""
+    found: list[Block] = []
     for piece in _PIECE.finditer(text):
         if piece["heading"] is not None:
             heading = piece["heading"]

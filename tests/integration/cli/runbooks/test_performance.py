@@ -12,17 +12,20 @@ from tests.support.slow_proxy import SlowProxy
 def test_the_runbook_is_followed(local: LocalPlatform, trades: str, runbook: RunbookOf) -> None:
     for number in (2, 3):
         local.insert(100, first=number * 100, day=f"2024-01-0{number}")
-    with SlowProxy(local.endpoints.clickhouse.port, delay=0.2) as proxy:
+    with (
+        SlowProxy(local.endpoints.clickhouse.port, delay=0.2) as proxy,
+        runbook("performance-troubleshooting.md") as page,
+    ):
         local.sections["clickhouse"] = {"port": proxy.port}
         local.write()
-        with local.consumer() as application, runbook("performance-troubleshooting.md") as page:
+        with local.consumer() as application:
             application.topics.ensure()
             with logged(local.directory / "consumer.log"):
                 assert offload(application, trades, day("2024-01-02")) == []
             page.follow("Diagnosis")
-            proxy.delay = 0.0
-            page.follow("ClickHouse or Spark is slow")
-            page.follow("The backlog is long")
+        proxy.delay = 0.0
+        page.follow("ClickHouse or Spark is slow")
+        page.follow("The backlog is long")
         with local.consumer() as application:
             with consuming(application):
                 page.follow("Verification")

@@ -9,23 +9,24 @@ from tests.support.platform import day
 
 
 def test_the_runbook_is_followed(local: LocalPlatform, trades: str, runbook: RunbookOf) -> None:
-    with local.consumer() as application, runbook("schema-change.md") as page:
-        application.topics.ensure()
-        assert offload(application, trades, day("2024-01-02")) == []
-        local.insert(50, first=100, day="2024-01-02")
-        alter(local, "RENAME COLUMN price TO amount")
-        offload_once(application, trades, day("2024-01-03"))
+    with runbook("schema-change.md") as page:
+        with local.consumer() as application:
+            application.topics.ensure()
+            assert offload(application, trades, day("2024-01-02")) == []
+            local.insert(50, first=100, day="2024-01-02")
+            alter(local, "RENAME COLUMN price TO amount")
+            offload_once(application, trades, day("2024-01-03"))
         page.follow("Diagnosis")
         page.follow("A column was renamed")
-    with local.consumer() as application:
-        assert offload(application, trades, day("2024-01-03")) == []
-        alter(local, "MODIFY COLUMN quantity Decimal(9, 8)")
-        offload_once(application, trades, day("2024-01-04"))
-        halted(application, trades)
-        page.follow("A type was changed")
-        with consuming(application):
-            page.follow("Verification")
-        judge(application, trades, rows=150)
+        with local.consumer() as application:
+            assert offload(application, trades, day("2024-01-03")) == []
+            alter(local, "MODIFY COLUMN seq UInt32")
+            offload_once(application, trades, day("2024-01-04"))
+            halted(application, trades)
+            page.follow("A type was changed")
+            with consuming(application):
+                page.follow("Verification")
+            judge(application, trades, rows=150)
 
 
 def alter(local: LocalPlatform, change: str) -> None:

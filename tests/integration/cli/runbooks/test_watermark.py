@@ -13,7 +13,7 @@ def test_the_runbook_is_followed(local: LocalPlatform, trades: str, runbook: Run
     with local.consumer() as application, runbook("watermark-management.md") as page:
         application.topics.ensure()
         assert offload(application, trades, day("2024-01-03")) == []
-        local.insert(20, first=1_000, day="2024-01-01")
+        local.insert(20, first=160, day="2024-01-01")
         assert offload(application, trades, day("2024-01-03")) == []
         page.follow("Diagnosis")
         page.follow("The settle lag is too short")
