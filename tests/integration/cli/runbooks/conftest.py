@@ -131,6 +131,8 @@ def _names(local: LocalPlatform) -> dict[str, str]:
         "icehaul.events": local.topic,
         "icehaul": local.name,
         "kafka:9092": endpoints.kafka.bootstrap_servers,
+        "`market`": f"`{local.name}`",
+        "warehouse": f"tests/{local.name}",
         "s3://lake/warehouse": f"s3://{endpoints.store.bucket}/tests/{local.name}",
     }
 

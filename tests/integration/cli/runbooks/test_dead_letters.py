@@ -30,6 +30,7 @@ def test_the_runbook_is_followed(icehaul: Run, local: LocalPlatform, trades: str
         page.follow("A stream is not configured")
         page.follow("The producer breaks the contract")
         with local.consumer() as application, consuming(application):
+            wait_until(lambda: committed_offsets(kafka) == {0: 3}, what="the event that was sent again")
             page.follow("Verification")
         with local.consumer() as application:
             judge(application, "orders", rows=30)

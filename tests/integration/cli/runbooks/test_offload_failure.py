@@ -10,10 +10,11 @@ import pytest
 from consumer.embedded.stack import EmbeddedStack
 from tests.integration.cli.conftest import Run
 from tests.integration.cli.runbooks.conftest import RunbookOf
-from tests.support.consuming import consuming
+from tests.support.consuming import committed_offsets, consuming
 from tests.support.local_platform import LocalPlatform, judge, offload_once
 from tests.support.platform import day
 from tests.support.store_proxy import FULL, StoreProxy
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def proxy(stack: EmbeddedStack, local: LocalPlatform) -> Iterator[StoreProxy]:
 def test_the_runbook_is_followed(
     icehaul: Run, local: LocalPlatform, proxy: StoreProxy, trades: str, runbook: RunbookOf
 ) -> None:
+    kafka = local.configuration().kafka
     proxy.disturb("full", r"^(PUT|POST) ", FULL)
     with local.consumer() as application, runbook("offload-failure-recovery.md") as page:
         application.topics.ensure()
@@ -40,5 +42,6 @@ def test_the_runbook_is_followed(
         page.follow("Somebody has paused it")
         assert icehaul("resume", trades).code == 0
         with consuming(application):
+            wait_until(lambda: committed_offsets(kafka) == {0: 1}, what="the event that was parked")
             page.follow("Verification")
         judge(application, trades, rows=100)

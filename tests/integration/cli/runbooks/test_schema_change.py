@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from tests.integration.cli.runbooks.conftest import RunbookOf
-from tests.support.consuming import consuming
+from tests.support.consuming import committed_offsets, consuming
 from tests.support.local_platform import LocalPlatform, halted, judge, offload, offload_once
 from tests.support.platform import day
+from tests.support.waiting import wait_until
 
 
 def test_the_runbook_is_followed(local: LocalPlatform, trades: str, runbook: RunbookOf) -> None:
+    kafka = local.configuration().kafka
     with runbook("schema-change.md") as page:
         with local.consumer() as application:
             application.topics.ensure()
@@ -25,6 +27,7 @@ def test_the_runbook_is_followed(local: LocalPlatform, trades: str, runbook: Run
             halted(application, trades)
             page.follow("A type was changed")
             with consuming(application):
+                wait_until(lambda: committed_offsets(kafka) == {0: 2}, what="the events that were parked")
                 page.follow("Verification")
             judge(application, trades, rows=150)
 
