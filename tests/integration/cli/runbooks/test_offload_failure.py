@@ -42,6 +42,7 @@ def test_the_runbook_is_followed(
         page.follow("Somebody has paused it")
         assert icehaul("resume", trades).code == 0
         with consuming(application):
+            assert application.relay.run_once() == 1
             wait_until(lambda: committed_offsets(kafka) == {0: 1}, what="the event that was parked")
             page.follow("Verification")
         judge(application, trades, rows=100)

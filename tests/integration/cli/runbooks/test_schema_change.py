@@ -27,6 +27,7 @@ def test_the_runbook_is_followed(local: LocalPlatform, trades: str, runbook: Run
             halted(application, trades)
             page.follow("A type was changed")
             with consuming(application):
+                assert application.relay.run_once() == 2
                 wait_until(lambda: committed_offsets(kafka) == {0: 2}, what="the events that were parked")
                 page.follow("Verification")
             judge(application, trades, rows=150)
