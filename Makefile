@@ -275,6 +275,11 @@ bench-history: $(VENV)/.dev ## Measure a commit, and a whole batch, after many s
 bench-recovery: $(VENV)/.dev ## Measure how long a ledger takes to be rebuilt from a table with many snapshots (SNAPSHOTS=5000)
 	@$(BIN)/python -m tests.bench.recovery --snapshots $(or $(SNAPSHOTS),200)
 
+.PHONY: runbooks
+runbooks: $(VENV)/.dev ## Follow the runbooks, and record in them what is said now
+	@RECORD_RUNBOOKS=1 $(BIN)/python -m pytest -n 0 -q tests/integration/cli/runbooks
+	@git diff --stat -- docs/runbooks
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style, unused and missing dependencies
 	@$(BIN)/ruff check .

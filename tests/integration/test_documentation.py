@@ -75,6 +75,17 @@ RUN_BY = {
     "docs/how-to/choose-a-writer.md": "tests/integration/cli/test_secured_servers.py",
     "docs/reference/crash-matrix.md": "tests/unit/entrypoints/test_failpoints_command.py",
     "docs/reference/log-events.md": "tests/unit/test_log_events_page.py",
+    "docs/runbooks/consumer-group-trouble.md": "tests/integration/cli/runbooks/test_consumer_group.py",
+    "docs/runbooks/data-consistency-audit.md": "tests/integration/cli/runbooks/test_data_consistency.py",
+    "docs/runbooks/dead-letters.md": "tests/integration/cli/runbooks/test_dead_letters.py",
+    "docs/runbooks/iceberg-compaction.md": "tests/integration/cli/runbooks/test_iceberg_compaction.py",
+    "docs/runbooks/offload-failure-recovery.md": "tests/integration/cli/runbooks/test_offload_failure.py",
+    "docs/runbooks/performance-troubleshooting.md": "tests/integration/cli/runbooks/test_performance.py",
+    "docs/runbooks/restore-and-disaster-recovery.md": "tests/integration/cli/runbooks/test_restore_and_disaster.py",
+    "docs/runbooks/retention-at-risk.md": "tests/integration/cli/runbooks/test_retention_at_risk.py",
+    "docs/runbooks/schema-change.md": "tests/integration/cli/runbooks/test_schema_change.py",
+    "docs/runbooks/upgrade-and-rollback.md": "tests/integration/cli/runbooks/test_upgrade.py",
+    "docs/runbooks/watermark-management.md": "tests/integration/cli/runbooks/test_watermark.py",
     "docs/tutorial/first-offload.md": "tests/e2e/test_tutorial.py",
 }
 """Which test runs what a page shows."""

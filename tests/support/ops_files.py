@@ -18,7 +18,6 @@ PROMETHEUS = ROOT / "ops" / "prometheus"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 RULES = sorted(PROMETHEUS.glob("*.yml"))
 RULE_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
-PAGE = ROOT / "docs" / "how-to" / "watch-it-with-prometheus-and-grafana.md"
 
 _NAME = re.compile(r"\bicehaul_[a-z0-9_]+\b")
 _HISTOGRAMS = {one.name for one in METRICS if one.kind == "histogram"}
