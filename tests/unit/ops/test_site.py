@@ -47,9 +47,10 @@ def test_every_page_has_one_place_in_the_navigation() -> None:
 
 def test_the_navigation_goes_from_learning_to_understanding() -> None:
     assert [next(iter(entry)) for entry in SITE["nav"]] == [
-        "icehaul", "Tutorial", "How to", "Reference", "Explanation", "Questions", "Decisions", "Project",
+        "icehaul", "Tutorial", "How to", "Runbooks", "Reference", "Explanation", "Questions", "Decisions", "Project",
     ]  # fmt: skip
-    for section, folder in {"Tutorial": "tutorial", "How to": "how-to", "Decisions": "adr"}.items():
+    folders = {"Tutorial": "tutorial", "How to": "how-to", "Runbooks": "runbooks", "Decisions": "adr"}
+    for section, folder in folders.items():
         (entries,) = (entry[section] for entry in SITE["nav"] if section in entry)
         assert {place.split("/")[0] for place in places(entries)} == {folder}
 
