@@ -118,5 +118,16 @@ def file_instants(stream: Stream, mapping: TableMapping, source: str) -> str:
     return f"SELECT {_micros(stream)} AS _icehaul_micros FROM ({file_rows(mapping, source)})"
 
 
+def located_rows(stream: Stream, mapping: TableMapping, source: str, path: str) -> str:
+    """Return the query of path, hash and instant of each row of data files; ``path`` is an expression of ``source``."""
+    extra = f", {path} AS _icehaul_path"
+    wire = ", ".join(f"{column.file_sql} AS {quote_name(column.name)}" for column in mapping.columns)
+    rows = f"SELECT {wire}, _icehaul_path FROM {lenient(mapping, source, extra)}"
+    return (
+        f"SELECT _icehaul_path, {mapping.file_digest_sql()} AS _icehaul_hash, {_micros(stream)} AS _icehaul_micros"
+        f" FROM ({rows})"
+    )
+
+
 def _micros(stream: Stream) -> str:
     return f"toUnixTimestamp64Micro(CAST({quote_name(stream.timestamp_column)} AS DateTime64(6, 'UTC')))"

@@ -171,6 +171,13 @@ class Stretch:
     recorded: Content | None
 
 
+def instants(batches: Iterable[KnownBatch], *, start: datetime, evidence: Evidence | None) -> set[datetime]:
+    """Return the instants at which a window may begin or end that a repair looks at, besides the beginnings of days."""
+    found = {bound for batch in batches for bound in (batch.window.lower, batch.window.upper)}
+    reach = None if evidence is None else evidence.upper
+    return found | {start} | (set() if reach is None else {reach})
+
+
 def stretches(batches: Sequence[KnownBatch], *, start: datetime, reach: datetime | None) -> list[Stretch]:
     """Return the windows that lead from the start as far as the table or the ledger does, contiguous.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.held_rows import FilePart
 from consumer.domain.mapping import SourceColumn
+from consumer.domain.window import PartitionBy
 
 ROW_BYTES = 100
 """What every row of the fake weighs."""
@@ -43,3 +46,21 @@ class Row:
 def fingerprint_of(rows: Iterable[Row]) -> Fingerprint:
     """Return the fingerprint of some rows."""
     return sum((row.fingerprint() for row in rows), EMPTY)
+
+
+def file_parts(path: str, rows: Iterable[Row], bounds: Collection[datetime]) -> list[FilePart]:
+    """Return what a file holds from one bound to the next, and by day."""
+    stretches: defaultdict[datetime, list[Row]] = defaultdict(list)
+    for row in rows:
+        day = PartitionBy.DAY.floor(row.ts)
+        stretches[max((bound for bound in bounds if day < bound <= row.ts), default=day)].append(row)
+    return [
+        FilePart(
+            path=path,
+            lower=lower,
+            fingerprint=fingerprint_of(some),
+            first=min(row.ts for row in some),
+            last=max(row.ts for row in some),
+        )
+        for lower, some in stretches.items()
+    ]

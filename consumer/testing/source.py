@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from consumer.domain.differing import Differing, DifferingRow
 from consumer.domain.errors import CheckFailedError, SourceMissingError, TimeColumnError
 from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.held_rows import FilePart
 from consumer.domain.inventory import Inventory
 from consumer.domain.mapping import TableMapping
 from consumer.domain.partition_bounds import PartitionBounds
@@ -18,7 +19,7 @@ from consumer.domain.stream import Stream
 from consumer.domain.time_type import time_type
 from consumer.domain.window import BEGINNING, END_OF_TIME, PartitionBy, Window
 from consumer.ports import Bucket, Extent, SequenceReport, Step, Survey
-from consumer.testing.rows import ROW_BYTES, Row, fingerprint_of
+from consumer.testing.rows import ROW_BYTES, Row, file_parts, fingerprint_of
 from consumer.testing.steps import bucket_start
 from consumer.testing.tables import MemoryTables
 
@@ -224,6 +225,13 @@ class MemorySource(MemoryTables):
         del stream, mapping
         rows = [row for path in paths for row in self._file(path)]
         return [fingerprint_of(row for row in rows if window.contains(row.ts)) for window in windows]
+
+    def count_files(
+        self, stream: Stream, mapping: TableMapping, bounds: Collection[datetime], paths: Sequence[str]
+    ) -> Sequence[FilePart]:
+        """Count the files' rows by file and stretch."""
+        del stream, mapping
+        return [part for path in paths for part in file_parts(path, self._file(path), bounds)]
 
     def tally_every(
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from consumer.domain.errors import CheckFailedError, SourceChangedError
 from consumer.domain.fingerprint import EMPTY
+from consumer.domain.held_rows import HeldRows
 from consumer.domain.reconcile import PartitionSpan
 from consumer.domain.stream import Mode, TableName
-from consumer.domain.window import BEGINNING, Window
+from consumer.domain.window import BEGINNING, PartitionBy, Window
 from consumer.testing.rows import Row
 from tests.support.hot_tables import ALWAYS, DAY, NOON, HotTable, rows_at
 
@@ -105,6 +107,30 @@ def test_rows_of_files_are_told_apart_by_a_window(hot: HotTable) -> None:
     assert list(hot.source.file_shares(hot.stream, mapping, WINDOWS[1], [])) == []
 
 
+def test_files_are_counted_by_bounds_and_days_each_by_itself(hot: HotTable) -> None:
+    mapping = hot.mapping()
+    hot.insert(rows_at(NOON - DAY / 4, 1, 1) + rows_at(NOON, 2) + rows_at(NOON + DAY / 4, 3) + rows_at(NOON + DAY, 4))
+    hot.insert(rows_at(datetime(1960, 1, 1, 12, tzinfo=UTC), 5))
+    whole, inside = hot.write_file(mapping, ALWAYS), hot.write_file(mapping, WINDOWS[1])
+    found = hot.counted.count_files(hot.stream, mapping, [BEGINNING, NOON], [whole, inside])
+    midnight = PartitionBy.DAY.floor(NOON)
+    told = {(one.path, one.lower): (one.fingerprint.rows, one.first, one.last) for one in found}
+    assert len(told) == len(found)
+    assert told == {
+        (whole, datetime(1960, 1, 1, tzinfo=UTC)): (1, *[datetime(1960, 1, 1, 12, tzinfo=UTC)] * 2),
+        (whole, midnight): (2, NOON - DAY / 4, NOON - DAY / 4),
+        (whole, NOON): (2, NOON, NOON + DAY / 4),
+        (whole, midnight + DAY): (1, NOON + DAY, NOON + DAY),
+        (inside, NOON): (2, NOON, NOON + DAY / 4),
+    }
+    held = HeldRows(found, [BEGINNING, NOON])
+    assert held.files(WINDOWS[0])[whole] == hot.source.fingerprint(hot.stream, mapping, ALWAYS)
+    once = HeldRows([one for one in found if one.path == whole], [BEGINNING, NOON])
+    windows = [WINDOWS[0], Window(lower=NOON, upper=midnight + DAY)]
+    assert once.tally(windows) == list(hot.verified.tally_files(hot.stream, mapping, windows, [whole]))
+    assert list(hot.counted.count_files(hot.stream, mapping, [NOON], [])) == []
+
+
 def test_every_row_of_the_files_counts_to_a_window_and_strays_to_the_last_one(hot: HotTable) -> None:
     mapping = hot.mapping()
     hot.insert(rows_at(NOON - DAY, 1) + rows_at(NOON, 2, 2) + rows_at(NOON + 3 * DAY, 3))
@@ -155,6 +181,13 @@ def test_neither_another_table_nor_a_missing_file_is_compared(hot: HotTable) -> 
         hot.source.late_rows(hot.stream, mapping, ALWAYS, [hot.write_file(mapping, ALWAYS) + "-gone"])
     with pytest.raises(CheckFailedError):
         hot.source.file_shares(hot.stream, mapping, ALWAYS, [hot.write_file(mapping, ALWAYS) + "-gone"])
+    one_of_two = [hot.write_file(mapping, ALWAYS), hot.write_file(mapping, ALWAYS) + "-gone"]
+    with pytest.raises(CheckFailedError):
+        hot.counted.count_files(hot.stream, mapping, [NOON], one_of_two)
+    with pytest.raises(CheckFailedError):
+        hot.counted.extent_files(hot.stream, mapping, one_of_two)
+    with pytest.raises(CheckFailedError):
+        hot.verified.tally_files(hot.stream, mapping, [ALWAYS], one_of_two)
     hot.exchange()
     with pytest.raises(SourceChangedError):
         hot.source.tally(hot.stream, mapping, WINDOWS, exact=False)

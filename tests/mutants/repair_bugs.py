@@ -14,6 +14,7 @@ _REPLAYS = "consumer/service/replay/replays.py"
 _MEMORY = "consumer/testing/ledger.py"
 
 _UNIT = "tests/unit/service/test_repair.py"
+_COMPARISONS = "tests/contract/test_source_comparisons.py"
 
 BUGS = (
     Bug(
@@ -68,11 +69,47 @@ BUGS = (
         edits=(
             Edit(
                 file=_COUNTING,
-                before="        found = self._tally(stream, mapping, pieces, held.paths)\n",
-                after="        found = [EMPTY] * len(pieces)\n",
+                before="for piece, rows in zip(pieces, held.tally(pieces), strict=True)]\n",
+                after="for piece, rows in zip(pieces, [EMPTY] * len(pieces), strict=True)]\n",
             ),
         ),
         tests=(f"{_UNIT}::test_a_batch_that_was_deleted_from_the_ledger_is_counted_in_the_table",),
+    ),
+    Bug(
+        name="files_read_together_are_taken_for_one",
+        breaks="What several small files hold is recorded as the first one's, and the others are nobody's.",
+        edits=(
+            Edit(
+                file="consumer/adapters/clickhouse/counting.py",
+                before="if len(files) == 1 else _FILE_PATH\n",
+                after="if files else _FILE_PATH\n",
+            ),
+        ),
+        tests=(f"{_COMPARISONS}::test_files_are_counted_by_bounds_and_days_each_by_itself",),
+    ),
+    Bug(
+        name="bounds_inside_of_a_day_do_not_part_its_rows",
+        breaks="Rows of the second window of a day are recorded as the first one's.",
+        edits=(
+            Edit(
+                file="consumer/adapters/clickhouse/sql/file_parts.sql",
+                before="        roundDown(_icehaul_micros, $bounds),\n",
+                after="        arrayElement($bounds, 1),\n",
+            ),
+        ),
+        tests=(f"{_COMPARISONS}::test_files_are_counted_by_bounds_and_days_each_by_itself",),
+    ),
+    Bug(
+        name="windows_that_were_not_counted_by_are_tallied",
+        breaks="A window between two bounds is recorded with what lies from one bound to the other.",
+        edits=(
+            Edit(
+                file="consumer/domain/held_rows.py",
+                before="            if bound not in self._bounds and",
+                after="            if not self._bounds and",
+            ),
+        ),
+        tests=("tests/unit/domain/test_held_rows.py::test_a_window_that_was_not_counted_by_is_refused",),
     ),
     Bug(
         name="stray_rows_are_not_missed",
@@ -80,8 +117,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_COUNTING,
-                before="        if stray:\n",
-                after="        if stray < 0:\n",
+                before="    if stray:\n",
+                after="    if stray < 0:\n",
             ),
         ),
         tests=(f"{_UNIT}::test_rows_outside_of_every_window_stop_a_repair",),

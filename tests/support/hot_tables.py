@@ -21,6 +21,7 @@ from consumer.domain.window import BEGINNING, END_OF_TIME, Window
 from consumer.embedded.stack import EmbeddedStack
 from consumer.emitter.ports import InventorySource
 from consumer.ports import Source
+from consumer.service.adoption.ports import FileSource
 from consumer.service.verifying.ports import VerifiedSource
 from consumer.testing.rows import Row
 from consumer.testing.source import MemorySource
@@ -41,6 +42,7 @@ class HotTable(ABC):
 
     source: Source
     verified: VerifiedSource
+    counted: FileSource
     inventory: InventorySource
 
     def __init__(self, name: TableName) -> None:
@@ -111,7 +113,9 @@ class MemoryHotTable(HotTable):
 
     def __init__(self) -> None:
         super().__init__(TableName.parse("market.trades"))
-        self.source = self.verified = self.inventory = self.memory = MemorySource(datetime(2024, 6, 1, tzinfo=UTC))
+        self.source = self.verified = self.counted = self.inventory = self.memory = MemorySource(
+            datetime(2024, 6, 1, tzinfo=UTC)
+        )
         self.memory.create(self.name)
 
     def insert(self, rows: Sequence[Row]) -> None:
@@ -162,7 +166,7 @@ class ClickHouseHotTable(HotTable):
     def __init__(self, server: ClickHouseServer, table: str) -> None:
         super().__init__(TableName(database=server.tier.database, table=table))
         self._server, self._tier = server, server.tier
-        self.source = self.verified = server.tier.source
+        self.source = self.verified = self.counted = server.tier.source
         self.inventory = server.inventory
         self._create(self.name)
 

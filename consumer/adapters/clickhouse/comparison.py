@@ -7,23 +7,25 @@ from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
-from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
+from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
 from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.differing import Differing, DifferingRow
 from consumer.domain.fingerprint import EMPTY, Fingerprint
-from consumer.domain.late_query import cold_rows, file_instants, file_rows_by_window, hashes, hot_rows, keyed_hashes
+from consumer.domain.late_query import (
+    cold_rows,
+    hashes,
+    hot_rows,
+    keyed_hashes,
+)
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, LateRow
-from consumer.domain.replacement import FileShare
 from consumer.domain.row_text import row_texts
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, to_micros
-from consumer.domain.unit_query import file_rows, file_structure, unchanged, window_condition
+from consumer.domain.unit_query import file_structure, unchanged, window_condition
 from consumer.domain.window import BEGINNING, Window
-from consumer.ports import Extent
 
-_WINDOWS_AT_ONCE = 2_000
-
+WINDOWS_AT_ONCE = 2_000
 # One query names every file: it may be longer than a query usually is.
 COMPARISON_SETTINGS: Mapping[str, str | int] = {
     **FILE_SETTINGS,
@@ -43,8 +45,8 @@ def tally(
 ) -> Sequence[Fingerprint]:
     """Count the table's rows in windows that are contiguous and ascending; with their digests where ``exact``."""
     found: list[Fingerprint] = []
-    for start in range(0, len(windows), _WINDOWS_AT_ONCE):
-        found += _tally(connection, stream, mapping, windows[start : start + _WINDOWS_AT_ONCE], exact=exact)
+    for start in range(0, len(windows), WINDOWS_AT_ONCE):
+        found += _tally(connection, stream, mapping, windows[start : start + WINDOWS_AT_ONCE], exact=exact)
     return found
 
 
@@ -59,10 +61,11 @@ def _tally(
     else:
         condition = f"{window_condition(stream, mapping, whole)} AND {unchanged(stream, mapping)}"
         rows, digest = f"{read_rows(stream)} WHERE {condition}", "0"
-    return _by_window(connection.rows(_tally_query(stream, origin, bounds, rows, digest)), bounds)
+    return by_window(connection.rows(tally_query(stream, origin, bounds, rows, digest)), bounds)
 
 
-def _tally_query(stream: Stream, origin: int, bounds: Sequence[int], rows: str, digest: str) -> str:
+def tally_query(stream: Stream, origin: int, bounds: Sequence[int], rows: str, digest: str) -> str:
+    """Return the query of count and digest by the greatest of ``bounds``, counted from ``origin``."""
     return load_sql(
         "tally",
         time=quote_name(stream.timestamp_column),
@@ -73,7 +76,8 @@ def _tally_query(stream: Stream, origin: int, bounds: Sequence[int], rows: str, 
     )
 
 
-def _by_window(found: Sequence[Row], bounds: Sequence[int]) -> Iterator[Fingerprint]:
+def by_window(found: Sequence[Row], bounds: Sequence[int]) -> Iterator[Fingerprint]:
+    """Return what was found at each of the bounds."""
     by_bound = {int(bound): Fingerprint(rows=int(count), digest=int(digest)) for bound, count, digest in found}
     return (by_bound.get(bound, EMPTY) for bound in bounds)
 
@@ -188,76 +192,6 @@ class FileComparison:
             )
         )
         return {int(hash_): dict(zip(names, row, strict=True)) for hash_, row in found}
-
-    def extent(self, stream: Stream, mapping: TableMapping, paths: Sequence[str]) -> Extent:
-        """Count the rows of data files, with the first and last instant."""
-        structure = file_structure(mapping)
-        rows, first, last = 0, None, None
-        for chunk in chunked([file_instants(stream, mapping, self._files.source(path, structure)) for path in paths]):
-            ((count, lowest, greatest),) = self._ask(load_sql("files_extent", rows=chunk))
-            if int(count):
-                lower, upper = from_micros(int(lowest)), from_micros(int(greatest))
-                first = lower if first is None else min(first, lower)
-                last = upper if last is None else max(last, upper)
-                rows += int(count)
-        return Extent(rows=rows, bytes=0, first=first, last=last)
-
-    def tally(
-        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
-    ) -> Sequence[Fingerprint]:
-        """Return count and digest of the files' rows in windows that are contiguous and ascending."""
-        found: list[Fingerprint] = []
-        for start in range(0, len(windows), _WINDOWS_AT_ONCE):
-            found += self._tally(stream, mapping, windows[start : start + _WINDOWS_AT_ONCE], paths, every=False)
-        return found
-
-    def tally_every(
-        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
-    ) -> Sequence[Fingerprint]:
-        """Return count and digest of all of the files' rows; those outside of the windows count to the last one."""
-        return self._tally(stream, mapping, windows, paths, every=True)
-
-    def _tally(
-        self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str], *, every: bool
-    ) -> list[Fingerprint]:
-        structure = file_structure(mapping)
-        whole = Window(lower=windows[0].lower, upper=windows[-1].upper)
-        origin = to_micros(whole.lower)
-        bounds = [to_micros(window.lower) - origin for window in windows]
-        sources = [self._files.source(path, structure) for path in paths]
-        # An instant before the first window is a negative number, which wraps to one behind the last bound.
-        queries = [
-            file_rows(mapping, source) if every else cold_rows(stream, mapping, whole, source) for source in sources
-        ]
-        total = [EMPTY] * len(windows)
-        for chunk in chunked(queries):
-            found = self._ask(_tally_query(stream, origin, bounds, f"({chunk})", mapping.file_digest_sql()))
-            total = [one + other for one, other in zip(total, _by_window(found, bounds), strict=True)]
-        return total
-
-    def shares(
-        self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
-    ) -> Sequence[FileShare]:
-        """Return count and digest of each file's rows inside of a window and outside, in the order of ``paths``."""
-        if not paths:
-            return []
-        structure = file_structure(mapping)
-        queries = [
-            file_rows_by_window(stream, mapping, window, self._files.source(path, structure), number)
-            for number, path in enumerate(paths)
-        ]
-        found = {
-            (int(number), bool(inside)): (Fingerprint(rows=int(rows), digest=int(digest)), from_micros(int(first)))
-            for number, inside, rows, digest, first in self._ask(
-                load_sql("file_shares", rows=" UNION ALL ".join(queries))
-            )
-        }
-        shares = []
-        for number, path in enumerate(paths):
-            inside, first = found.get((number, True), (EMPTY, None))
-            outside, elsewhere = found.get((number, False), (EMPTY, None))
-            shares.append(FileShare(path=path, inside=inside, outside=outside, first=first, elsewhere=elsewhere))
-        return shares
 
     def _differing_buckets(
         self, mapping: TableMapping, hot: Sequence[str], cold: Sequence[str]

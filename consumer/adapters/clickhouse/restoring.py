@@ -8,6 +8,7 @@ from functools import partial
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
 from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileComparison, tally
+from consumer.adapters.clickhouse.counting import FileCounting
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.clickhouse.grants import granted, lacking
@@ -52,6 +53,7 @@ class ClickHouseRestoring:
         self._connection = ClickHouseConnection(settings, READ_SETTINGS)
         self._files = FileReader(settings, store)
         self._comparison = FileComparison(self._connection, self._files)
+        self._counting = FileCounting(self._connection, self._files)
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,7 +101,7 @@ class ClickHouseRestoring:
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], files: Sequence[DataFile]
     ) -> Sequence[Fingerprint]:
         """Return count and digest of the files' rows in contiguous windows."""
-        return self._comparison.tally(stream, mapping, windows, [file.path for file in files])
+        return self._counting.tally(stream, mapping, windows, [file.path for file in files])
 
     def tally(self, stream: Stream, mapping: TableMapping, windows: Sequence[Window]) -> Sequence[Fingerprint]:
         """Return count and digest of the rows of the stream's source in contiguous windows."""
@@ -115,7 +117,7 @@ class ClickHouseRestoring:
 
     def first_instant(self, stream: Stream, mapping: TableMapping, files: Sequence[DataFile]) -> datetime | None:
         """Return the instant of the first row of files."""
-        return self._comparison.extent(stream, mapping, [file.path for file in files]).first
+        return self._counting.extent(stream, mapping, [file.path for file in files]).first
 
     def stagings(self, into: TableName) -> Sequence[tuple[TableName, RestoreMark]]:
         """Return the staging tables of runs for this table: those with a name and a comment of icehaul's."""

@@ -9,15 +9,17 @@ from datetime import datetime
 from consumer.adapters.clickhouse.bounds import TableBounds, bytes_of, instant_of, row_bytes
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileComparison, tally
+from consumer.adapters.clickhouse.counting import FileCounting
 from consumer.adapters.clickhouse.descriptions import Descriptions
 from consumer.adapters.clickhouse.errors import file_error
-from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader, chunked
+from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
 from consumer.adapters.clickhouse.partitions import read_spans
 from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
 from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.differing import Differing
-from consumer.domain.fingerprint import EMPTY, Fingerprint
+from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.held_rows import FilePart
 from consumer.domain.late_query import hashes, hot_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.partition_bounds import PartitionBounds
@@ -27,7 +29,6 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import (
     READ_SETTINGS,
-    file_fingerprint_query,
     file_rows,
     file_structure,
     fingerprint_query,
@@ -53,6 +54,7 @@ class ClickHouseSource:
         self._descriptions = Descriptions(self._connection)
         self._replicas = ReplicaWatch(self._connection)
         self._comparison = FileComparison(self._connection, self._files)
+        self._counting = FileCounting(self._connection, self._files)
 
     def close(self) -> None:
         """Close the connections."""
@@ -137,13 +139,7 @@ class ClickHouseSource:
             AccessDeniedError: if the store's key or the user's grants do not allow it.
             CheckFailedError: if a file is missing, damaged, or has other columns.
         """
-        structure = file_structure(mapping)
-        queries = [file_rows(mapping, self._files.source(path, structure)) for path in paths]
-        total = EMPTY
-        for chunk in chunked(queries):
-            ((count, digest),) = self._file_rows(file_fingerprint_query(mapping, chunk))
-            total += Fingerprint(rows=int(count), digest=int(digest))
-        return total
+        return self._counting.fingerprint(mapping, paths)
 
     def sequence_report(self, stream: Stream, window: Window) -> SequenceReport:
         """Report repeated values and gaps of the sequence columns; see :class:`consumer.ports.SequenceReport`.
@@ -229,19 +225,25 @@ class ClickHouseSource:
 
     def extent_files(self, stream: Stream, mapping: TableMapping, paths: Sequence[str]) -> Extent:
         """Count the rows of data files, with the first and last instant."""
-        return self._comparison.extent(stream, mapping, paths)
+        return self._counting.extent(stream, mapping, paths)
 
     def tally_files(
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
     ) -> Sequence[Fingerprint]:
         """Return count and digest of the files' rows in contiguous windows."""
-        return self._comparison.tally(stream, mapping, windows, paths)
+        return self._counting.tally(stream, mapping, windows, paths)
+
+    def count_files(
+        self, stream: Stream, mapping: TableMapping, bounds: Collection[datetime], paths: Sequence[str]
+    ) -> Sequence[FilePart]:
+        """Count the files' rows by file and stretch; see :meth:`consumer.service.adoption.ports.FileSource`."""
+        return self._counting.parts(stream, mapping, bounds, paths)
 
     def tally_every(
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
     ) -> Sequence[Fingerprint]:
         """Return count and digest of all of the files' rows; those outside of the windows count to the last one."""
-        return self._comparison.tally_every(stream, mapping, windows, paths)
+        return self._counting.tally_every(stream, mapping, windows, paths)
 
     def differing(
         self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str], *, belongs: bool, most: int
@@ -255,7 +257,7 @@ class ClickHouseSource:
         self, stream: Stream, mapping: TableMapping, window: Window, paths: Sequence[str]
     ) -> Sequence[FileShare]:
         """Return count and digest of each file's rows inside a window and outside."""
-        return self._comparison.shares(stream, mapping, window, paths)
+        return self._counting.shares(stream, mapping, window, paths)
 
     def _file_rows(self, query: str, settings: Mapping[str, str | int] = FILE_SETTINGS) -> Sequence[Row]:
         return self._connection.rows(query, settings=settings, secrets=self._files.secrets, meaning=file_error)

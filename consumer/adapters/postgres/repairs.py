@@ -103,18 +103,17 @@ class PostgresRepairs:
                 "snapshot_id": repair.snapshot_id if filled else None,
             },
         )
-        for unit, file in enumerate(one.files):
-            owned: dict[str, Any] = {
-                **at,
-                "prefix": file.path.rpartition("/")[0],
-                "path": file.path,
-                "unit": unit,
-                "rows": file.fingerprint.rows,
-                "bytes": file.bytes,
-                "digest": file.fingerprint.hex,
-            }
-            connection.execute(self._sql["own_prefix"], owned)
-            connection.execute(self._sql["own_file"], owned)
+        owned: dict[str, Any] = {
+            **at,
+            "prefixes": [file.path.rpartition("/")[0] for file in one.files],
+            "paths": [file.path for file in one.files],
+            "units": list(range(len(one.files))),
+            "rows": [file.fingerprint.rows for file in one.files],
+            "bytes": [file.bytes for file in one.files],
+            "digests": [file.fingerprint.hex for file in one.files],
+        }
+        for name in ("own_prefixes", "own_files"):
+            connection.execute(self._sql[name], owned)
 
 
 def _known(row: Row) -> KnownBatch:

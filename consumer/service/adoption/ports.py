@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.held_rows import FilePart
 from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream
 from consumer.domain.window import Window
@@ -23,4 +25,10 @@ class FileSource(Source, Protocol):
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
     ) -> Sequence[Fingerprint]:
         """Return count and digest of the files' rows in windows that are contiguous and ascending."""
+        ...
+
+    def count_files(
+        self, stream: Stream, mapping: TableMapping, bounds: Collection[datetime], paths: Sequence[str]
+    ) -> Sequence[FilePart]:
+        """Count each file's rows from one bound to the next, and by day (UTC); each file is read once."""
         ...

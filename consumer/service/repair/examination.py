@@ -9,6 +9,7 @@ from uuid import UUID
 
 from consumer.domain.batch import Evidence
 from consumer.domain.errors import DivergenceError
+from consumer.domain.held_rows import HeldRows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.phrasing import counted
 from consumer.domain.reconcile import ComparedPartition, Finding, FindingKind, PartKind, content_of
@@ -17,6 +18,7 @@ from consumer.domain.repair import (
     Judged,
     Stretch,
     history,
+    instants,
     judge,
     runs,
     stretches,
@@ -30,7 +32,7 @@ from consumer.domain.window import EVER, Window
 from consumer.ports import Catalog, StreamRecord, TargetTable
 from consumer.service.adoption.ports import FileSource
 from consumer.service.prepare import Preparation
-from consumer.service.repair.counting import CountedWindow, Held, WindowCounter
+from consumer.service.repair.counting import CountedWindow, count_windows
 from consumer.service.repair.ports import RepairLedger
 
 
@@ -84,6 +86,7 @@ class Examination:
         record: the stream's record as it is.
         source_uuid: the source table.
         target: the table; one that was missing has been made anew, or would be (``None``).
+        held: the rows of its live data files.
         judged: the ledger's batches, told apart by what the table proves.
         rebuilt: windows that are recorded as they were counted in the table.
         watermark: where the watermark comes to lie.
@@ -96,6 +99,7 @@ class Examination:
     record: StreamRecord
     source_uuid: UUID
     target: TargetTable | None
+    held: HeldRows
     judged: Judged
     rebuilt: Sequence[CountedWindow]
     watermark: datetime
@@ -146,7 +150,6 @@ class Examiner:
         self._ledger = ledger
         self._catalog = catalog
         self._preparation = preparation
-        self._counter = WindowCounter(source)
 
     def examine(self, stream: Stream, record: StreamRecord) -> Examination:
         """Find out what the table proves and holds.
@@ -166,12 +169,13 @@ class Examiner:
         judged = (
             undecided(known) if unproven else judge(known, NO_LINEAGE if target is None else target.lineage, evidence)
         )
-        extent = self._source.extent_files(stream, mapping, paths)
-        reach = written_until(known, extent.last) if evidence is None else evidence.upper
+        bounds = instants(known, start=record.start, evidence=evidence)
+        held = HeldRows(self._source.count_files(stream, mapping.as_recorded, bounds, paths), bounds)
+        reach = written_until(known, held.last) if evidence is None else evidence.upper
         live = stretches(judged.valid, start=record.start, reach=reach)
         # Where the ledger was lost, what was backfilled stands in the table alone.
-        below = history(judged.valid, record.start) if known else unknown_history(extent.first, record.start)
-        found = self._counter.count(stream, mapping, live, below, Held(paths=paths, extent=extent))
+        below = history(judged.valid, record.start) if known else unknown_history(held.first, record.start)
+        found = count_windows(stream, live, below, held)
         if unproven:
             judged, live, found = without_tail(judged, live, found)
         rebuilt = [one for one in found if one.recorded != one.found]
@@ -183,6 +187,7 @@ class Examiner:
             record=record,
             source_uuid=described.uuid,
             target=target,
+            held=held,
             judged=judged,
             rebuilt=rebuilt,
             watermark=watermark,

@@ -12,6 +12,7 @@ from consumer.domain.audit import plain_path
 from consumer.domain.batch import BatchKind
 from consumer.domain.errors import DivergenceError
 from consumer.domain.event_factory import tick
+from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.stream import Stream
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Catalog, Claim, Ledger, StreamRecord, TargetTable
@@ -20,6 +21,7 @@ from consumer.service.audit.ports import AttemptRecords, TableFiles
 from consumer.service.lease import LeaseKeeper
 from consumer.service.plan import Identity
 from consumer.service.prepare import Preparation
+from consumer.service.repair.counting import CountedWindow
 from consumer.service.repair.examination import Examination, Examiner
 from consumer.service.repair.ports import RebuiltFile, RebuiltWindow, Repair, RepairLedger
 from consumer.service.threads import SYSTEM_THREADS, Threads
@@ -153,21 +155,11 @@ class Repairs:
         """Give the windows that were counted the live files that no valid batch has recorded."""
         if not examined.rebuilt:
             return []
-        _, mapping = self._preparation.read_source(stream, examined.record)
         owned = self._owned(stream, examined)
+        given = [(one, self._free(examined, one, owned)) for one in examined.rebuilt]
+        sizes = self._files.sizes([plain_path(path) for _, files in given for path in files])
         windows = []
-        for one in examined.rebuilt:
-            there = examined.target is not None and one.found.rows
-            paths = self._catalog.data_files(stream.target, stream.partition_by, one.window) if there else []
-            sizes = self._files.sizes([plain_path(path) for path in paths])
-            files = []
-            for share in self._source.file_shares(stream, mapping.as_recorded, one.window, paths) if paths else []:
-                path = plain_path(share.path)
-                if share.inside.rows and path not in owned:
-                    owned.add(path)
-                    files.append(
-                        RebuiltFile(path=share.path, bytes=sizes[path], fingerprint=share.inside + share.outside)
-                    )
+        for one, files in given:
             kind = BatchKind.BACKFILL if one.window.lower < examined.record.start else BatchKind.WINDOW
             windows.append(
                 RebuiltWindow(
@@ -175,10 +167,20 @@ class Repairs:
                     kind=kind,
                     window=one.window,
                     fingerprint=one.found,
-                    files=tuple(files),
+                    files=tuple(
+                        RebuiltFile(path=path, bytes=sizes[plain_path(path)], fingerprint=fingerprint)
+                        for path, fingerprint in files.items()
+                    ),
                 )
             )
         return windows
+
+    def _free(self, examined: Examination, one: CountedWindow, owned: set[str]) -> dict[str, Fingerprint]:
+        """Return the files that hold rows of a window and are nobody's yet, and add them to those that are owned."""
+        held = examined.held.files(one.window)
+        free = {path: fingerprint for path, fingerprint in held.items() if plain_path(path) not in owned}
+        owned |= {plain_path(path) for path in free}
+        return free
 
     def _owned(self, stream: Stream, examined: Examination) -> set[str]:
         """Return the paths of files that batches have recorded which stay valid."""

@@ -68,3 +68,21 @@ def test_keys_of_the_servers_own_go_before_those_that_may_write() -> None:
 
     assert FileReader(own, store).source("s3://b/k", "a") == "s3('http://store/b/k', 'reader', 'reads', 'Parquet', 'a')"
     assert FileReader(own, store).secrets == ("reads",)
+
+
+def test_files_of_a_bucket_are_read_together_and_those_whose_names_mean_something_in_a_glob_alone() -> None:
+    reader = FileReader(ClickHouseSettings(), StoreSettings(endpoint="http://store"))
+    paths = ["s3://b/t/1.parquet", "s3://b/{x}/2.parquet", "s3://b/t/a=1/3.parquet", "s3://c/4.parquet", "s3://b/5*"]
+    assert [(list(files), source) for files, source in reader.sources(paths, "a")] == [
+        (["s3://b/{x}/2.parquet"], "s3('http://store/b/%7Bx%7D/2.parquet', 'Parquet', 'a')"),
+        (["s3://b/5*"], "s3('http://store/b/5%2A', 'Parquet', 'a')"),
+        (
+            ["s3://b/t/1.parquet", "s3://b/t/a=1/3.parquet"],
+            "s3('http://store/b/{t/1.parquet,t/a=1/3.parquet}', 'Parquet', 'a')",
+        ),
+        (["s3://c/4.parquet"], "s3('http://store/c/4.parquet', 'Parquet', 'a')"),
+    ]
+    many = [f"s3://b/{number}" for number in range(150)]
+    groups = [files for files, _ in reader.sources(many, "a")]
+    assert [one for files in groups for one in files] == many
+    assert max(map(len, groups)) < 100

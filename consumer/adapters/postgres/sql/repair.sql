@@ -46,14 +46,18 @@ VALUES (
     %(digest)s, %(snapshot_id)s, %(epoch)s, %(owner)s, clock_timestamp()
 )
 
--- name: own_prefix
+-- name: own_prefixes
 INSERT INTO offload_attempts (prefix, stream, batch_id, epoch)
-VALUES (%(prefix)s, %(stream)s, %(batch_id)s, %(epoch)s)
+SELECT DISTINCT prefix, %(stream)s, %(batch_id)s::uuid, %(epoch)s::bigint FROM unnest(%(prefixes)s::text[]) AS prefix
 ON CONFLICT (prefix) DO NOTHING
 
--- name: own_file
+-- name: own_files
 INSERT INTO offload_files (path, prefix, stream, batch_id, unit, rows, bytes, digest, kept, epoch)
-VALUES (%(path)s, %(prefix)s, %(stream)s, %(batch_id)s, %(unit)s, %(rows)s, %(bytes)s, %(digest)s, false, %(epoch)s)
+SELECT path, prefix, %(stream)s, %(batch_id)s::uuid, unit, rows, bytes, digest, false, %(epoch)s::bigint
+FROM unnest(
+    %(paths)s::text[], %(prefixes)s::text[], %(units)s::integer[], %(rows)s::bigint[], %(bytes)s::bigint[],
+    %(digests)s::text[]
+) AS file (path, prefix, unit, rows, bytes, digest)
 ON CONFLICT (path) DO UPDATE
 SET batch_id = excluded.batch_id, unit = excluded.unit, rows = excluded.rows, bytes = excluded.bytes,
     digest = excluded.digest, kept = false, epoch = excluded.epoch
