@@ -27,7 +27,7 @@ from consumer.adapters.postgres.backfills import PostgresBackfills
 from consumer.adapters.postgres.database import Database
 from consumer.adapters.postgres.drops import PostgresDropLog
 from consumer.adapters.postgres.ledger import RELAY_CLAIM, PostgresLedger
-from consumer.adapters.postgres.migrations import Migration, migrate, pending
+from consumer.adapters.postgres.migrations import Migration, migrate, newer, pending, require_current
 from consumer.adapters.postgres.offsets import PostgresOffsets
 from consumer.adapters.spark.engine import SparkEngine
 from consumer.adapters.telemetry.metrics import PrometheusMetrics
@@ -196,6 +196,14 @@ class Servers:
         """
         self.catalog.make_tables()
         return migrate(self.database)
+
+    def require_schema(self) -> None:
+        """Check that this program works with the ledger's tables; see :func:`require_current`."""
+        require_current(self.database)
+
+    def newer_migrations(self) -> Sequence[str]:
+        """Return what a newer program has applied, and this one works with."""
+        return newer(self.database)
 
     def pending_migrations(self) -> Sequence[Migration]:
         """Return what :meth:`migrate` would apply; changes nothing."""

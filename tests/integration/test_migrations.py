@@ -177,17 +177,6 @@ def test_an_applied_file_that_has_changed_is_refused(database: Database) -> None
         pending(database, changed)
 
 
-def test_a_database_that_is_newer_than_the_program_is_refused(database: Database) -> None:
-    future = Migration(version=len(shipped()) + 1, name="future", sql=b"CREATE TABLE future ()")
-    migrate(database, [*shipped(), future])
-
-    known, newest = f"{len(shipped()):04}", f"{future.version:04}"
-    with pytest.raises(ConfigurationError, match=rf"{newest} \(future\).*{known}"):
-        migrate(database)
-    with pytest.raises(ConfigurationError, match="newer icehaul"):
-        require_current(database)
-
-
 def test_a_user_without_the_right_to_create_is_told_the_grant(server: PostgresServer, dsn: str) -> None:
     with psycopg.connect(dsn) as connection:
         connection.execute("CREATE ROLE reader LOGIN PASSWORD 'not-a-secret'")

@@ -85,18 +85,21 @@ class House:
 
     def shorten_session(self, group: str) -> None:
         """Set the group's session time-out on the broker."""
-        entry = ConfigEntry(
-            "consumer.session.timeout.ms",
-            str(SESSION_SECONDS * 1000),
-            incremental_operation=AlterConfigOpType.SET,
-        )
-        resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[entry])
-        for future in self.admin.incremental_alter_configs([resource]).values():
-            future.result(30)
+        shorten_session(self.admin, group)
 
     def _execute(self, statement: str, *names: str) -> None:
         with psycopg.connect(self.endpoints.postgres.dsn, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def shorten_session(admin: AdminClient, group: str) -> None:
+    """Set a group's session time-out on the broker, so that a member that was killed is soon missed."""
+    entry = ConfigEntry(
+        "consumer.session.timeout.ms", str(SESSION_SECONDS * 1000), incremental_operation=AlterConfigOpType.SET
+    )
+    resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)
 
 
 class Stage:

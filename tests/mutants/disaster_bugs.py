@@ -79,7 +79,7 @@ BUGS = (
         edits=(
             Edit(
                 file="consumer/service/repair/examination.py",
-                before=" if known else unknown_history(extent.first, record.start)\n",
+                before=" if known else unknown_history(held.first, record.start)\n",
                 after="\n",
             ),
         ),

@@ -22,6 +22,7 @@ from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complet
 from consumer.entrypoints.cli.output import ExitCode, Format
 from consumer.entrypoints.cli.ticks import send_ticks
 from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
+from consumer.entrypoints.ledger_check import check_ledger
 from consumer.entrypoints.readiness import Readiness
 from consumer.entrypoints.reload import Reload
 from consumer.entrypoints.service_manager import Phase, ServiceManager
@@ -108,6 +109,7 @@ def _serve(configuration: Configuration, reload: Reload) -> None:
     """Run the emitter until a signal ends it, or lets it begin anew."""
     with Application(configuration) as application:
         application.observe("emitter")
+        check_ledger(application)
         emitter, settings = application.emitter, application.configuration.emitter
         # A round looks at every source table, and each may take until its time-out.
         liveness = Liveness(lambda: emitter.silence, _SILENCE_SECONDS + settings.poll.total_seconds())

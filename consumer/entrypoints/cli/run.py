@@ -12,6 +12,7 @@ from consumer.bootstrap import Application
 from consumer.entrypoints.cli.options import ConfigOption
 from consumer.entrypoints.console.assembly import console
 from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
+from consumer.entrypoints.ledger_check import check_ledger
 from consumer.entrypoints.poll_loop import SILENCE_SECONDS, check_poll_loop, silence_of
 from consumer.entrypoints.readiness import Readiness
 from consumer.entrypoints.reload import Reload
@@ -43,6 +44,7 @@ def _consume(configuration: Configuration, reload: Reload) -> int:
         tracing = application.observe("consumer")
         application.measure("consumer")
         settings = application.configuration.consumer
+        check_ledger(application)
         loop = application.loop(tracing)
         worker = Worker(
             loop=loop,
