@@ -225,6 +225,10 @@ crash-matrix: $(VENV)/.dev ## Fail at every point in every way on real processes
 groups: $(VENV)/.dev ## Let consumer groups grow, lose members and shrink under load, and measure their throughput (SEED= plays one again)
 	@$(BIN)/python -m tests.groups $(if $(SEED),--seed $(SEED)) $(GROUPS_ARGS)
 
+.PHONY: rolling-upgrade
+rolling-upgrade: $(VENV)/.dev ## Upgrade a group from an earlier revision and go back, with traffic and kills (FROM=REVISION)
+	@$(BIN)/python -m tests.rolling $(FROM) $(ROLLING_ARGS)
+
 .PHONY: round-trip
 round-trip: $(VENV)/.dev ## Offload 500 random tables of every type by both writers, and compare all rows (SCHEMAS=500 ROWS=50000000, SEED=)
 	@$(BIN)/python -m tests.roundtrip --schemas $(or $(SCHEMAS),500) \

@@ -29,6 +29,7 @@ RUN_BY = {
     "docs/how-to/check-a-setup.md": "tests/integration/cli/test_own_tables_pages.py",
     "docs/how-to/deploy-on-kubernetes.md": "tests/unit/ops/test_helm_chart.py",
     "docs/how-to/drop-from-the-hot-tier.md": "tests/integration/cli/test_drop_hot.py",
+    "docs/how-to/upgrade.md": "tests/integration/cli/test_upgrade_page.py",
     "docs/how-to/get-notified.md": "tests/integration/test_get_notified_page.py",
     "docs/how-to/let-clickhouse-emit.md": "tests/integration/cli/test_clickhouse_events.py",
     "docs/how-to/encrypt-and-authenticate.md": "tests/integration/cli/test_secured_servers.py",

@@ -93,5 +93,5 @@ def _git(*arguments: str) -> bytes:
         done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=True, timeout=120)
     except (OSError, subprocess.CalledProcessError) as error:
         said = error.stderr.decode(errors="replace").strip() if isinstance(error, subprocess.CalledProcessError) else ""
-        raise NoHistoryError(f"git {' '.join(arguments[:2])}: {said or error}") from error
+        raise NoHistoryError(f"git {' '.join(arguments)}: {said or error}") from error
     return done.stdout

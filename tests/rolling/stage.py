@@ -26,10 +26,10 @@ from tests.support.processes import Running, icehaul
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 _BEAT = timedelta(hours=1)
-_BEAT_S = 0.5
+_BEAT_S = 1.0
 _PATIENCE_S = 180.0
 _LATE_EVERY = 5
-_AHEAD = 4
+_AHEAD = 3
 """How many hours of rows may wait at most: the group is to be at work all the time, and not to have a backlog."""
 _LOCAL = "tests.support.local_consumer"
 

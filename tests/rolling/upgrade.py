@@ -50,22 +50,47 @@ class Upgrade:
 
     def play(self, *, rounds: int = 1) -> Outcome:
         """Upgrade and roll back ``rounds`` times, with kills; then judge every row."""
+        return self._told(lambda: self._whole(rounds))
+
+    def play_short(self) -> Outcome:
+        """Upgrade one consumer and roll it back, killed each time; then judge every row."""
+        return self._told(self._short)
+
+    def _told(self, story: Callable[[], None]) -> Outcome:
         problems: tuple[str, ...] = ()
         try:
-            self._step("the old program makes the ledger", lambda: self._run(self._stage.old, *_MIGRATE))
-            old = [self._stage.start(self._stage.old, f"old {number}") for number in (1, 2)]
-            self._work(old, "old consumers work")
-            if self._pending:
-                self._step("a new consumer refuses the old ledger", self._refused)
-            self._step("the new program migrates under traffic", lambda: self._migrate(old))
-            for number in range(1, rounds + 1):
-                old = self._there_and_back(old, number)
-            self._step("everything is offloaded", lambda: self._stage.settle(old))
-            self._step("the old program finds nothing to migrate", self._nothing_to_migrate)
-            self._step("the rows are judged", self._stage.judge)
+            story()
         except (StuckError, AssertionError) as error:
             problems = (f"after {self._steps[-1][0] if self._steps else 'nothing'}: {error}",)
         return Outcome(steps=tuple(self._steps), problems=problems, rows=sum(self._stage.rows.values()))
+
+    def _whole(self, rounds: int) -> None:
+        self._step("the old program makes the ledger", lambda: self._run(self._stage.old, *_MIGRATE))
+        old = [self._stage.start(self._stage.old, f"old {number}") for number in (1, 2)]
+        self._work(old, "old consumers work")
+        if self._pending:
+            self._step("a new consumer refuses the old ledger", self._refused)
+        self._step("the new program migrates under traffic", lambda: self._migrate(old))
+        for number in range(1, rounds + 1):
+            old = self._there_and_back(old, number)
+        self._step("everything is offloaded", lambda: self._stage.settle(old))
+        self._step("the old program finds nothing to migrate", self._nothing_to_migrate)
+        self._step("the rows are judged", self._stage.judge)
+
+    def _short(self) -> None:
+        self._step("the old program makes the ledger", lambda: self._run(self._stage.old, *_MIGRATE))
+        first = self._stage.start(self._stage.old, "old 1")
+        self._work([first], "an old consumer works")
+        self._step("the new program migrates under traffic", lambda: self._migrate([first]))
+        second = self._stage.start(ROOT, "new 1")
+        self._work([first, second], "an old and a new consumer work side by side")
+        first.running.kill()
+        self._work([second], "a new consumer works")
+        third = self._stage.start(self._stage.old, "old 2")
+        second.running.kill()
+        self._work([third], "an old consumer works again")
+        self._step("everything is offloaded", lambda: self._stage.settle([third]))
+        self._step("the rows are judged", self._stage.judge)
 
     def _there_and_back(self, old: list[Member], number: int) -> list[Member]:
         first, second = old
