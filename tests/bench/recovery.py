@@ -14,7 +14,8 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,9 @@ import pyarrow as pa
 import pytest
 import structlog
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
+from pyiceberg.manifest import DataFile
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Operation, Snapshot, Summary
 from rich.console import Console
 
 from consumer.adapters.iceberg.evidence import PREFIX
@@ -47,6 +51,8 @@ LIMIT_S = 60.0
 
 _SPAN = timedelta(minutes=15)
 _FIRST = day("2024-01-01")
+_WRITERS = 8
+_FILES_OF_A_COMMIT = 100
 _COLUMNS = "ts DateTime64(6, 'UTC'), seq Int64"
 
 
@@ -94,24 +100,55 @@ def _summary(window: Window, number: int, rows: int) -> dict[str, str]:
 
 
 def put_table(platform: LocalPlatform, application: Application, stream: Stream, snapshots: int, rows: int) -> None:
-    """Put a table with so many snapshots on the store, and the same rows into the source."""
+    """Put a table with so many snapshots on the store, and the same rows into the source.
+
+    Commits would take longer than the recovery that is measured: files of many snapshots come with one of them, and the
+    metadata lists the others besides.
+    """
     store = application.configuration.store
     io = StoreFileIO(store)
     location = home(store, stream.target)
     metadata = new_metadata(stream, mapping_of(application, stream.name), location)
     base = Base(name=stream.target, location=f"{location}/metadata/00000-none.metadata.json", metadata=metadata)
-    arrived = []
-    for number in range(snapshots):
-        window = Window(lower=_FIRST + _SPAN * number, upper=_FIRST + _SPAN * (number + 1))
-        arrow = _rows_of(window, number, rows)
-        arrived.append(arrow)
-        table = base.table(io)
-        commit = StagedCommit(table)
-        files = list(_dataframe_to_data_files(table_metadata=table.metadata, df=arrow, io=io))
-        commit.append_files(files, _summary(window, number, rows))
+    windows = [Window(lower=_FIRST + _SPAN * at, upper=_FIRST + _SPAN * (at + 1)) for at in range(snapshots)]
+    arrived = [_rows_of(window, number, rows) for number, window in enumerate(windows)]
+
+    def written(arrow: pa.Table) -> list[DataFile]:
+        return list(_dataframe_to_data_files(table_metadata=metadata, df=arrow, io=io))
+
+    ids: dict[int, int] = {}
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        files = list(pool.map(written, arrived))
+    for start in range(0, snapshots, _FILES_OF_A_COMMIT):
+        last = min(start + _FILES_OF_A_COMMIT, snapshots) - 1
+        commit = StagedCommit(base.table(io))
+        together = [file for some in files[start : last + 1] for file in some]
+        ids[last] = commit.append_files(together, _summary(windows[last], last, rows))
         base = Base(name=base.name, location=base.location, metadata=commit.result())
-    write_next(base, base.metadata, io)
+    write_next(base, _with_all_snapshots(base.metadata, windows, ids, rows), io)
     platform.client.insert_arrow(f"{stream.source.database}.{stream.source.table}", pa.concat_tables(arrived))
+
+
+def _with_all_snapshots(
+    metadata: TableMetadata, windows: Sequence[Window], ids: Mapping[int, int], rows: int
+) -> TableMetadata:
+    """Return metadata with a snapshot for each window, in one line of ancestors; those of ``ids`` are there already."""
+    made = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
+    snapshots: list[Snapshot] = []
+    for number, window in enumerate(windows):
+        like = made[ids[next(at for at in ids if at >= number)]]
+        own = number in ids
+        summary = Summary(operation=Operation.APPEND, **_summary(window, number, rows))
+        snapshots.append(
+            like.model_copy(
+                update={
+                    "snapshot_id": like.snapshot_id if own else number + 1,
+                    "parent_snapshot_id": snapshots[-1].snapshot_id if snapshots else None,
+                    "summary": like.summary if own else summary,
+                }
+            )
+        )
+    return metadata.model_copy(update={"snapshots": snapshots})
 
 
 def measure(platform: LocalPlatform, snapshots: int, rows: int) -> Found:

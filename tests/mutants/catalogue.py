@@ -31,6 +31,7 @@ from tests.mutants import (
     tier_bugs,
     trace_bugs,
     two_step_bugs,
+    upgrade_bugs,
 )
 from tests.mutants.bug import Bug
 
@@ -63,4 +64,5 @@ BUGS: tuple[Bug, ...] = (
     *proof_bugs.BUGS,
     *disaster_bugs.BUGS,
     *maintenance_bugs.BUGS,
+    *upgrade_bugs.BUGS,
 )
