@@ -13,7 +13,7 @@ BUGS = (
         breaks="While a migration waits for one slow transaction, every publish and every lease waits behind it.",
         edits=(
             Edit(
-                file="consumer/adapters/postgres/sql/migrations.sql",
+                file="consumer/adapters/postgres/sql/session.sql",
                 before="set_config('lock_timeout', '500ms', true)",
                 after="set_config('lock_timeout', '120s', true)",
             ),

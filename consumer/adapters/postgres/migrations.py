@@ -182,7 +182,7 @@ def _apply(connection: Connection, wanted: Sequence[Migration]) -> Sequence[Migr
     row = connection.execute(sql["lacks_programs"]).fetchone()
     if row is not None and row["lacking"]:
         connection.execute(sql["add_programs"])
-    connection.execute(sql["polite"])
+    connection.execute(statements("session")["polite"])
     missing = _missing(wanted, _applied(connection))
     for migration in missing:
         try:

@@ -2,10 +2,6 @@
 -- Bound to the transaction, so that it works behind a transaction pooler and never outlives its owner.
 SELECT pg_advisory_xact_lock(hashtextextended('icehaul schema_migrations', 0))
 
--- name: polite
--- A lock that is waited for stops everybody who comes after; so does a deadlock that Postgres ends after a second.
-SELECT set_config('lock_timeout', '500ms', true)
-
 -- name: create
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version integer     PRIMARY KEY CHECK (version > 0),

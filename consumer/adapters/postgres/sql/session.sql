@@ -13,3 +13,7 @@ SELECT
 -- name: forgettable
 -- For what a server that loses its memory may forget: nobody waits for its disk.
 SELECT set_config('synchronous_commit', 'off', true)
+
+-- name: polite
+-- A lock that is waited for stops everybody who comes after; so does a deadlock that Postgres ends after a second.
+SELECT set_config('lock_timeout', '500ms', true)
