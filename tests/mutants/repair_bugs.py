@@ -100,6 +100,20 @@ BUGS = (
         tests=(f"{_COMPARISONS}::test_files_are_counted_by_bounds_and_days_each_by_itself",),
     ),
     Bug(
+        name="a_file_belongs_to_every_window_that_it_holds_rows_of",
+        breaks="A file that was put together counts to two windows of a rebuilt ledger, with all of its bytes.",
+        edits=(
+            Edit(
+                file=_REPAIRER,
+                before="for path, fingerprint in held.items() if plain_path(path) not in owned}\n",
+                after="for path, fingerprint in held.items()}\n",
+            ),
+        ),
+        tests=(
+            "tests/unit/service/test_rebuilding.py::test_a_file_that_holds_rows_of_several_windows_is_recorded_once_with_all_of_them",
+        ),
+    ),
+    Bug(
         name="windows_that_were_not_counted_by_are_tallied",
         breaks="A window between two bounds is recorded with what lies from one bound to the other.",
         edits=(
