@@ -22,7 +22,7 @@ from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, L
 from consumer.domain.row_text import row_texts
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, to_micros
-from consumer.domain.unit_query import file_structure, unchanged, window_condition
+from consumer.domain.unit_query import file_rows, file_structure, unchanged, window_condition
 from consumer.domain.window import BEGINNING, Window
 
 WINDOWS_AT_ONCE = 2_000
@@ -88,6 +88,22 @@ class FileComparison:
     def __init__(self, connection: ClickHouseConnection, files: FileReader) -> None:
         self._connection = connection
         self._files = files
+
+    def counted(
+        self,
+        stream: Stream,
+        mapping: TableMapping,
+        windows: Sequence[Window],
+        paths: Sequence[str],
+        partition: str | None,
+    ) -> tuple[int, int]:
+        """Return how many rows the files lack, and how many they have besides those of the windows."""
+        structure = file_structure(mapping)
+        sides = [(hot_rows(stream, mapping, window, partition), 1) for window in windows]
+        sides += [(file_rows(mapping, self._files.source(path, structure)), -1) for path in paths]
+        every = " UNION ALL ".join(hashes(stream, mapping, rows, sign) for rows, sign in sides)
+        ((missing, surplus),) = self._ask(load_sql("difference", hashes=every))
+        return int(missing), int(surplus)
 
     def difference(
         self,

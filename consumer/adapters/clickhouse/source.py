@@ -8,11 +8,10 @@ from datetime import datetime
 
 from consumer.adapters.clickhouse.bounds import TableBounds, bytes_of, instant_of, row_bytes
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
-from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileComparison, tally
+from consumer.adapters.clickhouse.comparison import FileComparison, tally
 from consumer.adapters.clickhouse.counting import FileCounting
 from consumer.adapters.clickhouse.descriptions import Descriptions
-from consumer.adapters.clickhouse.errors import file_error
-from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
+from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.clickhouse.partitions import read_spans
 from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
@@ -20,7 +19,7 @@ from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.differing import Differing
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.held_rows import FilePart
-from consumer.domain.late_query import hashes, hot_rows
+from consumer.domain.late_query import hot_rows
 from consumer.domain.mapping import TableMapping
 from consumer.domain.partition_bounds import PartitionBounds
 from consumer.domain.reconcile import Difference, PartitionSpan
@@ -29,8 +28,6 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import (
     READ_SETTINGS,
-    file_rows,
-    file_structure,
     fingerprint_query,
     sequence_key,
     unchanged,
@@ -176,12 +173,7 @@ class ClickHouseSource:
         Where a partition is named, its rows alone. Unlike a fingerprint this needs memory for every distinct row hash
         on the server.
         """
-        structure = file_structure(mapping)
-        sides = [(hot_rows(stream, mapping, window, partition), 1) for window in windows]
-        sides += [(file_rows(mapping, self._files.source(path, structure)), -1) for path in paths]
-        every = " UNION ALL ".join(hashes(stream, mapping, rows, sign) for rows, sign in sides)
-        ((missing, surplus),) = self._file_rows(load_sql("difference", hashes=every), COMPARISON_SETTINGS)
-        return int(missing), int(surplus)
+        return self._comparison.counted(stream, mapping, windows, paths, partition)
 
     def survey(self, stream: Stream) -> Survey:
         """Return contents and description of the source by one query; of a cluster, partitions by shard and id.
@@ -258,9 +250,6 @@ class ClickHouseSource:
     ) -> Sequence[FileShare]:
         """Return count and digest of each file's rows inside a window and outside."""
         return self._counting.shares(stream, mapping, window, paths)
-
-    def _file_rows(self, query: str, settings: Mapping[str, str | int] = FILE_SETTINGS) -> Sequence[Row]:
-        return self._connection.rows(query, settings=settings, secrets=self._files.secrets, meaning=file_error)
 
     def _ask(
         self,
