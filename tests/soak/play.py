@@ -60,7 +60,7 @@ def play(
             rows=plan.rows,
             engine="the consumer's process" if plan.local else "Spark",
             seconds=seconds,
-            schedule=plan.schedule,
+            schedule=plan.schedule.first(len(campaign.began)),
             lags=campaign.meter.found,
             unseen=len(campaign.meter.waiting),
             incomplete=campaign.incomplete,

@@ -124,7 +124,7 @@ class Report:
         return {
             "machine": self.machine,
             "sound": self.sound,
-            "ticks": len(self.began),
+            "ticks": self.schedule.ticks,
             "seed": self.seed,
             "engine": self.engine,
             "rows_per_tick": self.rows,

@@ -68,6 +68,10 @@ class Schedule:
         """Return what happens in a tick."""
         return self.troubles.get(tick, ())
 
+    def first(self, ticks: int) -> Schedule:
+        """Return the part of so many ticks that was played."""
+        return Schedule(ticks, {tick: found for tick, found in self.troubles.items() if tick < ticks})
+
     def count(self, trouble: Trouble) -> int:
         """Return how often something happens."""
         return sum(found.count(trouble) for found in self.troubles.values())

@@ -41,6 +41,14 @@ def test_every_schedule_has_each_kind_of_trouble_and_ends_in_peace(ticks: int, s
             assert set(schedule.at(tick + 1)) <= {Trouble.TTL}
 
 
+def test_a_soak_that_ended_early_reports_what_was_played() -> None:
+    schedule = draw(96, 1)
+    played = schedule.first(40)
+    assert played.ticks == 40
+    assert [played.at(tick) for tick in range(40)] == [schedule.at(tick) for tick in range(40)]
+    assert all(tick < 40 for tick in played.troubles)
+
+
 def test_too_few_ticks_are_refused() -> None:
     with pytest.raises(ValueError, match="ticks: 7 are too few"):
         draw(7, 1)
