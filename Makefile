@@ -30,6 +30,8 @@ MUTANTS_ARGS ?=
 GROUPS_ARGS ?=
 CYCLES ?=
 PLATFORM_ARGS ?=
+TICKS ?= 672
+SOAK_ARGS ?=
 
 .PHONY: help
 help: ## Show this help
@@ -204,6 +206,10 @@ bench-chart: $(VENV)/.dev ## Draw the README's chart from the report of the last
 platform: $(VENV)/.dev ## Offload quarters of an hour of 2,000,000 rows over ten tables, and judge them (ROWS=2000000 CYCLES=4)
 	@$(BIN)/python -m tests.platform $(if $(findstring command,$(origin ROWS)),--rows $(ROWS)) \
 		$(if $(CYCLES),--cycles $(CYCLES)) $(PLATFORM_ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.dev ## Play seven days of the ten tables in simulated time, with every kind of trouble, and judge them (TICKS=672, SEED=)
+	@$(BIN)/python -m tests.soak --ticks $(TICKS) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
 
 .PHONY: simulate
 simulate: $(VENV)/.dev ## Play the service against servers in memory, and check every invariant (STEPS=1000000, SEED= plays a run again)

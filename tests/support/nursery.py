@@ -83,12 +83,15 @@ class Child:
 
 
 class Nursery:
-    """The process that has imported everything; children end with it, and it ends with this process."""
+    """The process that has imported everything; children end with it, and it ends with this process.
 
-    def __init__(self, log: Path) -> None:
+    ``program`` is the module that it runs: one that ends in :func:`main`, and may have put other parts into icehaul.
+    """
+
+    def __init__(self, log: Path, program: str = "tests.support.nursery") -> None:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                tethered((sys.executable, "-m", "tests.support.nursery")),
+                tethered((sys.executable, "-m", program)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,

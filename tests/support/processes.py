@@ -158,9 +158,18 @@ def family(pid: int) -> list[int]:
 
 def pss_kib(pid: int) -> int:
     """Memory of a process, of pages that are shared its proportional part; 0 where there is no such process."""
+    return _rollup_kib(pid, "Pss")
+
+
+def rss_kib(pid: int) -> int:
+    """Memory of a process, pages that are shared included; 0 where there is no such process."""
+    return _rollup_kib(pid, "Rss")
+
+
+def _rollup_kib(pid: int, kind: str) -> int:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    match = re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)
+    match = re.search(rf"^{kind}: +(\d+) kB", text, re.MULTILINE)
     return int(match.group(1)) if match else 0

@@ -1,5 +1,6 @@
 -- Updates of an order book, spread evenly over a stretch of time.
 INSERT INTO {database}.bronze_book_coinbase
+    (exchange_timestamp, sequence_number, product, side, price, size, received_at)
 SELECT
     fromUnixTimestamp64Micro({lower} + intDiv(number * {length}, {rows}), 'UTC') AS updated_at,
     {first} + number AS sequence,

@@ -1,5 +1,6 @@
 -- Updates of an order book, spread evenly over a stretch of time; one in a thousand is from a snapshot.
 INSERT INTO {database}.bronze_book_kraken
+    (exchange_timestamp, sequence_number, pair, side, price, volume, kind, received_at)
 SELECT
     fromUnixTimestamp64Micro({lower} + intDiv(number * {length}, {rows}), 'UTC') AS updated_at,
     {first} + number AS sequence,
