@@ -23,7 +23,11 @@ def test_the_runbook_is_followed(local: LocalPlatform, trades: str, runbook: Run
     with runbook("upgrade-and-rollback.md") as page:
         page.follow("Diagnosis")
         page.follow("Upgrade")
-        execute(local, "INSERT INTO schema_migrations VALUES (9999, 'of_a_later_release', repeat('0', 64))")
+        execute(
+            local,
+            "INSERT INTO schema_migrations (version, name, sha256, oldest_program)"
+            " VALUES (9999, 'of_a_later_release', repeat('0', 64), 9999)",
+        )
         page.follow("Roll back")
         execute(local, "DELETE FROM schema_migrations WHERE version = 9999")
         with local.consumer() as application:
