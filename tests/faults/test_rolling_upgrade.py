@@ -21,6 +21,7 @@ def revision() -> Revision:
         pytest.skip(f"this is no clone with its history: {error}")
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_old_and_new_consumers_take_turns_on_one_ledger_and_no_row_is_lost_or_doubled(
     stack: EmbeddedStack, unique_name: str, tmp_path: Path, revision: Revision, monkeypatch: pytest.MonkeyPatch

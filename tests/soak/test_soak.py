@@ -1,4 +1,4 @@
-"""Six quarter hours with each kind of trouble, on each run of the suite; ``make soak`` plays seven days."""
+"""Six quarter hours with each kind of trouble, by ``make thorough``; ``make soak`` plays seven days."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tests.soak.play import Plan, play
 from tests.soak.report import Report
 from tests.soak.schedule import LONG, Schedule, Trouble
 from tests.support.platform import day
+
+pytestmark = pytest.mark.thorough
 
 _ROWS = 400
 _HOUR = timedelta(hours=1)
