@@ -132,7 +132,8 @@ def test_a_ledger_of_any_version_keeps_every_row_and_goes_on_where_it_stopped(ol
 
 
 def test_consumers_work_while_a_migration_waits_for_one_of_them(database: Database, dsn: str) -> None:
-    with psycopg.connect(dsn) as slow, ThreadPoolExecutor(1) as pool:
+    # On a failure the slow transaction ends first, or the migration would be waited for.
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(dsn) as slow:
         slow.execute("SELECT FROM offload_watermarks WHERE stream = 'sick' FOR UPDATE")
         migrating = pool.submit(migrate, database, [*shipped(), NEXT])
         with psycopg.connect(dsn, autocommit=True) as looking:

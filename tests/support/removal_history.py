@@ -54,7 +54,7 @@ class History:
         noted: when each file was found superfluous.
         now: days since the beginning.
         needed: the last day on which the table, or metadata that may be needed, referred to a file.
-        staged: commits whose metadata is on the store, and which may still be made.
+        staged: commits whose metadata is on the store, and which may still be made, each with the file that it adds.
         removed: every file that was deleted.
         before_removal: what happens just before files are deleted.
         after_census: what happens just after the metadata was read.
@@ -71,7 +71,7 @@ class History:
     noted: dict[str, timedelta] = field(default_factory=dict)
     now: timedelta = timedelta(0)
     needed: dict[str, timedelta] = field(default_factory=dict)
-    staged: list[Base] = field(default_factory=list)
+    staged: list[tuple[Base, str]] = field(default_factory=list)
     removed: dict[str, timedelta] = field(default_factory=dict)
     before_removal: Callable[[], None] = lambda: None
     after_census: Callable[[], None] = lambda: None
@@ -119,7 +119,7 @@ class History:
         file = self.table.new_file()
         commit.append_files([file], {})
         self._write(file.file_path)
-        self.staged.append(write_next(self.table.base, commit.result(), self.table.io))
+        self.staged.append((write_next(self.table.base, commit.result(), self.table.io), file.file_path))
         assert prefix in file.file_path
 
     def stage_manifests(self) -> None:
@@ -139,7 +139,7 @@ class History:
         """Let the commit arrive that was sent, which lands if its base is still current; tell whether it has."""
         if self.sent is None or self.sent._table.metadata_location != self.table.base.location:
             return False
-        self.table.base = write_next(self.table.base, self.sent.result(), self.table.io)
+        self._commit(write_next(self.table.base, self.sent.result(), self.table.io))
         return True
 
     def tag(self, number: int) -> None:
@@ -176,11 +176,19 @@ class History:
 
     def land(self) -> bool:
         """Let the last staged commit be made, if its base is still current; tell whether it was."""
-        base = self.staged[-1] if self.staged else None
+        base, added = self.staged[-1] if self.staged else (None, "")
         if base is None or base.metadata.metadata_log[-1].metadata_file != self.table.base.location:
             return False
-        self.table.base = base
+        self._commit(base, added)
         return True
+
+    def _commit(self, base: Base, *added: str) -> None:
+        """Make a staged snapshot the current one, which lists what the former one did, and what was added."""
+        before, snapshot = self.table.live, base.metadata.current_snapshot()
+        assert snapshot is not None
+        place = snapshot.snapshot_id, snapshot.sequence_number or 0
+        self.table.base = base
+        self.table.held[snapshot.snapshot_id] = {**before, **dict.fromkeys(added, place)}
 
     def attempt(self, status: BatchStatus) -> str:
         """Begin an attempt, with its prefix in the ledger."""
@@ -258,7 +266,7 @@ class History:
         """Every file that current, listed and staged metadata refers to, with that metadata; found by walking."""
         current = self.table.base
         others = [entry.metadata_file for entry in current.metadata.metadata_log]
-        others += [one.location for one in self.staged if _version(one.location) > _version(current.location)]
+        others += [one.location for one, _ in self.staged if _version(one.location) > _version(current.location)]
         found = {current.location, *others}
         for metadata in (current.metadata, *map(self._metadata, others)):
             if metadata is not None:

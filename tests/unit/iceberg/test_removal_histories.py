@@ -68,6 +68,7 @@ def settle(one: History) -> None:
 @example([("publish", 1)] * 6 + [("clean", 0)] + [("wait", 2)] * 2 + [("clean", 0)], 1)
 @example([("stage", 0), ("publish", 0), ("stage", 0), ("clean", 0), ("wait", 2), ("wait", 2), ("clean", 0)], 2)
 @example([("writing", 0), ("clean", 0), ("wait", 2), ("wait", 2), ("clean", 0)], 1)
+@example([("stage", 0), ("land", 0), ("foreign", 0), ("replace", 0)], 1)
 @example([("tag", 0)] + [("replace", 0)] * 8 + [("clean", 0), ("wait", 2), ("wait", 2), ("clean", 0)], 1)
 def test_after_any_history_what_is_needed_stays_and_all_else_goes(steps: list[Step], retain: int) -> None:
     with history(retain) as one:
@@ -106,7 +107,8 @@ def test_what_is_committed_during_a_look_is_not_taken_for_superfluous() -> None:
 def test_what_a_lost_commit_had_staged_goes_once_the_table_has_passed_its_base() -> None:
     with history(2) as one:
         one.stage()
-        staged = one.reach(one.staged[-1].metadata) | {one.staged[-1].location}
+        commit, _ = one.staged[-1]
+        staged = one.reach(commit.metadata) | {commit.location}
         for _ in range(KEPT_METADATA + 1):
             one.publish()
         own = staged - one.wanted()
