@@ -108,7 +108,7 @@ def draw(ticks: int, seed: int) -> Schedule:
             found[random.choice(places)].append(trouble)
     for trouble in (Trouble.COLUMN,) * min(_COLUMNS, max(1, round(days))):
         found[random.choice(places)].append(trouble)
-    for tick in range(DAY_TICKS - 1, ticks - 2, DAY_TICKS) if days > 1 else [random.choice(places)]:
+    for tick in list(range(DAY_TICKS - 1, ticks - 2, DAY_TICKS)) or [random.choice(places)]:
         found[tick].append(Trouble.TTL)
     return Schedule(ticks, {tick: tuple(troubles) for tick, troubles in found.items()})
 
