@@ -22,7 +22,6 @@ from tests.support.shared_stack import GIVEN
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference" / "planted-bugs.md"
 _AT_ONCE = 2
-_SOUND = ("sound-1", "sound-2")
 
 
 class UnsoundTreeError(Exception):
@@ -57,7 +56,8 @@ def try_bugs(bugs: Sequence[Bug], scratch: Path, console: Console) -> list[Outco
         trials = Trials(ROOT, scratch / "trees", environment)
         console.print(f"the tests of {len(bugs)} bugs, without a bug")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            sound = list(pool.map(trials.sound, _SOUND, _shares(tests)))
+            shares = dict(enumerate(_shares(tests), 1))
+            sound = list(pool.map(lambda number: trials.sound(f"sound-{number}", shares[number]), shares))
         for part in sound:
             if part.exit_code is None:
                 raise UnsoundTreeError(f"the tests do not end on the tree as it is:\n{part.tail}")

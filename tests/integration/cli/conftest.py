@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from psycopg.conninfo import make_conninfo
 from consumer.bootstrap import Application
 from consumer.embedded.stack import EmbeddedStack
 from consumer.entrypoints.cli.main import main
+from tests.support.local_engine import LocalEngine
+from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
 from tests.support.platform import Platform
 
 
@@ -128,3 +131,19 @@ def closed_port() -> int:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         return int(held.getsockname()[1])
+
+
+@pytest.fixture
+def local(
+    stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalPlatform]:
+    """A platform with a ledger of its own, which may be lost; commands run their tasks in this process."""
+    engine = cached_property(lambda application: LocalEngine(application.configuration, application.failpoints))
+    engine.__set_name__(Application, "engine")
+    monkeypatch.setattr(Application, "engine", engine)
+    with (
+        ledger_database(stack.endpoints, unique_name) as dsn,
+        local_platform(stack.endpoints, unique_name, dsn, tmp_path, monkeypatch) as made,
+    ):
+        made.sections["kafka"] = {"partitions": 1}
+        yield made

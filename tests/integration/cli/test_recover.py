@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from contextlib import closing
-from functools import cached_property
 from pathlib import Path
 
 import psycopg
@@ -15,13 +13,11 @@ import structlog
 from confluent_kafka.admin import AdminClient
 
 from consumer.bootstrap import Application
-from consumer.embedded.stack import EmbeddedStack
 from consumer.ports import StreamState
 from tests.integration.cli.conftest import Ended, Run
 from tests.support.consuming import committed_offsets, consuming
 from tests.support.disasters import StoreFolder, lose_database
-from tests.support.local_engine import LocalEngine
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
+from tests.support.local_platform import LocalPlatform, offload
 from tests.support.platform import day
 from tests.support.waiting import wait_until
 
@@ -36,22 +32,6 @@ def played(section: str, stream: str) -> list[list[str]]:
     text = PAGE.read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
     lines = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     return [shlex.split(line.replace("quickstart_trades", stream), comments=True)[1:] for line in lines]
-
-
-@pytest.fixture
-def local(
-    stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalPlatform]:
-    """A platform with a database that can be lost; tasks of batches run in this process."""
-    engine = cached_property(lambda application: LocalEngine(application.configuration, application.failpoints))
-    engine.__set_name__(Application, "engine")
-    monkeypatch.setattr(Application, "engine", engine)
-    with (
-        ledger_database(stack.endpoints, unique_name) as dsn,
-        local_platform(stack.endpoints, unique_name, dsn, tmp_path, monkeypatch) as made,
-    ):
-        made.sections["kafka"] = {"partitions": 1}
-        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from functools import cached_property
 from pathlib import Path
 
 import psycopg
@@ -17,13 +16,10 @@ import yaml
 from structlog.typing import EventDict, WrappedLogger
 
 from consumer.adapters.telemetry.logs import configure_logging
-from consumer.bootstrap import Application
-from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import TelemetrySettings
 from tests.integration.cli.conftest import Run
 from tests.support.kafka_tools import KafkaTools, kafka_tools
-from tests.support.local_engine import LocalEngine
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
+from tests.support.local_platform import LocalPlatform
 from tests.support.runbook_recording import record
 from tests.support.runbooks import RUNBOOKS, Program, Runbook, Said, followed
 
@@ -55,22 +51,6 @@ def logged(path: Path) -> Iterator[None]:
 
 def _dropped(_logger: WrappedLogger, _name: str, _event: EventDict) -> EventDict:
     raise structlog.DropEvent
-
-
-@pytest.fixture
-def local(
-    stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalPlatform]:
-    """A platform with a ledger of its own, so that streams may be called what the pages call them."""
-    engine = cached_property(lambda application: LocalEngine(application.configuration, application.failpoints))
-    engine.__set_name__(Application, "engine")
-    monkeypatch.setattr(Application, "engine", engine)
-    with (
-        ledger_database(stack.endpoints, unique_name) as dsn,
-        local_platform(stack.endpoints, unique_name, dsn, tmp_path, monkeypatch) as made,
-    ):
-        made.sections["kafka"] = {"partitions": 1}
-        yield made
 
 
 @pytest.fixture
