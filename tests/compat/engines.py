@@ -152,9 +152,12 @@ class EngineConnection(ClickHouseConnection):
 class LocalFiles(FileReader):
     """Data files on the disk: ``file(…)`` in the place of ``s3(…)``, all else alike."""
 
-    def source(self, path: str, structure: str) -> str:
-        """Return the table function that reads one file."""
-        return f"file({quote_text(path)}, 'Parquet', {quote_text(structure)})"
+    def url(self, path: str) -> str:
+        """Return the path itself: files are read where they are."""
+        return path
+
+    def _call(self, url: str, structure: str) -> str:
+        return f"file({quote_text(url)}, 'Parquet', {quote_text(structure)})"
 
 
 class Engine:
@@ -168,10 +171,10 @@ class Engine:
         with ExitStack() as patches:
             for module in (source, inventory, introspection):
                 patches.enter_context(patch.object(module, "ClickHouseConnection", self._connect))
+            patches.enter_context(patch.object(source, "FileReader", LocalFiles))
             self.source = source.ClickHouseSource(_SETTINGS, store)
             self.inventory = inventory.ClickHouseInventory(_SETTINGS)
             self.introspection = introspection.ClickHouseIntrospection(_SETTINGS)
-        self.source._files = LocalFiles(_SETTINGS, store)
 
     def _connect(self, _: ClickHouseSettings, query_settings: Mapping[str, str | int]) -> EngineConnection:
         return EngineConnection(self.process, query_settings)

@@ -46,6 +46,7 @@ SQL_FILES = (
     "comparison",
     "drops",
     "ledger",
+    "migrations",
     "offsets",
     "publish",
     "registry",
