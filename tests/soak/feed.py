@@ -61,8 +61,8 @@ class Feed:
     def expire(self, now: datetime, real: datetime) -> None:
         """Let ClickHouse's own TTL delete what is older than the retention.
 
-        The server's clock is the real one, so the expression says when that reaches what is due in simulated time. A
-        bar is as old as its end.
+        The server's clock is the real one, so the expression says when that reaches what is due in simulated time, and
+        is taken away again: after it, real minutes pass that no quarter hour has. A bar is as old as its end.
         """
         for table, column in _time_columns():
             oldest = now - self.retention - BARS.get(table, timedelta(0))
@@ -73,6 +73,7 @@ class Feed:
                 " SETTINGS materialize_ttl_after_modify = 0"
             )
             self._command(f"OPTIMIZE TABLE {name} FINAL")
+            self._command(f"ALTER TABLE {name} REMOVE TTL")
 
     def add_column(self) -> None:
         """Add a column to a bronze table, which the rows that follow fill."""
