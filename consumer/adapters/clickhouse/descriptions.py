@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from threading import Lock
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
-from consumer.adapters.clickhouse.partitions import content_of
 from consumer.adapters.clickhouse.tables import describe_table
 from consumer.domain.clickhouse_sql import PARTITION_OF_PART, partition_of, read_system
+from consumer.domain.inventory import PartitionContent
 from consumer.domain.stream import TableName
 from consumer.domain.time_type import from_micros
 from consumer.ports import SourceTable, Survey
+
+Contents = Mapping[str, tuple[PartitionContent, datetime]]
+"""Of partitions that are not empty, by id: what they hold, and when they were modified last."""
 
 _SETTLED_S = 2
 """A definition that is older than this is not being altered: times of change are told in whole seconds."""
@@ -67,12 +70,15 @@ class Descriptions:
 
     def survey(self, table: TableName) -> Survey:
         """Return what the partitions of a table hold, and how it was described, if that is what it looks like now."""
+        contents, described = self.look(table)
+        return Survey(contents={id_: content for id_, (content, _) in contents.items()}, table=described)
+
+    def look(self, table: TableName) -> tuple[Contents, SourceTable | None]:
+        """Return what :meth:`survey` does, with the time at which each partition was modified last."""
         told = self._ask(_survey_query(table), table)
         version, _ = self._version([row for row in told if row[1]])
-        return Survey(
-            contents={str(id_): content_of(parts) for id_, definition, *parts in told if not definition},
-            table=self._unchanged(table, version),
-        )
+        contents = {str(id_): _content(parts) for id_, definition, *parts in told if not definition}
+        return contents, self._unchanged(table, version)
 
     def last(self, table: TableName) -> SourceTable:
         """Return the table as it was described last, or describe it for the first time."""
@@ -118,6 +124,13 @@ class Descriptions:
         definitions = sorted(str(definition) for _, definition, *_ in told)
         settled = modified <= int(now.timestamp()) - _SETTLED_S
         return Version(definition="\n".join(definitions), modified=modified), settled
+
+
+def _content(parts: Sequence[int]) -> tuple[PartitionContent, datetime]:
+    """Return what ``survey.sql`` tells of a partition after its id and the definition."""
+    rows, min_block, max_block, version, modified = map(int, parts)
+    content = PartitionContent(rows=rows, min_block=min_block, max_block=max_block, data_version=version)
+    return content, from_micros(modified * 1_000_000)
 
 
 @cache

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
-from consumer.adapters.clickhouse.partitions import read_contents
-from consumer.adapters.clickhouse.tables import describe_table
+from consumer.adapters.clickhouse.descriptions import Contents, Descriptions
 from consumer.domain.clickhouse_sql import in_partitions, partition_of, quote_name, read_table
 from consumer.domain.errors import SourceMissingError, TimeColumnError
 from consumer.domain.inventory import Inventory, Partition, PartitionContent, find_period
@@ -42,11 +41,13 @@ class Layout:
 class ClickHouseInventory:
     """Lists partitions from ``system.parts``; not thread-safe.
 
-    First and last instant of a partition are asked for again only when its content has changed.
+    A table is described again only when it was altered; first and last instant of a partition are asked for again only
+    when its content has changed.
     """
 
     def __init__(self, settings: ClickHouseSettings) -> None:
         self._connection = ClickHouseConnection(settings, {})
+        self._descriptions = Descriptions(self._connection)
         # By stream, with the table that they were read from: another table of its name may have equal parts.
         self._extents: dict[str, tuple[UUID, dict[str, tuple[PartitionContent, Extent]]]] = {}
 
@@ -67,33 +68,24 @@ class ClickHouseInventory:
             TimeColumnError: if the time column has no type of a time, or is Nullable.
             AccessDeniedError, SourceUnavailableError
         """
-        layout = self.layout(stream)
+        contents, table = self._descriptions.look(stream.source)
+        if table is None:
+            table = self._descriptions.describe(stream.source)
+            # What was seen before may have been of another table of its name.
+            contents, _ = self._descriptions.look(stream.source)
+        layout = _layout(stream, table)
         return Inventory(
             table=stream.source,
-            partitions=self._partitions(stream, layout.uuid) if layout.partitioned else (),
+            partitions=self._partitions(stream, layout.uuid, contents) if layout.partitioned else (),
             period=layout.period,
             precision=layout.precision,
         )
 
     def layout(self, stream: Stream) -> Layout:
         """Say how a stream's source table is cut into partitions; raises what :meth:`inventory` does."""
-        table = describe_table(self._connection, stream.source)
-        column_type = _time_column(stream, table)
-        ((server_zone,),) = self._connection.rows("SELECT serverTimezone()")
-        return Layout(
-            uuid=table.uuid,
-            partitioned=bool(table.partition_key),
-            period=find_period(
-                partition_key=table.partition_key,
-                time_column=stream.timestamp_column,
-                time_type=column_type,
-                server_zone=server_zone,
-            ),
-            precision=_precision(stream, column_type),
-        )
+        return _layout(stream, self._descriptions.describe(stream.source))
 
-    def _partitions(self, stream: Stream, uuid: UUID) -> tuple[Partition, ...]:
-        contents = read_contents(self._connection, stream.source)
+    def _partitions(self, stream: Stream, uuid: UUID, contents: Contents) -> tuple[Partition, ...]:
         extents = self._known(stream, uuid, {id_: content for id_, (content, _) in contents.items()})
         return tuple(
             Partition(id=id_, content=content, modified=modified, first=extents[id_][0], last=extents[id_][1])
@@ -126,6 +118,21 @@ class ClickHouseInventory:
             )
         )
         return {str(id_): (from_micros(int(first)), from_micros(int(last))) for id_, first, last in rows}
+
+
+def _layout(stream: Stream, table: SourceTable) -> Layout:
+    column_type = _time_column(stream, table)
+    return Layout(
+        uuid=table.uuid,
+        partitioned=bool(table.partition_key),
+        period=find_period(
+            partition_key=table.partition_key,
+            time_column=stream.timestamp_column,
+            time_type=column_type,
+            server_zone=table.server_zone,
+        ),
+        precision=_precision(stream, column_type),
+    )
 
 
 def _time_column(stream: Stream, table: SourceTable) -> str:

@@ -1,49 +1,25 @@
-"""What the partitions of a table hold, from ``system.parts`` and from the time column."""
+"""What the partitions of a table hold by the time column."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
 from consumer.domain.clickhouse_sql import (
-    PARTITION_OF_PART,
     in_partitions,
     partition_of,
     quote_name,
     read_rows,
-    read_system,
     read_table,
 )
-from consumer.domain.inventory import PartitionContent
 from consumer.domain.mapping import TableMapping
 from consumer.domain.reconcile import PartitionSpan
-from consumer.domain.stream import Stream, TableName
+from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros
 from consumer.domain.unit_query import unchanged, window_condition
 from consumer.domain.window import BEGINNING, Window
-
-
-def read_contents(
-    connection: ClickHouseConnection, table: TableName
-) -> Mapping[str, tuple[PartitionContent, datetime]]:
-    """Return content and latest modification of every non-empty partition, by id; none for an engine without parts."""
-    rows = connection.rows(parts_query(table), parameters={"database": table.database, "table": table.table})
-    return {str(id_): (content_of(parts), from_micros(int(modified) * 1_000_000)) for id_, *parts, modified in rows}
-
-
-def parts_query(table: TableName) -> str:
-    """Return the query of what the parts of a table tell, by partition."""
-    return load_sql(
-        "inventory_parts", partition=partition_of(table, PARTITION_OF_PART), parts=read_system(table, "parts")
-    )
-
-
-def content_of(parts: Sequence[int]) -> PartitionContent:
-    """Return what ``inventory_parts.sql`` tells of a partition, between its id and its latest modification."""
-    rows, min_block, max_block, version = map(int, parts)
-    return PartitionContent(rows=rows, min_block=min_block, max_block=max_block, data_version=version)
 
 
 def read_spans(

@@ -140,7 +140,7 @@ def test_for_every_partition_key_the_events_are_those_of_the_emitter(emitting: E
         assert emitting.icehaul("emit", "--once").code == 0
         return facts(emitting.events(BY_EMITTER))
 
-    wait_until(lambda: emitted() == facts(emitting.events()), seconds=30, what="the same events from both")
+    wait_until(lambda: emitted() == facts(emitting.events()), seconds=120, what="the same events from both")
     # Sent again on purpose, in case the broker had not taken them; the second refresh may come after the first events.
     wait_until(
         lambda: len(emitting.closes()) > len(facts(emitting.closes())), seconds=60, what="closes that are sent again"
@@ -200,7 +200,7 @@ def test_a_close_that_the_broker_never_took_is_sent_again(emitting: Emitting, cl
     assert emitting.events() == []
     emitting.connect(platform.endpoints.kafka.bootstrap_servers)
     emitting.start()
-    wait_until(emitting.closes, seconds=30, what="the close once more")
+    wait_until(emitting.closes, seconds=120, what="the close once more")
     assert platform.client.query(found).result_rows == [(1,)]
 
 
@@ -217,7 +217,7 @@ def test_the_doctor_names_the_view_that_fails_and_nothing_where_there_is_none(em
     emitting.connect(platform.endpoints.kafka.bootstrap_servers)
     emitting.start()
     platform.client.command(f"DROP TABLE {platform.name}.trades SYNC")
-    wait_until(said, seconds=30, what="the doctor's warning")
+    wait_until(said, seconds=120, what="the doctor's warning")
     assert "find_closes_of_" in said()[0]["message"]
     assert said()[0]["severity"] == "warning"
 

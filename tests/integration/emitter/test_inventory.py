@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from consumer.adapters.clickhouse.client import ClickHouseConnection, Row
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.domain.errors import SourceMissingError, SourceUnavailableError, TimeColumnError
 from consumer.domain.inventory import Partition
@@ -15,6 +17,7 @@ from consumer.domain.stream import Stream, TableName
 from consumer.domain.window import PartitionBy
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import ClickHouseSettings
+from tests.support.waiting import wait_until
 
 
 class HotTier:
@@ -111,6 +114,29 @@ def test_an_update_that_keeps_every_row_changes_the_content(hot: HotTier) -> Non
     after = _only(hot, stream).content
     assert before.rows == after.rows
     assert before.id != after.id
+
+
+def test_a_table_that_stands_still_takes_one_query_and_one_that_was_altered_is_described_anew(
+    hot: HotTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    rows = ClickHouseConnection.rows
+
+    def counted(connection: ClickHouseConnection, query: str, **more: Any) -> Sequence[Row]:
+        asked.append(query)
+        return rows(connection, query, **more)
+
+    def queries() -> int:
+        asked.clear()
+        hot.inventory.inventory(stream)
+        return len(asked)
+
+    monkeypatch.setattr(ClickHouseConnection, "rows", counted)
+    stream = hot.table("PARTITION BY k")
+    hot.insert("2025-01-05 00:00:00")
+    wait_until(lambda: queries() == 1, seconds=60, what="a description that is kept")
+    hot.run("ALTER TABLE $t MODIFY COLUMN ts DateTime64(6, 'UTC')")
+    assert hot.inventory.inventory(stream).precision == timedelta(microseconds=1)
 
 
 def test_the_extent_of_a_partition_follows_late_rows(hot: HotTier) -> None:

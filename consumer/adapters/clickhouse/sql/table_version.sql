@@ -6,6 +6,7 @@ SELECT
     toInt64(toUnixTimestamp(metadata_modification_time)) AS modified,
     toInt64(toUnixTimestamp64Micro(now64(6))) AS now,
     toInt64(0) AS unused,
-    toInt64(0) AS unused_too
+    toInt64(0) AS unused_too,
+    toInt64(0) AS unused_as_well
 FROM $tables
 WHERE database = {database:String} AND name = {table:String}
