@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ class Executor:
         self._running = running
         self._spool = spool
         self._limits = limits
+        self._threads = ThreadPoolExecutor(limits.queries_max, thread_name_prefix="query")
 
     def execute(
         self,
@@ -180,10 +182,10 @@ class Executor:
             self._engine.cancel(job.running.tag)
 
         if waits:
-            outcome = run_to_file(run, cancel, job.cancel_peer)
+            outcome = run_to_file(run, cancel, job.cancel_peer, self._threads)
             written = path.open("rb") if path.exists() else b""
             return Reply(body=written, format=result_format, outcome=outcome, coding=coding)
-        piped = PipedRows(path, run, cancel, job.cancel_peer)
+        piped = PipedRows(path, run, cancel, job.cancel_peer, self._threads)
         resources.callback(piped.close)
         first, finished = piped.read_ahead(request.buffer_bytes)
         return Reply(

@@ -12,8 +12,8 @@ import fcntl
 import os
 import select
 import socket
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from consumer.embedded.clickhouse.engine import Outcome, quote
@@ -40,16 +40,18 @@ def into_file(
 
 
 class Worker:
-    """Runs a statement in a thread of its own; ``signal_fd`` is closed when it has ended, however it ended."""
+    """Runs a statement in another thread; ``signal_fd`` is closed when it has ended, however it ended.
 
-    def __init__(self, run: Callable[[], Outcome], cancel: Callable[[], None], signal_fd: int) -> None:
+    Threads are used again: the engine takes as long to get to know a new one as to answer a small query.
+    """
+
+    def __init__(
+        self, run: Callable[[], Outcome], cancel: Callable[[], None], signal_fd: int, threads: ThreadPoolExecutor
+    ) -> None:
         self._run = run
         self._cancel = cancel
         self._signal_fd = signal_fd
-        self._outcome: Outcome | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="query", daemon=True)
-        self._thread.start()
+        self._future = threads.submit(self._work)
 
     def outcome(self) -> Outcome:
         """Wait for the end.
@@ -57,24 +59,18 @@ class Worker:
         Raises:
             QueryError: what the statement failed with.
         """
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        assert self._outcome is not None  # noqa: S101 - a worker without an error has an outcome
-        return self._outcome
+        return self._future.result()
 
     def stop(self) -> None:
         """Cancel the statement if it still runs, and wait for its end."""
-        while self._thread.is_alive():
+        while not self._future.done():
             # Again and again: the engine may not have listed the statement yet when the first one came.
             self._cancel()
-            self._thread.join(_CANCEL_INTERVAL_S)
+            wait([self._future], _CANCEL_INTERVAL_S)
 
-    def _work(self) -> None:
+    def _work(self) -> Outcome:
         try:
-            self._outcome = self._run()
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for the outcome
-            self._error = error
+            return self._run()
         finally:
             os.close(self._signal_fd)
 
@@ -97,10 +93,12 @@ def wait_readable(fd: int, peer: socket.socket | None) -> None:
             raise ClientGoneError("The client hung up", remedy="None needed: its query is cancelled")
 
 
-def run_to_file(run: Callable[[], Outcome], cancel: Callable[[], None], peer: socket.socket | None) -> Outcome:
+def run_to_file(
+    run: Callable[[], Outcome], cancel: Callable[[], None], peer: socket.socket | None, threads: ThreadPoolExecutor
+) -> Outcome:
     """Run a statement that writes a file, cancelling it if ``peer`` hangs up."""
     ended_fd, signal_fd = os.pipe()
-    worker = Worker(run, cancel, signal_fd)
+    worker = Worker(run, cancel, signal_fd, threads)
     try:
         wait_readable(ended_fd, peer)
         return worker.outcome()
@@ -113,7 +111,12 @@ class PipedRows:
     """A statement that writes into a named pipe, and the reading end of that pipe."""
 
     def __init__(
-        self, pipe: Path, run: Callable[[], Outcome], cancel: Callable[[], None], peer: socket.socket | None
+        self,
+        pipe: Path,
+        run: Callable[[], Outcome],
+        cancel: Callable[[], None],
+        peer: socket.socket | None,
+        threads: ThreadPoolExecutor,
     ) -> None:
         self._peer = peer
         self._fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -121,7 +124,7 @@ class PipedRows:
         signal_fd = os.open(pipe, os.O_WRONLY)
         os.set_blocking(self._fd, True)
         fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        self._worker = Worker(run, cancel, signal_fd)
+        self._worker = Worker(run, cancel, signal_fd, threads)
 
     def read_ahead(self, size: int) -> tuple[bytes, Outcome | None]:
         """Up to ``size`` bytes, with the outcome if that is the whole result.
