@@ -26,6 +26,7 @@ from tests.support.ledger_values import DAY, STREAM, T0, TTL, batch, event, publ
 from tests.support.pgbouncer import pgbouncer_program, running_pgbouncer
 from tests.support.postgres_server import PostgresServer, running_postgres
 from tests.support.transaction_pooler import TransactionPooler
+from tests.support.waiting import wait_until
 
 OWNERS = 8
 MESSAGES = 60
@@ -140,6 +141,7 @@ def test_owners_that_take_the_lease_from_each_other_publish_every_window_once_an
             with suppress(LeaseHeldError, FencedError, UnknownCommitError):
                 # Leases about as long as the work they are for: everybody is a zombie now and then.
                 claim = ledger.claim(STREAM, f"owner-{number}", timedelta(milliseconds=20))
+                assert claim.continuous
                 lower = claim.record.watermark
                 upper = T0 if lower == BEGINNING else lower + DAY
                 if upper > T0 + (WINDOWS - 1) * DAY:
@@ -156,6 +158,32 @@ def test_owners_that_take_the_lease_from_each_other_publish_every_window_once_an
     assert [lower for lower, _ in bounds] == [BEGINNING, *(upper for _, upper in bounds[:-1])]
     assert len(found) == WINDOWS
     assert ledger.read([STREAM])[STREAM].watermark == bounds[-1][1]
+
+
+def test_an_heir_whose_claim_waits_for_a_publish_finds_the_window_that_it_has_published(
+    server: PostgresServer, database: Database, ledger: PostgresLedger
+) -> None:
+    predecessor = ledger.claim(STREAM, "predecessor", timedelta(microseconds=1))
+    first, second = batch(Window(lower=BEGINNING, upper=T0)), batch(Window(lower=T0, upper=T0 + DAY))
+    for planned in (first, second):
+        ledger.begin(predecessor, planned, trigger())
+    publish(database, predecessor, first)
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(server.dsn(database="postgres"), autocommit=True) as other:
+
+        def waits() -> bool:
+            return other.execute("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone() is not None
+
+        with database.transaction() as connection:
+            work = publication(predecessor, second)
+            fence(connection, work)
+            record(connection, work, SNAPSHOT)
+            heir = pool.submit(ledger.claim, STREAM, "heir", TTL)
+            wait_until(waits, seconds=60, what="the claim to wait for the publish")
+        claim = heir.result(60)
+
+    assert claim.record.watermark == second.window.upper
+    assert claim.continuous
 
 
 def test_relays_that_run_at_once_lose_no_message_though_some_die(database: Database, ledger: PostgresLedger) -> None:

@@ -13,6 +13,7 @@ _RELAY = "consumer/adapters/kafka/relay.py"
 
 _LEDGER = "tests/contract/test_ledger.py"
 _CONNECTIONS = "tests/faults/test_ledger_connections.py"
+_CONTENTION = "tests/faults/test_ledger_contention.py"
 _OFFLOAD = "tests/unit/service/test_offload.py"
 
 BUGS = (
@@ -47,6 +48,25 @@ BUGS = (
             ),
         ),
         tests=(f"{_LEDGER}::test_an_expired_lease_is_taken_over[postgres]",),
+    ),
+    Bug(
+        name="windows_looked_for_in_the_claim",
+        breaks="An heir that waited for its predecessor's publish misses that window, and halts the stream for a gap.",
+        edits=(
+            Edit(
+                file=_SQL,
+                before="adopted, schemas\n\n-- name: standing\n",
+                after="adopted, schemas, watermark = start OR EXISTS (SELECT FROM offload_batches AS done"
+                " WHERE done.stream = offload_watermarks.stream AND done.upper = offload_watermarks.watermark"
+                " AND done.status = 'published') AS continuous\n\n-- name: standing\n",
+            ),
+            Edit(
+                file=_LEDGER_PY,
+                before='continuous=standing[0]["continuous"]',
+                after='continuous=claimed[0]["continuous"]',
+            ),
+        ),
+        tests=(f"{_CONTENTION}::test_an_heir_whose_claim_waits_for_a_publish_finds_the_window_that_it_has_published",),
     ),
     Bug(
         name="old_owner_releases_the_new_lease",

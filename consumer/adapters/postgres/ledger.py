@@ -86,8 +86,8 @@ class PostgresLedger:
         """Take the stream's lease and increment its epoch; in the same round trip, read what the owner needs first."""
         parameters = {"stream": stream, "owner": owner, "ttl": ttl, "streams": [stream]}
         try:
-            claimed, partitions = self._database.ask(
-                self._sql["claim"], statements("comparison")["partitions"], parameters=parameters
+            claimed, standing, partitions = self._database.ask(
+                self._sql["claim"], self._sql["standing"], statements("comparison")["partitions"], parameters=parameters
             )
         except LedgerUnavailableError as error:
             if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
@@ -104,8 +104,8 @@ class PostgresLedger:
             owner=owner,
             epoch=record.epoch,
             record=record,
-            backfilling=claimed[0]["backfilling"],
-            continuous=claimed[0]["continuous"],
+            backfilling=standing[0]["backfilling"],
+            continuous=standing[0]["continuous"],
             compared=compared(partitions),
         )
 

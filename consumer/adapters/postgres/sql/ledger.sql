@@ -40,14 +40,20 @@ SET owner = %(owner)s,
 WHERE stream = %(stream)s
   AND (owner IS NULL OR owner = %(owner)s OR lease_expires <= clock_timestamp())
 RETURNING stream, watermark, last_upper, generation, source_uuid, target_uuid, epoch, owner, lease_expires, state,
-          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted, schemas,
-          EXISTS (SELECT FROM offload_backfills AS open WHERE open.stream = offload_watermarks.stream AND open.state = 'open')
-              AS backfilling,
-          watermark = start OR EXISTS (
-              SELECT FROM offload_batches AS done
-              WHERE done.stream = offload_watermarks.stream AND done.upper = offload_watermarks.watermark
-                AND done.kind = 'window' AND done.status IN ('published', 'empty')
-          ) AS continuous
+          halt_reason, halt_remedy, updated, last_batch_id, start, last_backfill_id, adopted, schemas
+
+-- name: standing
+-- What a claim finds besides its row. A statement of its own, after it: a claim that has waited for a publish that was
+-- under way sees its row as that has left it, and all other rows as they were before.
+SELECT EXISTS (SELECT FROM offload_backfills AS open WHERE open.stream = known.stream AND open.state = 'open')
+           AS backfilling,
+       watermark = start OR EXISTS (
+           SELECT FROM offload_batches AS done
+           WHERE done.stream = known.stream AND done.upper = known.watermark
+             AND done.kind = 'window' AND done.status IN ('published', 'empty')
+       ) AS continuous
+FROM offload_watermarks AS known
+WHERE stream = %(stream)s
 
 -- name: renew
 UPDATE offload_watermarks
