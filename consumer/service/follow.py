@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
+from uuid import UUID
 
 from consumer.domain.batch import BatchStatus
 from consumer.domain.due import find_due
@@ -23,6 +24,8 @@ from consumer.service.threads import SYSTEM_THREADS, Threads
 _LOOK_S = 0.5
 """Seconds between two looks at the ledger; each is one statement, however many streams are followed."""
 _MOST_BATCHES = 1_000
+_KNOWN_BATCHES = 20
+"""How many of the batches of before are remembered, so that those that come after them are told apart."""
 _START = "see that a consumer runs (`icehaul run`) with this stream in its configuration, and read its log"
 
 
@@ -45,12 +48,14 @@ class Expectation:
         asked: their cutoff.
         due: the watermark that each stream is due to reach, and which bound decided it.
         before: each stream's record before the sending.
+        known: each stream's latest published batches before the sending.
         now: the source server's time before the sending.
     """
 
     asked: datetime
     due: Mapping[str, Cutoff]
     before: Mapping[str, StreamRecord]
+    known: Mapping[str, frozenset[UUID]]
     now: datetime
 
 
@@ -100,6 +105,7 @@ class Follower:
             asked=asked,
             due=find_due(names, self._streams, asked=asked, now=now, watermarks=watermarks),
             before={name: records.get(name) or StreamRecord.unseen(name, now) for name in names},
+            known={name: frozenset(self._latest(name)) for name in names},
             now=now,
         )
 
@@ -147,10 +153,19 @@ class Follower:
             remedy=f"{record.halt_remedy}; then run `icehaul resume {name}`" if halted else None,
         )
 
+    def _latest(self, name: str) -> Iterator[UUID]:
+        for one in self._ledger.batches(name, _KNOWN_BATCHES):
+            if one.status is BatchStatus.PUBLISHED:
+                yield one.batch_id
+
     def _published(self, name: str, expectation: Expectation) -> Sequence[BatchRecord]:
-        """Return what was published since the sending, oldest first: windows, and supplements of earlier ones."""
-        known = expectation.before[name].last_batch_id
-        new = takewhile(lambda one: one.batch_id != known, self._ledger.batches(name, _MOST_BATCHES))
+        """Return what was published since the sending, oldest first: windows, and supplements of earlier ones.
+
+        The batch that the stream's record names last is not enough: a ledger that was rebuilt has the table's word for
+        it, and has recorded its windows under other ids.
+        """
+        known = expectation.known[name] | {expectation.before[name].last_batch_id}
+        new = takewhile(lambda one: one.batch_id not in known, self._ledger.batches(name, _MOST_BATCHES))
         return [one for one in new if one.status is BatchStatus.PUBLISHED][::-1]
 
     def _late(

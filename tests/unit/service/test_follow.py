@@ -15,7 +15,9 @@ from consumer.domain.errors import EngineFailedError, LedgerUnavailableError
 from consumer.ports import StreamRecord
 from consumer.service.follow import Expectation, Followed, Follower, Outcome
 from consumer.service.threads import Signal, SystemThreads
+from tests.unit.service.test_late_rows import insert
 from tests.unit.service.test_offload import NEVER, NOW, World, event, make_stream, rows
+from tests.unit.service.test_repair import Lake
 
 WITHIN = timedelta(minutes=10)
 SETTLED = NOW - timedelta(days=1)
@@ -94,6 +96,19 @@ def test_rows_of_before_the_tick_are_not_counted_again(world: World, clock: Cloc
     world.offload().handle(event(cutoff=SETTLED - timedelta(days=2)), NEVER)
     world.insert(*rows(3))
     clock.happenings = [lambda: world.offload().handle(event(cutoff=SETTLED), NEVER)]
+    assert sum(batch.rows for batch in followed(follower, "trades")["trades"].batches) == 3
+
+
+def test_windows_that_a_repair_has_recorded_anew_are_not_counted_again(clock: Clock) -> None:
+    lake = Lake()
+    insert(lake, *rows(4, days_ago=4))
+    lake.offload().handle(event(cutoff=SETTLED - timedelta(days=2)), NEVER)
+    lake.ledger.repairs.delete("trades")
+    lake.edit(watermark=lake.record.start, last_upper=None, last_batch_id=None, source_uuid=None, target_uuid=None)
+    assert lake.repair().rebuilt
+    insert(lake, *rows(3))
+    clock.happenings = [lambda: lake.offload().handle(event(cutoff=SETTLED), NEVER)]
+    follower = Follower(streams=lake.streams, source=lake.source, ledger=lake.ledger, threads=clock)
     assert sum(batch.rows for batch in followed(follower, "trades")["trades"].batches) == 3
 
 
