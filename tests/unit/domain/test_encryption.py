@@ -30,6 +30,9 @@ TEXTS = {
     "curlCode: 35, SSL connect error; Details: OpenSSL SSL_connect: Connection reset by peer": None,
     "Connection refused": None,
     "password authentication failed": None,
+    "hostname 'localhost' doesn't match 'server'": Fault.NAME,
+    "hostname 'localhost' doesn't match either of 'server', 'other'": Fault.NAME,
+    "Code: 42. DB::Exception: Number of arguments for function s3 doesn't match: passed 0, should be 1": None,
 }
 
 
