@@ -39,6 +39,9 @@ RESERVED = frozenset(
 )
 """Column names that Iceberg engines, or icehaul's queries, use themselves."""
 
+VIRTUAL = frozenset({"_part", "_partition_id", "_shard_num"})
+"""Names by which ClickHouse tells where a row lies; a column that has one would answer in its place."""
+
 _NO_CHOICE: Mapping[str, As] = MappingProxyType({})
 
 
@@ -76,6 +79,12 @@ def map_column(column: SourceColumn, ids: Iterator[int], chosen: As | None) -> C
                 "rename it to ASCII letters, digits and _, at most 127, not starting with a digit and not one of"
                 f" {', '.join(sorted(RESERVED))}; or offload another source table, fed by a materialized view"
             ),
+        )
+    if column.name in VIRTUAL:
+        raise UnsupportedTypeError(
+            f"column {column.name!r} ({column.type}) hides ClickHouse's own column of this name, by which late rows and"
+            " partitions are found",
+            remedy="rename it; or offload another source table, fed by a materialized view",
         )
     mapper = FormMapper(ids, chosen)
     try:

@@ -114,6 +114,21 @@ def test_a_null_in_a_required_column_is_no_default(written: Written) -> None:
         fingerprint(written, written.hot.write(nulls, "nulls"))
 
 
+def test_a_column_that_hides_the_path_of_a_file_hides_no_files_rows(written: Written) -> None:
+    hot, table = written.hot, TableName(database=written.hot.database, table="requests")
+    hot.run(f"CREATE TABLE {table} (ts DateTime, _path String) ENGINE = MergeTree ORDER BY ts")
+    hot.run(f"INSERT INTO {table} SELECT 86400 + number, '/index.html' FROM numbers(30)")
+    stream = Stream(name="r", source=table, target=table, timestamp_column="ts")
+    mapping = map_table(hot.source.describe(table).columns, timestamp_column="ts")
+    every = Window(lower=BEGINNING, upper=END_OF_TIME)
+    rows, _ = hot.read(unit_query(stream, mapping, Unit(index=0, window=every, rows=0)), mapping)
+    paths = [hot.write(rows.slice(0, 10), "ten"), hot.write(rows.slice(10), "twenty")]
+
+    found = hot.source.count_files(stream, mapping, [], paths)
+
+    assert {part.path: part.fingerprint.rows for part in found} == dict(zip(paths, (10, 20), strict=True))
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no footer"])
 def test_a_damaged_file_is_named(written: Written, content: bytes) -> None:
     path = f"{written.hot.store.bucket}/tests/{written.hot.database}/damaged.parquet"

@@ -8,7 +8,7 @@ from datetime import datetime
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, WINDOWS_AT_ONCE, by_window, tally_query
 from consumer.adapters.clickhouse.errors import file_error
-from consumer.adapters.clickhouse.files import FileReader, chunked
+from consumer.adapters.clickhouse.files import FILE_PATH, FileReader, chunked
 from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.errors import CheckFailedError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
@@ -21,9 +21,6 @@ from consumer.domain.time_type import from_micros, to_micros
 from consumer.domain.unit_query import file_fingerprint_query, file_rows, file_structure
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Extent
-
-_FILE_PATH = "_path"
-"""What ClickHouse calls bucket and key of the file that a row is from."""
 
 
 class FileCounting:
@@ -93,8 +90,7 @@ class FileCounting:
         structure = file_structure(mapping)
         lowest = min((BEGINNING, *bounds))
         instants = [to_micros(bound) for bound in sorted({lowest, *bounds})]
-        # A column of this name hides which file a row is from.
-        hidden = any(column.name == _FILE_PATH for column in mapping.columns)
+        hidden = any(column.name == FILE_PATH for column in mapping.columns)
         groups = (
             (([path], self._files.source(path, structure)) for path in paths)
             if hidden
@@ -103,7 +99,7 @@ class FileCounting:
         found: list[FilePart] = []
         for files, source in groups:
             by_key = {path.partition("://")[2]: path for path in files}
-            named = quote_text(next(iter(by_key))) if len(files) == 1 else _FILE_PATH
+            named = quote_text(next(iter(by_key))) if len(files) == 1 else FILE_PATH
             rows = self._ask(
                 load_sql(
                     "file_parts",

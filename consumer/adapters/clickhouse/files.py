@@ -25,6 +25,9 @@ FILE_SETTINGS: dict[str, str | int] = {
 }
 """Settings for reading files; those that a server does not know are left out."""
 
+FILE_PATH = "_path"
+"""What ClickHouse calls bucket and key of the file that a row is from; a column of this name hides it."""
+
 _QUERY_BYTES = 192 * 1024
 """Below ClickHouse's default ``max_query_size`` of 256 KiB."""
 _MOST_FILES = 64

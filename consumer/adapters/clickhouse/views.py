@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
-from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
+from consumer.adapters.clickhouse.files import FILE_PATH, FILE_SETTINGS, FileReader
 from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.domain.clickhouse_error import source_error
 from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
@@ -29,10 +29,8 @@ _ACCESS_DENIED = 497
 # BAD_ARGUMENTS, NUMBER_OF_ARGUMENTS_DOESNT_MATCH, UNKNOWN_FUNCTION, NOT_IMPLEMENTED, SYNTAX_ERROR, UNKNOWN_SETTING,
 # SUPPORT_IS_DISABLED
 _UNABLE = frozenset({36, 42, 46, 48, 62, 115, 344})
-_CHOICES = (
-    "use a server that reads Iceberg tables by a pinned metadata file (tested: 26.9), query the tiers apart"
-    " (docs/how-to/query-the-cold-tier.md), or read the cold tier by another engine"
-)
+_APART = "query the tiers apart (docs/how-to/query-the-cold-tier.md), or read the cold tier by another engine"
+_CHOICES = f"use a server that reads Iceberg tables by a pinned metadata file (tested: 26.9), {_APART}"
 
 
 class _NoCollectionError(AccessDeniedError):
@@ -98,9 +96,19 @@ class ClickHouseViews:
     def read_back(
         self, stream: Stream, mapping: TableMapping, cold: str, types: Mapping[str, str], file: str
     ) -> tuple[Fingerprint, Fingerprint]:
-        """Return a data file's fingerprint as the check reads it, and as the view does: in the source's types."""
+        """Return a data file's fingerprint as the check reads it, and as the view does: in the source's types.
+
+        Raises:
+            StreamError: if a column hides which file a row is from.
+        """
+        if any(column.name == FILE_PATH for column in mapping.columns):
+            raise StreamError(
+                f"stream {stream.name}: the source has a column {FILE_PATH}, which is ClickHouse's own name for the"
+                " file that a row is from: what a view reads can't be compared with a file",
+                remedy=f"rename the column, {_APART}",
+            )
         _, _, key = file.partition("://")
-        rows = cold_query(stream, mapping, cold, f"_path = {quote_text(key)}", types)
+        rows = cold_query(stream, mapping, cold, f"{FILE_PATH} = {quote_text(key)}", types)
         wire = ", ".join(f"{column.read_sql} AS {quote_name(column.name)}" for column in mapping.columns)
         direct = self._fingerprint(
             mapping, file_rows(mapping, self._files.source(file, file_structure(mapping))), FILE_SETTINGS

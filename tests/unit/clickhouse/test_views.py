@@ -160,3 +160,15 @@ def test_a_missing_named_collection_is_made_and_read_again() -> None:
     assert connection.statements[1] == (
         "CREATE NAMED COLLECTION IF NOT EXISTS `icehaul_store` AS access_key_id = 'key-id', secret_access_key = 'hush'"
     )
+
+
+def test_a_column_that_hides_the_file_of_a_row_is_named_where_the_view_would_be_proved() -> None:
+    columns = [SourceColumn(name="ts", type="DateTime"), SourceColumn(name="_path", type="String")]
+    mapping = map_table(columns, timestamp_column="ts")
+    connection = Answers()
+    with pytest.raises(StreamError, match="the source has a column _path") as refused:
+        views(connection).read_back(
+            STREAM, mapping, "cold", {"ts": "DateTime", "_path": "String"}, "s3://lake/a.parquet"
+        )
+    assert "query-the-cold-tier" in refused.value.remedy
+    assert connection.statements == []
