@@ -29,6 +29,9 @@ _VERSION = re.compile(r"\s*\(version [^()]*(?:\([^()]*\))?[^()]*\)")
 _TEXT_LIMIT = 1000
 
 _ACCESS_DENIED = 497
+_READONLY = 164
+_WRITES = "Cannot execute query in readonly mode"
+"""What READONLY says of a statement that writes; of settings it says something else."""
 _THROW_IF = 395
 # What icehaul's own queries throw.
 _GUARDS: dict[str, tuple[type[IcehaulError], str]] = {
@@ -153,6 +156,10 @@ def source_error(address: str, code: int | None, text: str) -> IcehaulError:
     if code == _THROW_IF:
         meaning = next((guard for said, guard in _GUARDS.items() if said in text), meaning)
     error, remedy = meaning
+    if code == _READONLY and _WRITES in text:
+        remedy = (
+            "give a command that writes into ClickHouse a user without readonly: ops/security/clickhouse has its rights"
+        )
     if code == _ACCESS_DENIED and (statement := missing_grant(detail)):
         remedy = f"run as an administrator of ClickHouse: {statement}"
     return error(message, remedy=remedy)

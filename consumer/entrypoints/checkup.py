@@ -29,6 +29,7 @@ from consumer.entrypoints.ways import ways
 from consumer.service.doctor.broker import GroupCheck, OffsetsCheck, TopicsCheck
 from consumer.service.doctor.catalog import CatalogCheck
 from consumer.service.doctor.cluster import ClusterCheck
+from consumer.service.doctor.commands import CommandsCheck
 from consumer.service.doctor.encryption import EncryptionCheck
 from consumer.service.doctor.event_views import EventViewsCheck
 from consumer.service.doctor.examination import examine
@@ -238,7 +239,14 @@ def _of_streams(
         now = source.now()
         return Window(lower=now - _LOOK, upper=now)
 
+    # On a cluster both commands are refused whatever rights there are.
+    databases = {stream.source.database for stream in streams if stream.source.cluster is None}
     return [
+        Dependent(
+            what="commands",
+            needs=frozenset({_CLICKHOUSE}),
+            checks=[CommandsCheck(subject=database, missing=look.may_not_move_rows) for database in sorted(databases)],
+        ),
         Dependent(
             what="sources",
             needs=frozenset({_CLICKHOUSE}),

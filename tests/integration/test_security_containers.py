@@ -54,7 +54,15 @@ def admin(server: ClickHouseContainer) -> Iterator[Client]:
         " ORDER BY ts"
     )
     client.command("INSERT INTO market.trades VALUES ('2024-01-01 00:00:00', 1)")
-    for file in ("reader.sql", "cluster.sql", "events.sql", "exporter.sql", "dropper.sql", "viewer.sql"):
+    for file in (
+        "reader.sql",
+        "cluster.sql",
+        "events.sql",
+        "exporter.sql",
+        "dropper.sql",
+        "restorer.sql",
+        "viewer.sql",
+    ):
         for statement in re.sub(r"--.*", "", (OPS / file).read_text("utf-8")).split(";"):
             if statement.strip():
                 client.command(statement)

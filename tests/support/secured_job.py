@@ -22,7 +22,7 @@ from consumer.settings.connections import ConsumerSettings, KafkaSettings, Spark
 from consumer.settings.load import load
 from consumer.testing.telemetry import MemoryMetrics
 from tests.support.platform import TRADES
-from tests.support.secured_stack import DATABASE, DROPPER, READER, VIEWER, SecuredStack
+from tests.support.secured_stack import DATABASE, DROPPER, READER, RESTORER, VIEWER, SecuredStack
 from tests.support.waiting import wait_until
 
 WRONG = "wrong-password"
@@ -51,6 +51,7 @@ CONSUMER = Users(postgres="icehaul_committer", kafka="icehaul-consumer")
 LOOKING = Users(postgres="icehaul_reader", store="reader")
 VIEWING = Users(postgres="icehaul_reader", clickhouse=VIEWER, store="reader")
 DROPPING = Users(postgres="icehaul_committer", clickhouse=DROPPER, store="reader")
+RESTORING = Users(postgres="icehaul_committer", clickhouse=RESTORER, store="reader")
 MAINTENANCE = Users(postgres="icehaul_maintenance", store="reader")
 
 

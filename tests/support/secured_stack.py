@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from consumer.embedded.component import Component, NotReadyError
 from consumer.embedded.ports import LOOPBACK
 from consumer.embedded.process import ServerProcess
+from consumer.settings.connections import ClickHouseSettings, StoreSettings
 from tests.integration.embedded_clickhouse.support import PASSWORD, USER
 from tests.support.certificates import Authority
 from tests.support.secured_clickhouse import SecuredClickHouse, grants_of, is_read_only
@@ -29,7 +30,7 @@ OPS = Path(__file__).resolve().parents[2] / "ops" / "security"
 DATABASE = "market"
 KAFKA_USERS = ("icehaul-producer", "icehaul-consumer", "icehaul-operator")
 READER, DROPPER, EXPORTER, NOBODY = "icehaul_reader", "icehaul_drop", "icehaul_exporter", "icehaul_nobody"
-VIEWER = "icehaul_view"
+VIEWER, RESTORER = "icehaul_view", "icehaul_restore"
 READS_FILES = "icehaul_reads_files"
 """A reader on a server that tells reading from writing, and without ``readonly = 2``."""
 _READY_S = 120.0
@@ -100,6 +101,17 @@ class SecuredStack:
             "ICEHAUL_STORE__SECRET_KEY": self.store.secret_keys[store],
         }
 
+    def exporting(self, user: str, keys: str) -> tuple[ClickHouseSettings, StoreSettings]:
+        """The settings of a consumer whose ClickHouse has these rights, with these keys for the store."""
+        document = self.document(clickhouse=user, kafka=KAFKA_USERS[1])
+        clickhouse = document["clickhouse"] | {
+            "password": self.clickhouse.passwords[user],
+            "store_access_key": keys.upper(),
+            "store_secret_key": self.store.secret_keys[keys],
+        }
+        store = document["store"] | {"secret_key": self.store.secret_keys["consumer"]}
+        return ClickHouseSettings.model_validate(clickhouse), StoreSettings.model_validate(store)
+
 
 @contextmanager
 def secured_stack() -> Iterator[SecuredStack]:
@@ -158,6 +170,7 @@ def _clickhouse_users() -> Mapping[str, Sequence[str]]:
         EXPORTER: grants_of("exporter.sql"),
         NOBODY: [],
         VIEWER: grants_of("reader.sql", "viewer.sql"),
+        RESTORER: grants_of("reader.sql", "restorer.sql"),
         READS_FILES: [one.replace("GRANT S3 ON *.*", "GRANT READ ON S3") for one in reads],
         **{without(one): [other for other in reads if other != one] for one in reads},
     }

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection
 from consumer.domain.clickhouse_error import source_error
+from consumer.domain.clickhouse_sql import quote_name
 from consumer.domain.errors import IcehaulError
 
 _SYNTAX_ERROR = 62
+_MOVING = ("SELECT", "INSERT", "ALTER DELETE", "CREATE TABLE", "DROP TABLE", "ALTER TTL")
 
 
 class UnknownStatementError(IcehaulError):
@@ -23,6 +25,14 @@ def granted(connection: ClickHouseConnection, right: str) -> bool:
     """
     ((found,),) = connection.rows(f"CHECK GRANT {right}", meaning=_check_error)
     return bool(int(found))
+
+
+def to_move_rows(database: str) -> Sequence[str]:
+    """Return the rights with which rows are moved between tables of a database, and tables for that made and dropped.
+
+    `icehaul restore` and `icehaul drop-hot` need them: restorer.sql and dropper.sql of ops/security/clickhouse.
+    """
+    return [f"{right} ON {quote_name(database)}.*" for right in _MOVING]
 
 
 def lacking(has: Callable[[str], bool], needed: Sequence[str]) -> Sequence[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
+from consumer.adapters.clickhouse.grants import granted, lacking, to_move_rows
 from consumer.adapters.clickhouse.shards import read_shards
 from consumer.domain.clickhouse_sql import quote_name, quote_table, read_table
 from consumer.domain.errors import IcehaulError, SourceMissingError
@@ -120,6 +122,15 @@ class ClickHouseIntrospection:
         servers = TableName(database="system", table="one", cluster=cluster)
         rows = self._connection.rows(f"SELECT _shard_num, hostName() FROM {read_table(servers)} ORDER BY _shard_num")
         return {int(shard): str(host) for shard, host in rows}
+
+    def may_not_move_rows(self, database: str) -> Sequence[str]:
+        """Return what keeps the user from moving rows between tables of a database; nothing where it may.
+
+        Nothing is told of servers (before 24.10) that can't tell.
+        """
+        ((readonly,),) = self._connection.rows("SELECT getSetting('readonly')")
+        missing = lacking(partial(granted, self._connection), to_move_rows(database))
+        return [*(["a user without readonly"] if int(readonly) else []), *missing]
 
     def event_objects(self) -> Sequence[EventObject]:
         """Return the tables and views by which the server makes events itself, in any database that the user sees."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
-from consumer.adapters.clickhouse.grants import granted, lacking
+from consumer.adapters.clickhouse.grants import granted, lacking, to_move_rows
 from consumer.adapters.clickhouse.inventory import ClickHouseInventory
 from consumer.adapters.clickhouse.shards import refuse_cluster
-from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.clickhouse_sql import quote_table, quote_text
 from consumer.domain.hot_drop import HotPartition, quarantine_epoch, quarantine_prefix
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.table_ttl import has_table_ttl
@@ -68,13 +68,7 @@ class ClickHousePartitions:
 
     def lacking(self, stream: Stream) -> Sequence[str]:
         """Return the grants that the user lacks for a drop; none where the server (before 24.10) can't tell."""
-        database = f"{quote_name(stream.source.database)}.*"
-        needed = [
-            *(f"{right} ON {quote_table(stream.source)}" for right in ("SELECT", "INSERT", "ALTER DELETE")),
-            *(f"{right} ON {database}" for right in ("CREATE TABLE", "DROP TABLE", "ALTER TTL")),
-            *(f"{right} ON {database}" for right in ("SELECT", "INSERT", "ALTER DELETE")),
-        ]
-        return lacking(self._granted, needed)
+        return lacking(self._granted, to_move_rows(stream.source.database))
 
     def _granted(self, right: str) -> bool:
         return granted(self._connection, right)

@@ -11,11 +11,11 @@ from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileCom
 from consumer.adapters.clickhouse.counting import FileCounting
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FileReader
-from consumer.adapters.clickhouse.grants import granted, lacking
+from consumer.adapters.clickhouse.grants import granted, lacking, to_move_rows
 from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.adapters.clickhouse.tables import describe_table
 from consumer.domain.clickhouse_error import source_error
-from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
+from consumer.domain.clickhouse_sql import quote_table, quote_text
 from consumer.domain.errors import ConfigurationError, IcehaulError, StreamError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
@@ -93,9 +93,7 @@ class ClickHouseRestoring:
 
     def lacking(self, into: TableName) -> Sequence[str]:
         """Return the grants that the user lacks; none where the server (before 24.10) can't tell."""
-        database = f"{quote_name(into.database)}.*"
-        rights = ("SELECT", "INSERT", "CREATE TABLE", "DROP TABLE", "ALTER DELETE", "ALTER TTL")
-        return lacking(partial(granted, self._connection), [f"{right} ON {database}" for right in rights])
+        return lacking(partial(granted, self._connection), to_move_rows(into.database))
 
     def tally_files(
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], files: Sequence[DataFile]

@@ -53,6 +53,7 @@ def test_a_healthy_setup(icehaul: Run, healthy: Platform) -> None:
     (store,) = findings(ended, "ok", "object store")
     assert store["message"] == "works: put, get, list, read by ClickHouse's s3(), delete"
     assert all(one["remedy"] for one in ended.data["findings"])
+    assert findings(ended, "ok", "commands")
     text = icehaul("doctor")
     assert text.code == 0
     assert "0 errors" in text.out

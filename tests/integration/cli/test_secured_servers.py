@@ -28,7 +28,7 @@ from consumer.domain.type_mapping import map_table
 from consumer.domain.window import BEGINNING
 from consumer.entrypoints.readiness import Readiness
 from consumer.ports import StreamState
-from consumer.settings.connections import ClickHouseSettings, SparkSettings, StoreSettings
+from consumer.settings.connections import SparkSettings
 from consumer.settings.load import load
 from tests.integration.cli.conftest import Ended, Run
 from tests.support.certificates import needs_openssl
@@ -43,6 +43,7 @@ from tests.support.secured_job import (
     MAINTENANCE,
     OPERATOR,
     OWNER,
+    RESTORING,
     VIEWING,
     WRONG,
     SecuredJob,
@@ -137,10 +138,16 @@ def test_the_whole_job_runs_with_exactly_these_rights(ready: SecuredJob, icehaul
     job.become(DROPPING)
     good(icehaul("drop-hot", job.name, "--partition", "20240101", "--yes"))
     assert job.hot_rows() == 205
+    job.become(RESTORING)
+    good(icehaul("restore", job.name, "--window", "2024-01-01/2024-01-02", "--into", job.table, "--yes"))
+    assert job.hot_rows() == 305
     job.become(LOOKING)
     good(icehaul("verify", job.name))
     job.become(OPERATOR)
-    assert good(icehaul("doctor", "-o", "json")).data["healthy"]
+    examined = good(icehaul("doctor", "-o", "json")).data
+    assert examined["healthy"]
+    (commands,) = (one for one in examined["findings"] if one["check"] == "commands")
+    assert "refused with this user, which lacks: a user without readonly, INSERT ON `market`.*" in commands["message"]
     job.become(MAINTENANCE)
     good(icehaul("stream", "remove", job.name, "--purge", "--yes"))
 
@@ -224,29 +231,17 @@ def test_exports_go_where_the_writers_keys_allow_and_newer_servers_tell_reading_
         client.close()
 
 
-def settings_for_export(stack: SecuredStack, user: str, keys: str) -> tuple[ClickHouseSettings, StoreSettings]:
-    """The settings of a consumer whose ClickHouse has these rights, with these keys for the store."""
-    document = stack.document(clickhouse=user, kafka=CONSUMER.kafka)
-    clickhouse = document["clickhouse"] | {
-        "password": stack.clickhouse.passwords[user],
-        "store_access_key": keys.upper(),
-        "store_secret_key": stack.store.secret_keys[keys],
-    }
-    store = document["store"] | {"secret_key": stack.store.secret_keys["consumer"]}
-    return ClickHouseSettings.model_validate(clickhouse), StoreSettings.model_validate(store)
-
-
 def test_clickhouse_exports_with_the_rights_of_its_files_and_with_fewer_it_is_told_which(secured: SecuredStack) -> None:
     page = (PAGES / WRITERS).read_text("utf-8")
     assert {"exporter.sql", "clickhouse-exporter.json"} <= {
         Path(name).name for name in re.findall(r"`(ops/[^`]+)`", page)
     }
-    try_export(*settings_for_export(secured, EXPORTER, "clickhouse-exporter"), SparkSettings())
+    try_export(*secured.exporting(EXPORTER, "clickhouse-exporter"), SparkSettings())
     for user in (EXPORTER, READER):  # readonly = 2 does not keep a table function from being written: the keys do
         with pytest.raises(IcehaulError, match=_DENIED):
-            try_export(*settings_for_export(secured, user, "clickhouse-reader"), SparkSettings())
+            try_export(*secured.exporting(user, "clickhouse-reader"), SparkSettings())
     with pytest.raises(AccessDeniedError) as refused:
-        try_export(*settings_for_export(secured, READS_FILES, "clickhouse-exporter"), SparkSettings())
+        try_export(*secured.exporting(READS_FILES, "clickhouse-exporter"), SparkSettings())
     assert "GRANT WRITE ON S3" in refused.value.remedy
 
 

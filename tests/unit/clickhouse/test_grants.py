@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from consumer.adapters.clickhouse.grants import to_move_rows
+
 ROOT = Path(__file__).resolve().parents[3]
 OPS = ROOT / "ops" / "security" / "clickhouse"
 SOURCES = [
@@ -61,6 +63,13 @@ def test_the_reader_can_only_read() -> None:
     text = (OPS / "reader.sql").read_text("utf-8")
     assert "SETTINGS readonly = 2" in text
     assert not re.search(r"GRANT[^;]*\b(?:INSERT|ALTER|DROP|CREATE (?!TEMPORARY)|ALL)\b", re.sub(r"--.*", "", text))
+
+
+@pytest.mark.parametrize("file", ["restorer.sql", "dropper.sql"])
+def test_the_roles_that_move_rows_have_the_rights_that_the_commands_ask_for(file: str) -> None:
+    given = re.findall(r"GRANT (.+?) ON market\.\* TO", (OPS / file).read_text("utf-8"))
+    rights = {f"{right} ON `market`.*" for some in given for right in some.split(", ")}
+    assert rights == set(to_move_rows("market"))
 
 
 @pytest.mark.parametrize("file", sorted(OPS.glob("*.sql")), ids=lambda file: file.stem)

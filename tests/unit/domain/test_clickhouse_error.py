@@ -43,6 +43,13 @@ def test_a_resource_that_has_run_out_is_named_with_the_remedy(code: int, remedy:
     assert remedy in source_error("db:8123", code, f"Code: {code}. DB::Exception: x").remedy
 
 
+def test_a_user_who_may_only_read_is_told_what_to_do_about_settings_and_about_statements_that_write() -> None:
+    settings = "Code: 164. DB::Exception: Cannot modify 'max_threads' setting in readonly mode. (READONLY)"
+    writing = "Code: 164. DB::Exception: default: Cannot execute query in readonly mode. (READONLY)"
+    assert "readonly = 2" in source_error("db:8123", 164, settings).remedy
+    assert "a user without readonly" in source_error("db:8123", 164, writing).remedy
+
+
 def test_text_that_is_not_utf8_halts_and_names_the_column() -> None:
     text = f"Code: 395. DB::Exception: {invalid_text_message('note')}: while executing 'FUNCTION throwIf(a :: 1)'"
 
