@@ -56,7 +56,7 @@ class StreamStatus:
 
     @property
     def runbook(self) -> str | None:
-        """The page of ``docs/how-to`` about what is wrong; ``None`` if nothing is."""
+        """The page of ``docs/runbooks`` about what is wrong; ``None`` if nothing is."""
         return runbook(
             self.record,
             latest=self.batches[0] if self.batches else None,

@@ -115,7 +115,7 @@ def test_all_streams_come_with_what_the_ledger_says(port: int) -> None:
     assert (list(streams), page["next"], page["actions"]) == (list(console_streams()), None, True)
     assert [name for name, one in streams.items() if one["state"] == "halted"] == ["stream_003", "stream_007"]
     assert streams["stream_003"]["halt_reason"].startswith('<img src=x onerror="window.stolen=1">')
-    assert streams["stream_007"]["runbook"] == "repair-a-stream"
+    assert streams["stream_007"]["runbook"] == "data-consistency-audit"
     assert streams["stream_005"]["open_findings"] == 1
     assert 3600 <= streams["stream_000"]["lag_seconds"] < 3 * 3600
     assert streams["stream_000"]["latest"]["snapshot_id"] == "9007199254740993"
@@ -223,7 +223,7 @@ def test_a_stream_leads_to_its_batches_files_snapshot_trace_and_runbook(seen: An
     for part in ("Snapshot id", "0af7651916cd43dd8448eb211c80319c", "/00000.parquet", "1,000 or more files"):
         assert part in shown
     heading, blocks, title = seen["drill"]["runbook"]
-    assert (heading, title) == ("Repair a stream whose table or ledger was changed", "repair a stream - icehaul")
+    assert (heading, title) == ("Data-consistency audit", "data consistency audit - icehaul")
     assert blocks >= 3
     assert (seen["drill"]["shown"], seen["drill"]["older"]) == (100, 100)
 

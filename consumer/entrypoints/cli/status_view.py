@@ -38,7 +38,7 @@ def status_text(now: datetime, found: Sequence[StreamStatus], *, detailed: bool)
             parts.append(Text(f"{one.stream.name}: the last batch failed: {one.batches[0].error}", style="yellow"))
         parts += [_finding(one.stream.name, each) for each in one.findings]
         if one.runbook is not None:
-            parts.append(Text(f"{one.stream.name}: how to: docs/how-to/{one.runbook}.md"))
+            parts.append(Text(f"{one.stream.name}: runbook: docs/runbooks/{one.runbook}.md"))
         parts += history_lines(one)
         if detailed and any(one.lateness):
             parts.append(_lateness(one.lateness))

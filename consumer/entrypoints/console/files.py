@@ -1,4 +1,4 @@
-"""The page's own files, and the how-to pages that it shows; nothing else can be asked for."""
+"""The page's own files, and the runbooks and how-to pages that it shows; nothing else can be asked for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import MappingProxyType
 from consumer.entrypoints.http_messages import Answer
 
 _HOME = "/console/"
+_FOLDERS = ("runbooks", "how_to")
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -32,8 +33,11 @@ def page_file(path: str) -> Answer | None:
     return Answer(HTTPStatus.OK, content, f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8")
 
 
-def how_to(page: str) -> str | None:
-    """Return the Markdown of a page of ``docs/how-to``, ``None`` if there is none of this name."""
+def documentation(page: str) -> str | None:
+    """Return the Markdown of a page of ``docs/runbooks`` or ``docs/how-to``, ``None`` if there is none of this name.
+
+    No name is one in both.
+    """
     return _pages().get(page)
 
 
@@ -47,11 +51,11 @@ def _files() -> Mapping[str, bytes]:
 
 @cache
 def _pages() -> Mapping[str, str]:
-    there = resources.files(__package__) / "runbooks"
     return MappingProxyType(
         {
             one.name.removesuffix(".md"): one.read_text(encoding="utf-8")
-            for one in there.iterdir()
+            for folder in _FOLDERS
+            for one in (resources.files(__package__) / folder).iterdir()
             if one.name.endswith(".md")
         }
     )

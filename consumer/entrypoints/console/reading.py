@@ -11,7 +11,7 @@ from uuid import UUID
 
 from consumer.domain.errors import TransientError
 from consumer.entrypoints.console import data
-from consumer.entrypoints.console.files import how_to
+from consumer.entrypoints.console.files import documentation
 from consumer.entrypoints.http_messages import Answer, Request, json_answer
 from consumer.service.console.viewing import Viewing
 
@@ -119,7 +119,7 @@ class Reading:
         return None if found is None else json_answer(HTTPStatus.OK, data.files_page(found, limit))
 
     def _runbook(self, _request: Request, match: re.Match[str]) -> Answer | None:
-        text = how_to(match["page"])
+        text = documentation(match["page"])
         return None if text is None else json_answer(HTTPStatus.OK, {"page": match["page"], "markdown": text})
 
 

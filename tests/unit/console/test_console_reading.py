@@ -141,7 +141,7 @@ def test_a_halted_stream_tells_reason_remedy_and_page_as_they_are(site: ConsoleS
     shown = body(ask(site, "/api/streams/stream_001"))
     stream = shown["stream"]
     assert (stream["state"], stream["halt_reason"], stream["halt_remedy"]) == ("halted", HOSTILE, "icehaul repair it")
-    assert stream["runbook"] == "repair-a-stream"
+    assert stream["runbook"] == "data-consistency-audit"
     assert shown["findings"][0]["detail"] == "a gap"
     assert "# Repair a stream" in body(ask(site, "/api/runbooks/repair-a-stream"))["markdown"]
 

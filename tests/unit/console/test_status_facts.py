@@ -48,7 +48,12 @@ def text(one: StreamStatus) -> str:
 
 def test_a_terminal_shows_state_reason_remedy_and_page_of_a_halted_stream() -> None:
     shown = text(status("the table was rolled back"))
-    for fact in ("halted", "the table was rolled back", "icehaul repair it", "how to: docs/how-to/repair-a-stream.md"):
+    for fact in (
+        "halted",
+        "the table was rolled back",
+        "icehaul repair it",
+        "runbook: docs/runbooks/retention-at-risk.md",
+    ):
         assert fact in shown
     for fact in ("2026-03-02 11:00:00", "1h", "2h", str(2**62 + 1)):
         assert fact in shown
@@ -57,8 +62,8 @@ def test_a_terminal_shows_state_reason_remedy_and_page_of_a_halted_stream() -> N
 def test_a_terminal_shows_why_the_last_batch_failed_and_nothing_of_a_page_where_all_is_well() -> None:
     failed = replace(status(error="no space left on device"), outlook=None)
     assert "the last batch failed: no space left on device" in text(failed)
-    assert "how to: docs/how-to/check-a-setup.md" in text(failed)
-    assert "how to" not in text(replace(status(), outlook=None))
+    assert "runbook: docs/runbooks/offload-failure-recovery.md" in text(failed)
+    assert "runbook" not in text(replace(status(), outlook=None))
 
 
 def test_status_as_json_has_every_fact_of_the_console() -> None:

@@ -1,11 +1,11 @@
-// Shows a how-to page: the Markdown that icehaul's own pages use, made into elements, never into markup.
+// Shows a runbook or a how-to page: the Markdown that icehaul's own pages use, made into elements, never into markup.
 
 import { el } from "./dom.js";
 
 const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|(!?)\[((?:[^\]`]|`[^`]*`)+)\]\(([^)\s]+)\)/;
 
 function link(text, target) {
-  const [, page, anchor] = /^([a-z0-9-]+)\.md(#.*)?$/.exec(target) ?? [];
+  const [, page, anchor] = /^(?:\.\.\/(?:how-to|runbooks)\/)?([a-z0-9-]+)\.md(#.*)?$/.exec(target) ?? [];
   if (page) return el("a", { href: `#/runbooks/${page}` }, inline(text));
   if (/^https:\/\//.test(target)) return el("a", { href: target, rel: "noreferrer" }, inline(text));
   return el("span", { title: anchor }, inline(text));

@@ -40,7 +40,7 @@ export function batchAddress(stream, id) {
 }
 
 export function runbookLink(page) {
-  return el("a", { class: "runbook", href: `#/runbooks/${encodeURIComponent(page)}` }, `How to: ${page.replaceAll("-", " ")}`);
+  return el("a", { class: "runbook", href: `#/runbooks/${encodeURIComponent(page)}` }, `Runbook: ${page.replaceAll("-", " ")}`);
 }
 
 // What is wrong with a stream, and what to do; nothing if all is well.
