@@ -47,7 +47,6 @@ class Facts:
     kills: int = 0
     replays: int = 0
     events: int = 0
-    killed_batch: BatchRecord | None = None
     traced: BatchRecord | None = None
     snapshots_before_replay: int = 0
     snapshots_after_replay: int = 0
@@ -105,7 +104,6 @@ class Story:
             name, batch = self._hunt()
             self._troupe.kill(name)
             self.facts.kills += 1
-            self.facts.killed_batch = batch
             self._voice.fact(f"killed {name} while it wrote {batch.stream}")
             self._await_day(_KILL_DAYS)
             again = self._batch(batch.stream, batch)

@@ -156,11 +156,6 @@ class EmbeddedStack:
         """Kill a component by SIGKILL, as a crash would; returns when it is gone."""
         self._ask(Operation.KILL, name)
 
-    def restart_component(self, name: ComponentName) -> None:
-        """Stop a component and start it on the same port and data."""
-        self.stop_component(name)
-        self.start_component(name)
-
     def pause_component(self, name: ComponentName) -> None:
         """Freeze a component: its connections stay open, nothing is answered."""
         self._ask(Operation.PAUSE, name)
