@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
-_WIDTH = 800
+from tests.support.charts import TITLE, draw_report, framed
+
 _LABEL = 190
 _BAR = 460
 _ROW = 30
-_TITLE = 44
 _HEADING = 34
 
 
@@ -43,18 +41,13 @@ def chart_of(document: Mapping[str, Any]) -> str:
 
 def draw(title: str, panels: Sequence[Panel], highlighted: Collection[str]) -> str:
     """Return the panels one below the other, longest bars first, those of ``highlighted`` in another colour."""
-    height = _TITLE + sum(_HEADING + _ROW * len(panel.values) for panel in panels) + 16
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" font-family="sans-serif">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="16" y="28" font-size="17" font-weight="bold" fill="#1f2937">{escape(title)}</text>',
-    ]
-    top = _TITLE
+    height = TITLE + sum(_HEADING + _ROW * len(panel.values) for panel in panels) + 16
+    lines: list[str] = []
+    top = TITLE
     for panel in panels:
         lines += _panel(panel, top, highlighted)
         top += _HEADING + _ROW * len(panel.values)
-    return "\n".join([*lines, "</svg>", ""])
+    return framed(title, height, lines)
 
 
 def _panel(panel: Panel, top: int, highlighted: Collection[str]) -> list[str]:
@@ -72,12 +65,5 @@ def _panel(panel: Panel, top: int, highlighted: Collection[str]) -> list[str]:
     return lines
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the chart; return the exit status."""
-    report, chart = map(Path, arguments)
-    chart.write_text(chart_of(json.loads(report.read_text(encoding="utf-8"))), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(draw_report(sys.argv[1:], chart_of))

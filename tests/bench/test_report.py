@@ -12,9 +12,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.bench import report
-from tests.bench.chart import Panel, chart_of, draw, main
+from tests.bench.chart import Panel, chart_of, draw
 from tests.bench.measure import Measurement
 from tests.bench.report import Latencies, Report, percentile
+from tests.support.charts import draw_report
 
 ROWS = 100_000
 FIGURES = {"seconds", "rows_per_second", "cpu_seconds", "rows_per_cpu_second", "peak_rss_mib", "bytes_written"}
@@ -63,7 +64,7 @@ def test_the_chart_of_a_report_shows_rows_per_second_and_per_cpu_second(tmp_path
     found.paths = {report.STREAM: measured(2.0), report.ARROW_CEILING: measured(1.0)}
     found.write(tmp_path / "report.json")
 
-    assert main([str(tmp_path / "report.json"), str(tmp_path / "chart.svg")]) == 0
+    assert draw_report([str(tmp_path / "report.json"), str(tmp_path / "chart.svg")], chart_of) == 0
 
     drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")
     assert drawn == chart_of(found.document())

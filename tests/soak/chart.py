@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
-_WIDTH = 800
+from tests.support.charts import TITLE, WIDTH, draw_report, framed
+
 _LEFT, _RIGHT = 70, 16
-_TITLE, _PANEL, _PLOT = 44, 120, 78
+_PANEL, _PLOT = 120, 78
 _COLORS = ("#2563eb", "#9ca3af")
 
 Points = Sequence[tuple[float, float]]
@@ -40,23 +39,18 @@ PANELS = (
 def chart_of(document: Mapping[str, Any]) -> str:
     """Return the charts of a report, one below the other, over the quarter hours."""
     title = f"{document['ticks']} quarter hours of {document['rows_per_tick']:,} rows over ten tables"
-    height = _TITLE + _PANEL * len(PANELS) + 8
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" font-family="sans-serif">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="16" y="28" font-size="17" font-weight="bold" fill="#1f2937">{escape(title)}</text>',
-    ]
+    height = TITLE + _PANEL * len(PANELS) + 8
+    lines: list[str] = []
     last = max(1.0, float(document["ticks"]))
     for number, panel in enumerate(PANELS):
         series = [document["series"][name] for name in panel.series]
-        lines += _panel(panel.heading, series, _TITLE + _PANEL * number, last)
-    return "\n".join([*lines, "</svg>", ""])
+        lines += _panel(panel.heading, series, TITLE + _PANEL * number, last)
+    return framed(title, height, lines)
 
 
 def _panel(heading: str, series: Sequence[Points], top: int, last: float) -> list[str]:
     greatest = max((value for points in series for _, value in points), default=0.0) or 1.0
-    base, right = top + 24 + _PLOT, _WIDTH - _RIGHT
+    base, right = top + 24 + _PLOT, WIDTH - _RIGHT
     lines = [
         f'<text x="16" y="{top + 14}" font-size="14" fill="#1f2937">{escape(heading)}</text>',
         f'<line x1="{_LEFT}" y1="{base}" x2="{right}" y2="{base}" stroke="#d1d5db"/>',
@@ -73,12 +67,5 @@ def _panel(heading: str, series: Sequence[Points], top: int, last: float) -> lis
     return lines
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the charts; return the exit status."""
-    report, chart = map(Path, arguments)
-    chart.write_text(chart_of(json.loads(report.read_text(encoding="utf-8"))), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(draw_report(sys.argv[1:], chart_of))
