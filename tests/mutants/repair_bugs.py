@@ -81,8 +81,8 @@ BUGS = (
         edits=(
             Edit(
                 file="consumer/adapters/clickhouse/counting.py",
-                before="if len(files) == 1 else _FILE_PATH\n",
-                after="if files else _FILE_PATH\n",
+                before="if len(files) == 1 else FILE_PATH\n",
+                after="if files else FILE_PATH\n",
             ),
         ),
         tests=(f"{_COMPARISONS}::test_files_are_counted_by_bounds_and_days_each_by_itself",),

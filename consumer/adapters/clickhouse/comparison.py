@@ -1,14 +1,13 @@
-"""Comparing the rows of windows: with counts, by digest, by bucket of the hash, and one by one."""
+"""Comparing the rows of windows: by bucket of the hash, and one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_SETTINGS, FileReader
-from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.differing import Differing, DifferingRow
 from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.late_query import (
@@ -22,10 +21,9 @@ from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, L
 from consumer.domain.row_text import row_texts
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, to_micros
-from consumer.domain.unit_query import file_rows, file_structure, unchanged, window_condition
+from consumer.domain.unit_query import file_rows, file_structure
 from consumer.domain.window import BEGINNING, Window
 
-WINDOWS_AT_ONCE = 2_000
 # One query names every file: it may be longer than a query usually is.
 COMPARISON_SETTINGS: Mapping[str, str | int] = {
     **FILE_SETTINGS,
@@ -33,53 +31,6 @@ COMPARISON_SETTINGS: Mapping[str, str | int] = {
     "max_ast_elements": 10_000_000,
     "max_expanded_ast_elements": 10_000_000,
 }
-
-
-def tally(
-    connection: ClickHouseConnection,
-    stream: Stream,
-    mapping: TableMapping,
-    windows: Sequence[Window],
-    *,
-    exact: bool,
-) -> Sequence[Fingerprint]:
-    """Count the table's rows in windows that are contiguous and ascending; with their digests where ``exact``."""
-    found: list[Fingerprint] = []
-    for start in range(0, len(windows), WINDOWS_AT_ONCE):
-        found += _tally(connection, stream, mapping, windows[start : start + WINDOWS_AT_ONCE], exact=exact)
-    return found
-
-
-def _tally(
-    connection: ClickHouseConnection, stream: Stream, mapping: TableMapping, windows: Sequence[Window], *, exact: bool
-) -> Iterator[Fingerprint]:
-    whole = Window(lower=windows[0].lower, upper=windows[-1].upper)
-    origin = to_micros(whole.lower)
-    bounds = [to_micros(window.lower) - origin for window in windows]
-    if exact:
-        rows, digest = f"({hot_rows(stream, mapping, whole)})", mapping.digest_sql()
-    else:
-        condition = f"{window_condition(stream, mapping, whole)} AND {unchanged(stream, mapping)}"
-        rows, digest = f"{read_rows(stream)} WHERE {condition}", "0"
-    return by_window(connection.rows(tally_query(stream, origin, bounds, rows, digest)), bounds)
-
-
-def tally_query(stream: Stream, origin: int, bounds: Sequence[int], rows: str, digest: str) -> str:
-    """Return the query of count and digest by the greatest of ``bounds``, counted from ``origin``."""
-    return load_sql(
-        "tally",
-        time=quote_name(stream.timestamp_column),
-        origin=f"toInt64({origin})",
-        bounds=f"CAST({list(bounds)} AS Array(UInt64))",
-        digest=digest,
-        rows=rows,
-    )
-
-
-def by_window(found: Sequence[Row], bounds: Sequence[int]) -> Iterator[Fingerprint]:
-    """Return what was found at each of the bounds."""
-    by_bound = {int(bound): Fingerprint(rows=int(count), digest=int(digest)) for bound, count, digest in found}
-    return (by_bound.get(bound, EMPTY) for bound in bounds)
 
 
 class FileComparison:

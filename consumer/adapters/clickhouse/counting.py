@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
-from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, WINDOWS_AT_ONCE, by_window, tally_query
+from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FILE_PATH, FileReader, chunked
+from consumer.adapters.clickhouse.tallies import by_window, in_portions, spanned, tally_query
 from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.errors import CheckFailedError
 from consumer.domain.fingerprint import EMPTY, Fingerprint
@@ -57,10 +58,7 @@ class FileCounting:
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
     ) -> Sequence[Fingerprint]:
         """Return count and digest of the files' rows in windows that are contiguous and ascending."""
-        found: list[Fingerprint] = []
-        for start in range(0, len(windows), WINDOWS_AT_ONCE):
-            found += self._tally(stream, mapping, windows[start : start + WINDOWS_AT_ONCE], paths, every=False)
-        return found
+        return in_portions(windows, lambda some: self._tally(stream, mapping, some, paths, every=False))
 
     def tally_every(
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str]
@@ -72,15 +70,11 @@ class FileCounting:
         self, stream: Stream, mapping: TableMapping, windows: Sequence[Window], paths: Sequence[str], *, every: bool
     ) -> list[Fingerprint]:
         structure = file_structure(mapping)
-        whole = Window(lower=windows[0].lower, upper=windows[-1].upper)
-        origin = to_micros(whole.lower)
-        bounds = [to_micros(window.lower) - origin for window in windows]
-        # An instant before the first window is a negative number, which wraps to one behind the last bound.
         total = [EMPTY] * len(windows)
         for _, source in self._files.sources(paths, structure):
-            rows = file_rows(mapping, source) if every else cold_rows(stream, mapping, whole, source)
-            found = self._ask(tally_query(stream, origin, bounds, f"({rows})", mapping.file_digest_sql()))
-            total = [one + other for one, other in zip(total, by_window(found, bounds), strict=True)]
+            rows = file_rows(mapping, source) if every else cold_rows(stream, mapping, spanned(windows), source)
+            found = self._ask(tally_query(stream, windows, f"({rows})", mapping.file_digest_sql()))
+            total = [one + other for one, other in zip(total, by_window(found, windows), strict=True)]
         return total
 
     def parts(

@@ -7,13 +7,14 @@ from datetime import datetime
 from functools import partial
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, load_sql
-from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileComparison, tally
+from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS, FileComparison
 from consumer.adapters.clickhouse.counting import FileCounting
 from consumer.adapters.clickhouse.errors import file_error
 from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.clickhouse.grants import granted, lacking, to_move_rows
 from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.adapters.clickhouse.tables import describe_table
+from consumer.adapters.clickhouse.tallies import tally
 from consumer.domain.clickhouse_error import source_error
 from consumer.domain.clickhouse_sql import quote_table, quote_text
 from consumer.domain.errors import ConfigurationError, IcehaulError, StreamError

@@ -8,13 +8,14 @@ from datetime import datetime
 
 from consumer.adapters.clickhouse.bounds import TableBounds, bytes_of, instant_of, row_bytes
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
-from consumer.adapters.clickhouse.comparison import FileComparison, tally
+from consumer.adapters.clickhouse.comparison import FileComparison
 from consumer.adapters.clickhouse.counting import FileCounting
 from consumer.adapters.clickhouse.descriptions import Descriptions
 from consumer.adapters.clickhouse.files import FileReader
 from consumer.adapters.clickhouse.partitions import read_spans
 from consumer.adapters.clickhouse.replica_watch import ReplicaWatch
 from consumer.adapters.clickhouse.steps import bucket_sql, bucket_start
+from consumer.adapters.clickhouse.tallies import tally
 from consumer.domain.clickhouse_sql import quote_name, read_rows
 from consumer.domain.differing import Differing
 from consumer.domain.fingerprint import Fingerprint
