@@ -68,7 +68,8 @@ class Lifecycle:
                 await asyncio.to_thread(self.component.prepare)
                 launch = self.component.launch()
                 self._process = ServerProcess(launch, self.component.log_file)
-                await self._until_ready(self._process, began + self.component.start_deadline_s)
+                # What is prepared may have to be downloaded first, which takes as long as it takes.
+                await self._until_ready(self._process, time.monotonic() + self.component.start_deadline_s)
             except BaseException:
                 await self._end_quietly()
                 raise

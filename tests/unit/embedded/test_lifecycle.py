@@ -96,6 +96,25 @@ def identity(life: Lifecycle) -> ProcessIdentity:
     return found
 
 
+def test_time_that_goes_by_in_downloads_is_not_time_in_which_a_server_fails_to_start(
+    tmp_path: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, downloading = time.monotonic, [0.0]
+    monkeypatch.setattr("consumer.embedded.lifecycle.time.monotonic", lambda: clock() + downloading[0])
+
+    class Downloading(Program):
+        def prepare(self) -> None:
+            downloading[0] += 3600
+
+    async def story() -> None:
+        life = Lifecycle(Downloading(tmp_path, LISTEN), steps.append)
+        await life.start()
+        assert life.status().state is State.READY
+        await life.stop()
+
+    asyncio.run(story())
+
+
 def test_is_ready_once_the_probe_succeeds_and_not_before(tmp_path: Path, steps: list[str]) -> None:
     answers = iter([NotReadyError("warming up"), NotReadyError("still warming up"), None])
 
