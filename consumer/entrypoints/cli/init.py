@@ -165,10 +165,10 @@ def _report(file: Path, drafts: Sequence[StreamDraft], skipped: Sequence[Skipped
         for text in (*draft.obstacles, *draft.warnings):
             _say(f"{draft.source}: {text}")
     where = "standard output" if file == _STDOUT else f"{file} (and beside it {SCHEMA_FILE}, for editors)"
+    after = "uncomment what you agree with, then: icehaul doctor" if blocked and not ready else "icehaul doctor"
     _say(
         f"wrote {where}: {counted(len(ready), 'stream')}, {len(blocked)} commented out,"
-        f" {counted(len(skipped), 'table or view', 'tables or views')} left out; the reasons stand there. Next: icehaul"
-        " doctor"
+        f" {counted(len(skipped), 'table or view', 'tables or views')} left out; the reasons stand there. Next: {after}"
     )
 
 

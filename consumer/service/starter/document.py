@@ -104,6 +104,10 @@ def _body(draft: StreamDraft) -> Iterator[str]:
     if draft.partition_reason:
         yield from _comment(draft.partition_reason)
     yield f"partition_by: {_value(draft.partition_by)}"
+    proposed = {column.name: column.proposed for column in draft.columns if column.proposed is not None}
+    if proposed:
+        yield from _comment("a choice, for want of an exact counterpart in Iceberg; others stand in the reasons above")
+        yield f"columns: {_value(proposed)}"
     yield from _comment("columns in ClickHouse → Iceberg:")
     for column in draft.columns:
         yield from _comment(f"  {column.name} {column.source_type} → {column.becomes}")

@@ -14,6 +14,7 @@ from consumer.domain.mode_rules import TableShape, proposed_mode
 from consumer.domain.stream import IDENTIFIER, Layer, Mode
 from consumer.domain.table_facts import ColumnFacts, TableFacts, ValueRange
 from consumer.domain.table_ttl import TtlAction, has_column_ttl, row_ttls
+from consumer.domain.type_choices import As
 from consumer.domain.type_mapping import map_table
 from consumer.domain.window import PartitionBy
 from consumer.service.doctor.sources import TTL_MARGIN
@@ -27,13 +28,17 @@ _LONGEST_NAME = 127
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnDraft:
-    """A column, and what becomes of it; with an ``obstacle`` the stream can't run as it is."""
+    """A column, and what becomes of it; with an ``obstacle`` the stream can't run as it is.
+
+    ``proposed`` is the first of what such a column may become by choice, ``None`` where its type leaves none.
+    """
 
     name: str
     source_type: str
     becomes: str
     obstacle: str | None = None
     choices: str | None = None
+    proposed: As | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,20 +223,34 @@ def _short(wanted: Sequence[str]) -> list[str]:
 
 
 def _column(column: ColumnFacts) -> ColumnDraft:
-    time = SourceColumn(name="_" if column.name != "_" else "__", type="Date")
     try:
-        mapping = map_table([time, SourceColumn(name=column.name, type=column.type)], timestamp_column=time.name)
+        return ColumnDraft(name=column.name, source_type=column.type, becomes=_becomes(column))
     except IcehaulError as error:
+        proposed = next((choice for choice in As if _may_become(column, choice)), None)
         return ColumnDraft(
             name=column.name,
             source_type=column.type,
-            becomes="(nothing)",
+            becomes="(nothing)" if proposed is None else f"{_becomes(column, proposed)}, if you choose so",
             obstacle=error.message,
             choices=error.remedy,
+            proposed=proposed,
         )
-    mapped = mapping.columns[-1]
-    return ColumnDraft(
-        name=column.name,
-        source_type=column.type,
-        becomes=f"{mapped.iceberg_type}{', required' if mapped.required else ''}",
+
+
+def _may_become(column: ColumnFacts, choice: As) -> bool:
+    try:
+        _becomes(column, choice)
+    except IcehaulError:
+        return False
+    return True
+
+
+def _becomes(column: ColumnFacts, chosen: As | None = None) -> str:
+    time = SourceColumn(name="_" if column.name != "_" else "__", type="Date")
+    mapping = map_table(
+        [time, SourceColumn(name=column.name, type=column.type)],
+        timestamp_column=time.name,
+        chosen={} if chosen is None else {column.name: chosen},
     )
+    mapped = mapping.columns[-1]
+    return f"{mapped.iceberg_type}{', required' if mapped.required else ''}"

@@ -8,8 +8,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from consumer.domain.mapping import SourceColumn
 from consumer.domain.stream import IDENTIFIER, Mode
 from consumer.domain.table_facts import ColumnFacts, TableFacts, ValueRange
+from consumer.domain.type_mapping import map_source
 from consumer.service.starter.document import render
 from consumer.service.starter.draft import Names, Skipped, Surroundings, draft_stream, why_skipped
 from consumer.settings.load import load
@@ -104,9 +106,11 @@ def test_a_stream_that_was_commented_out_is_valid_once_its_comment_signs_are_rem
     assert load(path).streams == ()
     head, mark, stream = text.partition("  # - name:")
     path.write_text(head + (mark + stream).replace("\n  # ", "\n  ").replace("  # - name:", "  - name:"))
-    (found,) = load(path).streams
-    assert (found.source, found.timestamp_column) == ("d.t", "ts")
+    (found,) = load(path).by_name().values()
+    assert (str(found.source), found.timestamp_column) == ("d.t", "ts")
     assert "columns.wide" in head
+    mapping = map_source(found, [SourceColumn(name=one.name, type=one.type) for one in table.columns])
+    assert [str(one.iceberg_type) for one in mapping.columns] == ["timestamptz", "string"]
 
 
 def test_a_table_of_versions_is_proposed_to_be_read_as_final_shows_it_where_its_keys_allow_that(tmp_path: Path) -> None:

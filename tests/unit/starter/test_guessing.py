@@ -8,6 +8,7 @@ import pytest
 
 from consumer.domain.stream import Layer
 from consumer.domain.table_facts import ColumnFacts, TableFacts, ValueRange
+from consumer.domain.type_choices import As
 from consumer.domain.window import PartitionBy
 from consumer.service.starter import shape
 from consumer.service.starter.draft import Names, StreamDraft, Surroundings, draft_stream, why_skipped
@@ -175,6 +176,7 @@ def test_a_date_stands_for_its_whole_day() -> None:
 def test_what_can_not_run_has_obstacles_and_what_may_surprise_has_warnings() -> None:
     blocked = draft(table(("json", "JSON"), ("x", "Int256"), has_uuid=False))
     assert len(blocked.obstacles) == 4  # no time column, no UUID, two columns
+    assert [column.proposed for column in blocked.columns] == [As.STRING, As.STRING]
     surprising = draft(
         table(
             ("a", "DateTime"),
