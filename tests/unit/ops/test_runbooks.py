@@ -61,6 +61,12 @@ def test_a_runbook_shows_what_to_do_and_what_is_said(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_a_runbook_that_changes_the_configuration_says_how_consumers_get_to_know_it(page: Path) -> None:
+    for part in re.split(r"^#+ ", page.read_text("utf-8"), flags=re.MULTILINE):
+        assert "```yaml" not in part or "SIGHUP" in part, part.splitlines()[0]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_a_runbook_is_followed_by_a_test(page: Path) -> None:
     assert f'runbook("{page.name}")' in FOLLOWED
 
