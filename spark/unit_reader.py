@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from consumer.domain.clickhouse_error import source_error
 from consumer.domain.errors import IcehaulError, SourceUnavailableError
-from consumer.domain.unit_query import READ_SETTINGS
+from consumer.domain.unit_query import UNIT_SETTINGS
 from spark.source_errors import find_exception
 from spark.source_query import address_of, answered, counted, without
 from spark.unit_task import SourceAccess
@@ -107,7 +107,7 @@ def _parameters(access: SourceAccess, query_id: str) -> dict[str, str | int]:
         "wait_end_of_query": 1,
         "max_block_size": access.block_rows,
         "max_execution_time": max(1, int(access.query_timeout_s)),
-        **READ_SETTINGS,
+        **UNIT_SETTINGS,
     }
 
 

@@ -10,7 +10,7 @@ from consumer.domain.errors import CheckFailedError
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.mapping import TableMapping
 from consumer.domain.row_order import AS_READ, RowOrder
-from consumer.domain.unit_query import READ_SETTINGS
+from consumer.domain.unit_query import UNIT_SETTINGS
 
 PROOF_COLUMN = "_icehaul_proof"
 """Name of the column with count and digest, the same in every row; the task takes it out of the file's footer."""
@@ -20,7 +20,7 @@ ATTEMPT = "@icehaul-attempt@"
 
 EXPORT_SETTINGS: Mapping[str, str | int] = MappingProxyType(
     {
-        **READ_SETTINGS,
+        **UNIT_SETTINGS,
         # Count and digest describe the rows that are written, whatever arrives meanwhile: both read the same parts.
         "enable_shared_storage_snapshot_in_query": 1,
         "output_format_parquet_string_as_string": 1,

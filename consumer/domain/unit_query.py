@@ -62,6 +62,15 @@ READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
 )
 """Settings for every query of this module; all exist since ClickHouse 24.3."""
 
+UNIT_SETTINGS: Mapping[str, str | int] = MappingProxyType(
+    {
+        **READ_SETTINGS,
+        # It names late rows by their hashes, a hundred thousand at most: that is longer than a query usually is.
+        "max_query_size": 64 * 1024 * 1024,
+    }
+)
+"""Settings for the query that reads a unit; a query can't change this one of itself."""
+
 
 def sequence_key(column: ColumnMapping) -> str:
     """Return the expression that writes a sequence column's value as text, as :func:`unit_query` takes it back."""

@@ -13,6 +13,7 @@ from consumer.domain.batch import BatchKind
 from consumer.domain.errors import FencedError
 from consumer.domain.event_factory import partition_closed
 from consumer.domain.reconcile import FindingKind
+from consumer.domain.writer import Writer
 from consumer.ports import StreamState
 from tests.support.interruptions import Interrupt
 from tests.support.local_platform import LocalPlatform, deliver, judge, offload, published
@@ -51,6 +52,18 @@ def late(platform: LocalPlatform, *days: str, rows: int = 3, first: int = 1_000)
 
 def supplements(consumer: Application, stream: str) -> int:
     return sum(one.kind is BatchKind.SUPPLEMENT for one in published(consumer, stream))
+
+
+@pytest.mark.parametrize("writer", Writer)
+def test_late_rows_may_be_more_than_a_query_of_the_usual_length_can_name(local: LocalPlatform, writer: Writer) -> None:
+    local.sections["spark"] = {"writer": str(writer)}
+    stream = make(local)
+    with local.consumer() as consumer:
+        assert offload(consumer, stream, CUTOFF) == []
+        late(local, "2024-01-01", rows=7_000)
+        assert offload(consumer, stream, CUTOFF) == []
+        judge(consumer, stream, rows=7_100)
+        assert supplements(consumer, stream) == 1
 
 
 @pytest.mark.parametrize(
