@@ -26,7 +26,10 @@ _LOOK_S = 0.5
 _MOST_BATCHES = 1_000
 _KNOWN_BATCHES = 20
 """How many of the batches of before are remembered, so that those that come after them are told apart."""
-_START = "see that a consumer runs (`icehaul run`) with this stream in its configuration, and read its log"
+_START = (
+    "see that a consumer runs (`icehaul run`) with this stream in its configuration, which it reads anew on SIGHUP, and"
+    " read its log; an event of a stream that it did not know is in `icehaul dlq list`"
+)
 
 
 class Outcome(StrEnum):
@@ -150,7 +153,7 @@ class Follower:
             watermark=record.watermark,
             batches=self._published(name, expectation),
             reason=f"stream {name} is halted: {record.halt_reason}" if halted else None,
-            remedy=f"{record.halt_remedy}; then run `icehaul resume {name}`" if halted else None,
+            remedy=_until_resumed(name, record.halt_remedy or "") if halted else None,
         )
 
     def _latest(self, name: str) -> Iterator[UUID]:
@@ -217,3 +220,9 @@ class Follower:
         if latest and latest[0].error:
             return f"the latest attempt failed: {latest[0].error}", f"mend the cause: the next event goes on; {_START}"
         return "no consumer is working on it", _START
+
+
+def _until_resumed(name: str, remedy: str) -> str:
+    """Return what to do about a halt, to the end: some remedies name the last step themselves."""
+    resume = f"icehaul resume {name}"
+    return remedy if resume in remedy else f"{remedy}; then run `{resume}`"

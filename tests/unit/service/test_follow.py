@@ -165,6 +165,13 @@ def test_a_halted_stream_ends_at_once_with_reason_and_remedy(world: World, clock
     assert one.remedy == "empty it; then run `icehaul resume trades`"
 
 
+def test_a_remedy_that_names_the_last_step_itself_is_told_as_it_is(world: World, follower: Follower) -> None:
+    world.ledger.register("trades")
+    remedy = "mend the cause, then run `icehaul resume trades`; nothing is lost meanwhile"
+    world.ledger.halt("trades", reason="still failing", remedy=remedy, epoch=None)
+    assert followed(follower, "trades")["trades"].remedy == remedy
+
+
 def late(follower: Follower, name: str = "trades") -> Followed:
     one = followed(follower, name)[name]
     assert one.outcome is Outcome.LATE
@@ -180,7 +187,8 @@ def test_without_a_consumer_a_stream_is_late_when_the_time_is_over(clock: Clock,
         "stream trades is late: 10m after its tick nothing has been read, and 2026-01-09 12:00:00 was due:"
         " no consumer has ever seen this stream"
     )
-    assert "icehaul run" in str(one.remedy)
+    for what in ("icehaul run", "SIGHUP", "icehaul dlq list"):
+        assert what in str(one.remedy)
 
 
 def test_an_idle_consumer_is_told_from_one_that_writes(world: World, follower: Follower) -> None:
