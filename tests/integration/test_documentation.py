@@ -88,6 +88,7 @@ RUN_BY = {
     "docs/runbooks/upgrade-and-rollback.md": "tests/integration/cli/runbooks/test_upgrade.py",
     "docs/runbooks/watermark-management.md": "tests/integration/cli/runbooks/test_watermark.py",
     "docs/tutorial/first-offload.md": "tests/e2e/test_tutorial.py",
+    "docs/tutorial/day-2.md": "tests/integration/cli/test_second_day.py",
 }
 """Which test runs what a page shows."""
 OTHER_VARIABLES = {"ICEHAUL_CONFIG", "ICEHAUL_FAILPOINTS", "ICEHAUL_SECRETS_DIR"}
@@ -99,7 +100,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def command_of(line: str) -> list[str]:
     """The words of a command, without what its shell is told besides."""
-    return list(takewhile(lambda word: word not in {">", "2>&1", "|", "&", ";"}, shlex.split(line, comments=True)))
+    return list(takewhile(lambda word: word not in {"<", ">", "2>&1", "|", "&", ";"}, shlex.split(line, comments=True)))
 
 
 COMMANDS = [
