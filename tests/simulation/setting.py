@@ -11,7 +11,8 @@ from consumer.domain.event_factory import tick
 from consumer.domain.window import BEGINNING, Window
 from consumer.service.replacing.review import Choice
 from consumer.service.rewinding.examined import Wish
-from consumer.testing.broker import BrokerMessage, MemoryMember
+from consumer.testing.broker import BrokerMessage
+from consumer.testing.group_member import MemoryMember
 from consumer.testing.rows import Row
 from tests.simulation.foreign import Foreign
 from tests.simulation.invariants import Invariants

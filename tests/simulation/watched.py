@@ -15,8 +15,9 @@ from consumer.ports import BatchRecord, Claim, Publication, StreamRecord, Trigge
 from consumer.service.repair.ports import Repair
 from consumer.service.runtime.ports import Partition
 from consumer.testing.backfills import MemoryBackfills
-from consumer.testing.broker import BrokerMessage, MemoryBroker, MemoryMember
+from consumer.testing.broker import BrokerMessage, MemoryBroker
 from consumer.testing.database import MemoryDatabase
+from consumer.testing.group_member import MemoryMember
 from consumer.testing.ledger import MemoryLedger
 from consumer.testing.repairs import MemoryRepairs
 from consumer.testing.rewinds import MemoryRewinds

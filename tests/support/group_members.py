@@ -11,7 +11,8 @@ from consumer.domain.event_factory import tick
 from consumer.domain.offset_incident import OffsetIncident
 from consumer.service.runtime.ports import EventSource, Message, Partition
 from consumer.settings.connections import ConsumerSettings
-from consumer.testing.broker import MemoryBroker, MemoryMember
+from consumer.testing.broker import MemoryBroker
+from consumer.testing.group_member import MemoryMember
 from consumer.testing.telemetry import MemoryMetrics
 from tests.support.kafka_group import NOON, Topic, with_settings
 from tests.support.waiting import wait_until

@@ -14,7 +14,8 @@ from consumer.domain.event import Event
 from consumer.service.runtime.loop import EventLoop
 from consumer.service.runtime.ports import Partition
 from consumer.service.threads import Signal
-from consumer.testing.broker import BrokerMessage, MemoryBroker, MemoryMember, decode
+from consumer.testing.broker import BrokerMessage, MemoryBroker, decode
+from consumer.testing.group_member import MemoryMember
 from consumer.testing.runtime import MemoryDeadLetters
 from consumer.testing.telemetry import MemoryMetrics
 from tests.support.interruptions import Freeze
