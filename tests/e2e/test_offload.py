@@ -74,7 +74,7 @@ def test_five_rows_then_three_more_make_eight_without_duplicates(
         platform.insert(3, first=5, day="2024-01-02")
         view.event_sink.send([tick(stream=stream, boundary=day("2024-01-03"))] * 3)
         wait_until(lambda: offloaded(view, stream, 8), seconds=60, what="three more rows")
-        wait_until(lambda: acknowledged(view, platform) == 4, seconds=30, what="all offsets to be committed")
+        wait_until(lambda: acknowledged(view, platform) == 4, what="all offsets to be committed")
 
         for path in ("livez", "readyz", "startupz", "metrics"):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:

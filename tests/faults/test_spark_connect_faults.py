@@ -203,7 +203,7 @@ def test_a_consumer_killed_in_mid_batch_has_an_heir_on_the_same_server_which_out
         wait_until(lambda: published(operator) == 500, seconds=90, what="the heir to write the dead consumer's batch")
         assert readiness(heir)["spark"] == "ok"
         own_server.kill()
-        wait_until(lambda: readiness(heir)["spark"] != "ok", seconds=30, what="the heir to miss the server")
+        wait_until(lambda: readiness(heir)["spark"] != "ok", what="the heir to miss the server")
         own_server.start()
         platform.insert(300, first=500, day="2024-01-02")
         operator.event_sink.send([tick(stream=stream, boundary=day("2024-01-03"))])

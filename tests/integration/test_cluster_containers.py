@@ -117,7 +117,7 @@ def test_a_replica_that_is_behind_is_refused_until_it_has_caught_up(
     source: ClickHouseSource, clients: dict[str, Client]
 ) -> None:
     clients["two"].command("INSERT INTO default.trades VALUES ('2024-01-01 00:00:00')")
-    wait_until(lambda: _rows(source) == 1, seconds=30, what="the row on the replica that is read")
+    wait_until(lambda: _rows(source) == 1, what="the row on the replica that is read")
     clients["one"].command("SYSTEM STOP FETCHES default.trades")
     clients["two"].command("INSERT INTO default.trades VALUES ('2024-01-01 00:00:01')")
     wait_until(lambda: _refused(source), seconds=60, what="the refusal")
@@ -127,7 +127,7 @@ def test_a_replica_that_is_behind_is_refused_until_it_has_caught_up(
 
 def test_replicas_of_a_shard_are_read_once(source: ClickHouseSource, clients: dict[str, Client]) -> None:
     clients["two"].command("INSERT INTO default.trades VALUES ('2024-01-01 00:00:00'), ('2024-01-02 00:00:00')")
-    wait_until(lambda: _rows(source) == 2, seconds=30, what="both rows")
+    wait_until(lambda: _rows(source) == 2, what="both rows")
     assert source.survey(STREAM).contents.keys() == {"shard1-20240101", "shard1-20240102"}
     assert source.describe(TABLE).engine == "ReplicatedMergeTree"
 

@@ -43,11 +43,11 @@ def test_while_batches_are_published_and_partitions_dropped_every_row_is_seen_on
                 wait_until(lambda number=number: one.boundary() >= day(f"2024-01-{number + 1:02}"), what="the view")  # type: ignore[misc]
                 # The query that runs now may have been begun on the view as it was; the one after it was not.
                 count = reader.queries
-                wait_until(lambda count=count: reader.passed(count + 2), seconds=30, what="a query")  # type: ignore[misc]
+                wait_until(lambda count=count: reader.passed(count + 2), what="a query")  # type: ignore[misc]
                 platform.client.command(f"ALTER TABLE {platform.name}.trades DROP PARTITION '2024-01-{number:02}'")
                 platform.insert(rows, first=number * rows, day=f"2024-01-{number + 1:02}")
                 inserted = (number + 1) * rows
-                wait_until(lambda count=count: reader.passed(count + 4), seconds=30, what="a query")  # type: ignore[misc]
+                wait_until(lambda count=count: reader.passed(count + 4), what="a query")  # type: ignore[misc]
             assert reader.wrong == []
             assert follower.failing == {}
         assert one.numbers() == list(range((days + 1) * rows))

@@ -93,7 +93,7 @@ class Topic:
         names = [self.settings.topic, self.settings.dead_letter_topic]
         for future in self.admin.delete_topics(names).values():
             future.result(20)
-        wait_until(lambda: not set(self._leaders()) & set(names), seconds=30, what="the topics to be gone")
+        wait_until(lambda: not set(self._leaders()) & set(names), what="the topics to be gone")
         self.create()
 
     def reset(self, offset: int, partition: int = 0) -> None:
@@ -129,7 +129,7 @@ class Topic:
         """Add partitions to the event topic."""
         for future in self.admin.create_partitions([NewPartitions(self.settings.topic, partitions)]).values():
             future.result(20)
-        wait_until(lambda: self._partitions() == partitions, seconds=30, what="the new partitions to have leaders")
+        wait_until(lambda: self._partitions() == partitions, what="the new partitions to have leaders")
 
     def _partitions(self) -> int:
         # Asked by the producer, who learns of them that way.

@@ -168,15 +168,15 @@ def test_a_second_emitter_stands_by_and_takes_over_when_the_first_is_killed(scen
         return len(scene.events(EventType.PARTITION_CLOSED))
 
     with scene.emitting(tmp_path / "one.log") as first:
-        wait_until(closes, seconds=30, what="the first close")
+        wait_until(closes, what="the first close")
         with scene.emitting(tmp_path / "two.log") as second:
-            wait_until(lambda: b"emitter.waits" in (tmp_path / "two.log").read_bytes(), seconds=30)
+            wait_until(lambda: b"emitter.waits" in (tmp_path / "two.log").read_bytes())
             refused = scene.icehaul("emit", "--once")
             assert refused.returncode == 3
             assert "emitter lease" in refused.stderr
             first.send_signal(signal.SIGKILL)
             scene.platform.insert(1, first=100, day="2024-01-01")
-            wait_until(lambda: closes() == 2, seconds=30, what="the close by the second emitter")
+            wait_until(lambda: closes() == 2, what="the close by the second emitter")
             second.send_signal(signal.SIGTERM)
             assert second.wait(60) == 0
     assert b"emitter.stopped" in (tmp_path / "two.log").read_bytes()

@@ -69,11 +69,11 @@ def test_replay_by_offset_reset_delivers_everything_again(topic: Topic, protocol
     topic.send("a 1", "b 1", "c 1")
     member = Member(kafka, first)
     with running(member):
-        wait_until(lambda: topic.committed() == 3, seconds=30)
+        wait_until(lambda: topic.committed() == 3)
         member.stop()
     topic.reset(0)
     with running(Member(kafka, replay)):
-        wait_until(lambda: topic.committed() == 3, seconds=30)
+        wait_until(lambda: topic.committed() == 3)
     assert sorted(replay.offsets) == sorted(first.offsets) == [0, 1, 2]
 
 
@@ -91,14 +91,14 @@ def test_a_jump_of_one_partition_leaves_the_work_on_the_others_alone(
     consumer = ConsumerSettings(events_per_partition=1)  # the slow partition is paused in the middle
     member = Member(with_settings(topic, protocol), handled, consumer)
     with running(member):
-        wait_until(lambda: topic.committed(0) == 4, seconds=30)
-        wait_until(lambda: handled.started, seconds=30)
+        wait_until(lambda: topic.committed(0) == 4)
+        wait_until(lambda: handled.started)
         topic.send("b 1")
         wait_until(lambda: topic.committed(0) == 5)
         assert topic.committed(1) < 0
         assert member.metrics.counts["offset_incident retention"] == 1
         gate.set()
-        wait_until(lambda: topic.committed(1) == 2, seconds=30)
+        wait_until(lambda: topic.committed(1) == 2)
     assert [event.stream for event in handled.done].count("slow") == 2
 
 
@@ -111,9 +111,9 @@ def test_a_broker_that_dies_and_comes_back_is_waited_for(
     topic.send("a 1")
     member = Member(with_settings(topic, protocol), handled)
     with running(member):
-        wait_until(lambda: topic.committed() == 1, seconds=30)
+        wait_until(lambda: topic.committed() == 1)
         broker.kill_component(ComponentName.KAFKA)
-        wait_until(lambda: any(name.startswith("broker_error") for name in member.metrics.counts), seconds=30)
+        wait_until(lambda: any(name.startswith("broker_error") for name in member.metrics.counts))
         broker.start_component(ComponentName.KAFKA)
         topic.send("b 1")
         wait_until(lambda: topic.committed() == 2, seconds=60)
@@ -130,7 +130,7 @@ def test_while_the_broker_is_away_the_loop_turns_and_what_is_done_is_acknowledge
     topic.send("a 1")
     member = Member(with_settings(topic, protocol), handled)
     with running(member):
-        wait_until(lambda: handled.started, seconds=30)
+        wait_until(lambda: handled.started)
         broker.kill_component(ComponentName.KAFKA)
         gate.set()
         wait_until(lambda: handled.done)
@@ -150,7 +150,7 @@ def test_a_consumer_can_end_while_the_broker_is_away(
     topic.send("a 1")
     member = Member(with_settings(topic, protocol), handled)
     with running(member):
-        wait_until(lambda: handled.started, seconds=30)
+        wait_until(lambda: handled.started)
         broker.kill_component(ComponentName.KAFKA)
         try:
             gate.set()

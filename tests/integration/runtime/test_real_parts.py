@@ -40,7 +40,7 @@ def dead_letters(kafka: KafkaSettings, count: int) -> list[KafkaMessage]:
         return len(found) == count
 
     try:
-        wait_until(read, seconds=30)
+        wait_until(read)
     finally:
         client.close()
     return found

@@ -52,7 +52,7 @@ def test_a_handler_longer_than_the_poll_interval_causes_no_rebalance(topic: Topi
     topic.send("slow 1")
     member = Member(kafka, handled, ConsumerSettings(revoke_deadline_seconds=1))
     with running(member):
-        wait_until(lambda: handled.started, seconds=30)
+        wait_until(lambda: handled.started)
         threading.Event().wait(7)  # the point is that time passes: more than twice the interval
         gate.set()
         wait_until(lambda: topic.committed() == 1)
@@ -74,10 +74,10 @@ def test_work_that_runs_when_a_second_member_joins_is_finished_and_acknowledged_
         topic.send(f"s{partition} 1", partition=partition)
     one, two = Member(kafka, first), Member(kafka, second)
     with running(one):
-        wait_until(lambda: len(first.started) == 4, seconds=30)
+        wait_until(lambda: len(first.started) == 4)
         with running(two):
             # The group now asks the first member for partitions, whose work is still running.
-            wait_until(lambda: one.metrics.counts["rebalance revoked"] == 1, seconds=30)
+            wait_until(lambda: one.metrics.counts["rebalance revoked"] == 1)
             assert not second.started
             gate.set()
             two.owns(2)
@@ -110,10 +110,10 @@ def test_work_that_does_not_end_within_the_revoke_deadline_is_abandoned_and_done
     one = Member(topic.settings, first, ConsumerSettings(revoke_deadline_seconds=1))
     two = Member(topic.settings, second)
     with running(one):
-        wait_until(lambda: len(first.started) == 4, seconds=30)
+        wait_until(lambda: len(first.started) == 4)
         with running(two):
             two.owns(1)
-            wait_until(lambda: len(second.done) == 1, seconds=30)
+            wait_until(lambda: len(second.done) == 1)
             assert len(abandoned) == 1
             assert second.done[0].stream == abandoned[0]
             assert second.offsets == [1]
@@ -145,11 +145,11 @@ def test_partitions_of_a_member_that_hangs_go_to_another_and_the_loser_commits_n
         gate.set()
         wait_until(lambda: loser.done)
         with running(two):
-            wait_until(lambda: topic.committed() == 1, seconds=30)
+            wait_until(lambda: topic.committed() == 1)
             topic.send("a 2")
             wait_until(lambda: topic.committed() == 2)
             thawed.set()
-            wait_until(lambda: one.metrics.counts["rebalance lost"] == 1, seconds=30)
+            wait_until(lambda: one.metrics.counts["rebalance lost"] == 1)
             assert topic.committed() == 2
     assert winner.offsets == [0, 1]
 
@@ -183,14 +183,14 @@ def test_a_duplicate_instance_id_is_a_clear_error(topic: Topic, protocol: dict[s
     with running(one):
         one.owns(1)
         with running(two):
-            wait_until(lambda: one.error or two.error, seconds=30)
+            wait_until(lambda: one.error or two.error)
             error = one.error or two.error
             assert isinstance(error, ConfigurationError)
             assert "'twin' is in use by another member" in str(error)
             assert "an instance id of its own" in error.remedy
             # Exactly one of them stays, and it works.
             topic.send("a 1")
-            wait_until(lambda: topic.committed() == 1, seconds=30)
+            wait_until(lambda: topic.committed() == 1)
             assert (one.error is None) != (two.error is None)
 
 
@@ -199,7 +199,7 @@ def test_a_static_member_that_is_killed_is_followed_by_the_next_process_of_its_i
     place = (kafka.bootstrap_servers, kafka.topic, kafka.group)
     killed = subprocess.Popen([sys.executable, "-c", STRANGER, *place])
     try:
-        wait_until(lambda: topic.owners() == {"one": 1}, seconds=30, what="the first process to own the partition")
+        wait_until(lambda: topic.owners() == {"one": 1}, what="the first process to own the partition")
     finally:
         killed.kill()
         killed.wait()
@@ -238,7 +238,7 @@ def test_a_partition_that_was_paused_when_it_was_given_away_is_read_once_it_come
     one = Member(kafka, handled, ConsumerSettings(events_per_partition=1, revoke_deadline_seconds=1, workers=4))
     two = Member(kafka, Handled())
     with running(one):
-        wait_until(lambda: len(handled.started) == 2, seconds=30, what="work on both partitions, which pauses them")
+        wait_until(lambda: len(handled.started) == 2, what="work on both partitions, which pauses them")
         with running(two):
             wait_until(lambda: len(two.loop.partitions) == 1, seconds=60, what="one partition to be given away")
             gate.set()

@@ -178,6 +178,6 @@ def test_a_full_disk_of_the_log_and_the_traces_stops_nothing(topic: Topic, tmp_p
             topic.send(f"{stream} 1")
             process.started(stream)
             process.go(stream)
-            wait_until(lambda number=number: topic.committed() == number, seconds=30)  # type: ignore[misc]
+            wait_until(lambda number=number: topic.committed() == number)  # type: ignore[misc]
         process.signal(signal.SIGTERM)
         assert process.ended(30) == 0

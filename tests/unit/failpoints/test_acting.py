@@ -206,7 +206,7 @@ def test_a_process_that_is_stopped_for_a_while_stands_still_and_goes_on_by_itsel
         states.add(fields)
         return fields == "T"
 
-    wait_until(state, seconds=30, what="the process to stop")
+    wait_until(state, what="the process to stop")
     output, _ = process.communicate(timeout=60)
     turns, seconds = output.split()
     assert process.returncode == 0

@@ -85,7 +85,7 @@ def test_bronze_streams_are_written_at_the_same_time() -> None:
     lake.hit = hit
     lake.ticks(NOON, *BRONZE)
     with lake.running(workers=3):
-        wait_until(lambda: lake.watermark("trades") == NOON, seconds=30, what="silver")
+        wait_until(lambda: lake.watermark("trades") == NOON, what="silver")
     assert len(passed) == len(BRONZE)
 
 
