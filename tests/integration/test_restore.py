@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import psycopg
 import pyarrow as pa
@@ -19,7 +18,7 @@ from consumer.domain.window import Window
 from consumer.embedded.stack import EmbeddedStack
 from consumer.service.restoring.review import Standing
 from tests.integration.test_export import CHOSEN, EVERY_TYPE, VALUES
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
+from tests.support.local_platform import LocalPlatform, local_platform, offload
 from tests.support.platform import day
 from tests.support.restores import FIRST, ROWS, Restoring, three_days
 
@@ -27,20 +26,6 @@ PLAIN = "ts DateTime64(6, 'UTC'), seq UInt64, id UUID, more Map(UUID, Array(Null
 PLAIN_ROW = """
     number, generateUUIDv4(number), map(generateUUIDv4(number + 1), [NULL, generateUUIDv4(number + 2)])
 """
-
-
-@pytest.fixture(scope="module")
-def ledger_dsn(stack: EmbeddedStack) -> Iterator[str]:
-    with ledger_database(stack.endpoints, f"t_{uuid.uuid4().hex[:12]}") as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def platform(
-    stack: EmbeddedStack, unique_name: str, ledger_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalPlatform]:
-    with local_platform(stack.endpoints, unique_name, ledger_dsn, tmp_path, monkeypatch) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from consumer.domain.errors import ConfigurationError, DivergenceError
 from consumer.domain.stream import TableName
 from consumer.embedded.stack import EmbeddedStack
 from tests.support.both_tiers import COLLECTION, case
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
+from tests.support.local_platform import LocalPlatform, offload
 from tests.support.platform import day
 from tests.support.waiting import wait_for
 
@@ -31,20 +29,6 @@ A_ROW = """
     '1950-01-02'::Date32 + number, toDateTime(number * 1000000), number % 2, -3, 4294967295, nan, 1234567.8912,
     [tuple(generateUUIDv4(number + 5), -1)], if(number % 2, 'q', NULL), 18446744073709551615
 """
-
-
-@pytest.fixture(scope="module")
-def ledger_dsn(stack: EmbeddedStack) -> Iterator[str]:
-    with ledger_database(stack.endpoints, f"t_{uuid.uuid4().hex[:12]}") as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def platform(
-    stack: EmbeddedStack, unique_name: str, ledger_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalPlatform]:
-    with local_platform(stack.endpoints, unique_name, ledger_dsn, tmp_path, monkeypatch) as made:
-        yield made
 
 
 def test_before_anything_was_offloaded_every_row_is_hot(platform: LocalPlatform) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from consumer.embedded.stack import EmbeddedStack
 from tests.support.both_tiers import case
 from tests.support.changed_source import alter, offload_days
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
+from tests.support.local_platform import LocalPlatform
 
 DAYS = ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04")
 ROWS = 10
@@ -20,20 +15,6 @@ COLUMNS = (
     " t Tuple(x Int32, y String), nest Array(Tuple(x Int32, y String)), gone String,"
     " shown Int64 ALIAS a + 3, given String EPHEMERAL 'none'"
 )
-
-
-@pytest.fixture(scope="module")
-def ledger_dsn(stack: EmbeddedStack) -> Iterator[str]:
-    with ledger_database(stack.endpoints, f"t_{uuid.uuid4().hex[:12]}") as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def platform(
-    stack: EmbeddedStack, unique_name: str, ledger_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalPlatform]:
-    with local_platform(stack.endpoints, unique_name, ledger_dsn, tmp_path, monkeypatch) as made:
-        yield made
 
 
 def insert(platform: LocalPlatform, on: str, first: int, **values: str) -> None:

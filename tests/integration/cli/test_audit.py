@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from html.parser import HTMLParser
@@ -24,17 +23,11 @@ from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
 from tests.integration.cli.conftest import Ended, Run
 from tests.support.cold_tier import IcebergColdTier
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
+from tests.support.local_platform import LocalPlatform, local_platform, offload
 from tests.support.platform import Platform, day
 
 ROWS = 600
 PAGES = Path(__file__).resolve().parents[3] / "docs" / "how-to"
-
-
-@pytest.fixture(scope="module")
-def ledger_dsn(stack: EmbeddedStack) -> Iterator[str]:
-    with ledger_database(stack.endpoints, f"t_{uuid.uuid4().hex[:12]}") as dsn:
-        yield dsn
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,10 @@ from consumer.bootstrap import Application
 from consumer.embedded.stack import EmbeddedStack
 from tests.integration.cli.conftest import Run
 from tests.support.local_engine import LocalEngine
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
+from tests.support.local_platform import LocalPlatform, local_platform, offload
 from tests.support.platform import day
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "remove-unreferenced-files.md"
-
-
-@pytest.fixture(scope="module")
-def ledger_dsn(stack: EmbeddedStack) -> Iterator[str]:
-    with ledger_database(stack.endpoints, f"t_{uuid.uuid4().hex[:12]}") as dsn:
-        yield dsn
 
 
 @pytest.fixture
