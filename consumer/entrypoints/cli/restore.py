@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError
 from consumer.domain.restore import RestoreChoice
-from consumer.domain.stream import Stream, TableName
+from consumer.domain.stream import TableName
 from consumer.domain.window import EVER, Window
 from consumer.entrypoints.cli.arguments import parse_instant
 from consumer.entrypoints.cli.lease_held import told_when_held
@@ -88,20 +89,19 @@ def restore(
             emit(output, text=statement, data={"stream": chosen.name, "into": str(choice.into), "ddl": statement})
             return
         if yes:
-            bounds = {"window": window, "lower": lower, "upper": upper}
-            asked = {"into": choice.into, "snapshot": snapshot, "tag": tag, **bounds}
-            found = _restored(application, chosen, choice, asked)
+            asked = {"into": into, "snapshot": snapshot, "tag": tag, "window": window, "lower": lower, "upper": upper}
+            with _observed(application), application.actions.acting("restore", chosen.name, arguments=asked):
+                found = application.restores.restore(chosen, choice)
         else:
             found = Restored(plan=application.restore_review.review(chosen, choice), removed=())
     emit(output, text=restore_text(found, dry=not yes), data=restore_data(found, dry=not yes))
 
 
-def _restored(application: Application, stream: Stream, choice: RestoreChoice, asked: Mapping[str, object]) -> Restored:
-    """Restore, recorded among the operator's actions with what was ``asked``."""
-    tracing = application.observe("restore")
-    acting = application.actions.acting("restore", stream.name, arguments=asked)
-    with tracing.tracer.start_as_current_span("offload.restore"), acting, told_when_held(_HELD):
-        return application.restores.restore(stream, choice)
+@contextmanager
+def _observed(application: Application) -> Iterator[None]:
+    """Trace what is done, and say what a lease that another owner holds means for it."""
+    with application.observe("restore").tracer.start_as_current_span("offload.restore"), told_when_held(_HELD):
+        yield
 
 
 def _table(text: str) -> TableName:
