@@ -1,0 +1,103 @@
+"""Everything that asks one cold table: servers, engines, queries and the answers that all of them have to give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pyiceberg.table import Table
+
+from tests.bench.cold.asking import Asked, Asker, Patience
+from tests.bench.cold.filling import Shape, a_trade, spark_properties
+from tests.bench.cold.queries import Query, queries
+from tests.bench.cold.readers import (
+    Catalogs,
+    ClickHouseReader,
+    DuckDbReader,
+    HotReader,
+    PyIcebergReader,
+    Reader,
+    SparkReader,
+)
+from tests.bench.trades import TABLE
+from tests.support.asked_spark import asked_spark
+from tests.support.cold_tier import store_of
+from tests.support.platform import Platform
+from tests.support.store_meter import StoreMeter
+
+
+class ColdTable:
+    """A table, the engines that read it, and what is asked of them.
+
+    Args:
+        hot: the source, whose answers are the right ones.
+        readers: the engines.
+        catalogs: where the table is found.
+        meter: what counts the bytes that leave the store.
+        straight: the store's own address.
+        asked: the queries.
+    """
+
+    def __init__(
+        self,
+        *,
+        hot: Reader,
+        readers: Sequence[Reader],
+        catalogs: Catalogs,
+        meter: StoreMeter,
+        straight: str,
+        asked: Sequence[Query],
+    ) -> None:
+        self._hot = hot
+        self._readers = readers
+        self._catalogs = catalogs
+        self._meter = meter
+        self._straight = straight
+        self._asked = asked
+        self._expected = {query.name: hot.ask(query, straight)[0] for query in asked}
+
+    def now(self) -> Table:
+        """Return the table as it is now."""
+        self._catalogs.forget()
+        return self._catalogs.table(self._straight)
+
+    def hot(self, patience: Patience, said: Callable[[Asked], None] = lambda _: None) -> list[Asked]:
+        """Ask the source."""
+        return self._ask([self._hot], patience, said)
+
+    def ask(self, patience: Patience, said: Callable[[Asked], None] = lambda _: None) -> list[Asked]:
+        """Ask every engine."""
+        return self._ask(self._readers, patience, said)
+
+    def _ask(self, readers: Sequence[Reader], patience: Patience, said: Callable[[Asked], None]) -> list[Asked]:
+        asker = Asker(self.now(), self._straight, self._meter)
+        return asker.ask(readers, self._asked, patience, self._expected, said)
+
+
+@contextmanager
+def cold_table(platform: Platform, shape: Shape, scratch: Path, cores: int) -> Iterator[ColdTable]:
+    """Start what reads the offloaded trades, and end it with the block."""
+    endpoints = platform.endpoints
+    name = f"{platform.name}.{TABLE}"
+    store = store_of(endpoints, "")
+    straight = endpoints.store.endpoint
+    with (
+        StoreMeter(urlsplit(straight).port or 0) as meter,
+        closing(Catalogs(endpoints.postgres.dsn, store, name)) as catalogs,
+        asked_spark(endpoints, scratch, straight, spark_properties(cores)) as spark,
+    ):
+        yield ColdTable(
+            hot=HotReader(platform.client, name),
+            readers=[
+                ClickHouseReader(platform.client, catalogs, store),
+                SparkReader(spark, name),
+                PyIcebergReader(catalogs),
+                DuckDbReader(catalogs, store),
+            ],
+            catalogs=catalogs,
+            meter=meter,
+            straight=straight,
+            asked=queries(shape.first, shape.days, *a_trade(platform, shape)),
+        )
