@@ -89,7 +89,7 @@ def _queries(
     found.written_seconds = time.perf_counter() - started
     patience = Patience(repeats=options.repeats, seconds=options.seconds)
     tell = partial(_tell, console)
-    with cold_table(platform, shape, scratch, cores) as table:
+    with cold_table(platform, shape, scratch, spark_cores=cores) as table:
         found.asked[HOT] = table.hot(patience, tell)
         found.files[BEFORE] = files_now(table.now(), _FILE_ROWS, _FILE_BYTES)
         found.asked[BEFORE] = table.ask(patience, tell)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -77,25 +77,26 @@ class ColdTable:
 
 
 @contextmanager
-def cold_table(platform: Platform, shape: Shape, scratch: Path, cores: int) -> Iterator[ColdTable]:
-    """Start what reads the offloaded trades, and end it with the block."""
+def cold_table(platform: Platform, shape: Shape, scratch: Path, *, spark_cores: int | None) -> Iterator[ColdTable]:
+    """Start what reads the offloaded trades, and end it with the block; without cores for Spark, all but that."""
     endpoints = platform.endpoints
     name = f"{platform.name}.{TABLE}"
     store = store_of(endpoints, "")
     straight = endpoints.store.endpoint
-    with (
-        StoreMeter(urlsplit(straight).port or 0) as meter,
-        closing(Catalogs(endpoints.postgres.dsn, store, name)) as catalogs,
-        asked_spark(endpoints, scratch, straight, spark_properties(cores)) as spark,
-    ):
+    with ExitStack() as resources:
+        meter = resources.enter_context(StoreMeter(urlsplit(straight).port or 0))
+        catalogs = resources.enter_context(closing(Catalogs(endpoints.postgres.dsn, store, name)))
+        readers: list[Reader] = [
+            ClickHouseReader(platform.client, catalogs, store),
+            PyIcebergReader(catalogs),
+            DuckDbReader(catalogs, store),
+        ]
+        if spark_cores is not None:
+            spark = resources.enter_context(asked_spark(endpoints, scratch, straight, spark_properties(spark_cores)))
+            readers.insert(1, SparkReader(spark, name))
         yield ColdTable(
             hot=HotReader(platform.client, name),
-            readers=[
-                ClickHouseReader(platform.client, catalogs, store),
-                SparkReader(spark, name),
-                PyIcebergReader(catalogs),
-                DuckDbReader(catalogs, store),
-            ],
+            readers=readers,
             catalogs=catalogs,
             meter=meter,
             straight=straight,
