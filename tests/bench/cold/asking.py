@@ -74,14 +74,18 @@ def files_of(table: Table, query: Query) -> dict[str, DataFile]:
     field = table.schema().find_field("ts").field_id
     found = {}
     for task in table.scan().plan_files():
-        low, high = (_instant(bounds[field]) for bounds in (task.file.lower_bounds, task.file.upper_bounds))
-        if (query.until is None or low < query.until) and (query.since is None or high >= query.since):
+        low, high = _instant(task.file.lower_bounds, field), _instant(task.file.upper_bounds, field)
+        too_late = query.until is not None and low is not None and low >= query.until
+        too_early = query.since is not None and high is not None and high < query.since
+        if not (too_late or too_early):
             found[task.file.file_path] = task.file
     return found
 
 
-def _instant(value: bytes) -> datetime:
-    return micros_to_timestamptz(int.from_bytes(value, "little", signed=True))
+def _instant(bounds: Mapping[int, bytes] | None, field: int) -> datetime | None:
+    """Return a bound; ``None`` where the manifest has none, so that anything may be in the file."""
+    value = (bounds or {}).get(field)
+    return None if value is None else micros_to_timestamptz(int.from_bytes(value, "little", signed=True))
 
 
 class Asker:
