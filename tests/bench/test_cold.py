@@ -65,7 +65,7 @@ def run(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory, request:
         stream = add_stream(platform, {})
         with exporting(platform) as application:
             tick_by_tick(platform, application, stream, SHAPE, print)
-            with cold_table(platform, SHAPE, scratch, spark_cores=request.param) as table:
+            with cold_table(stack, platform, SHAPE, scratch, spark_cores=request.param) as table:
                 for tasks in ([], list(TaskName)):
                     application.maintenance.maintain(application.streams[stream], tasks)
                     asked.append(table.ask(ONCE))
@@ -86,7 +86,7 @@ def test_maintenance_leaves_no_file_that_could_be_fewer(run: Run) -> None:
 
 
 def asked(engine: str, query: str, *warm_ms: float) -> Asked:
-    return Asked(engine=engine, query=query, first_ms=9, warm_ms=warm_ms, files=1, needless=0, bytes=1)
+    return Asked(engine=engine, query=query, first_ms=9, warm_ms=warm_ms, cpu_ms=1, files=1, needless=0, bytes=1)
 
 
 def test_figures_are_held_against_their_limits_and_against_those_before_maintenance() -> None:
@@ -108,7 +108,9 @@ def test_what_maintenance_adds_is_the_middle_of_the_pairs_whatever_the_machine_d
     assert added([11, 220, 15], [10, 200, 10]) == pytest.approx(0.1)
 
 
-def test_a_query_is_repeated_three_times_at_least_however_slow_it_is() -> None:
+def test_a_query_is_repeated_for_some_time_three_times_at_least_and_once_if_it_is_very_slow() -> None:
     patience = Patience(repeats=100, seconds=5)
-    assert [patience.enough(done, 60) for done in (0, 2, 3)] == [False, False, True]
-    assert (patience.enough(99, 1), patience.enough(100, 1)) == (False, True)
+    assert [patience.enough(done, 14) for done in (0, 2, 3)] == [False, False, True]
+    assert (patience.enough(99, 4), patience.enough(100, 4)) == (False, True)
+    assert (patience.enough(0, 60), patience.enough(1, 60)) == (False, True)
+    assert asked("Spark", "aggregate", 7.0).percentile(99) == 7.0

@@ -60,14 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="icehaul-bench-") as folder:
         scratch = Path(folder)
         with EmbeddedStack.start(scratch / "stack") as stack:
-            _queries(stack, shape, scratch, options, found, console)
+            if options.rows:
+                _queries(stack, shape, scratch, options, found, console)
             if options.rounds:
                 said = partial(_said, console)
                 found.slowdown, found.slowdown_details = measure_slowdown(
                     stack, scratch, options.out, options.tick_rows, options.rounds, said
                 )
     found.show(console)
-    (options.out / "cold.json").write_text(json.dumps(found.document(), indent=2) + "\n", encoding="utf-8")
+    _write(found, options)
     console.print(f"cold.json and logs: {os.path.relpath(options.out)}")
     return 0 if all(target.met for target in found.targets()) else 1
 
@@ -89,15 +90,17 @@ def _queries(
     found.written_seconds = time.perf_counter() - started
     patience = Patience(repeats=options.repeats, seconds=options.seconds)
     tell = partial(_tell, console)
-    with cold_table(platform, shape, scratch, spark_cores=cores) as table:
+    with cold_table(stack, platform, shape, scratch, spark_cores=cores) as table:
         found.asked[HOT] = table.hot(patience, tell)
         found.files[BEFORE] = files_now(table.now(), _FILE_ROWS, _FILE_BYTES)
         found.asked[BEFORE] = table.ask(patience, tell)
         bench = Bench(stack=stack, platform=platform, rows=shape.all_rows, cores=cores, own_pid=os.getpid())
         found.maintained = _maintain(bench, stream, options.out / "cold-maintain.log")
         said(f"icehaul maintain: {found.maintained.seconds:.1f} s")
+        _write(found, options)
         found.files[AFTER] = files_now(table.now(), _FILE_ROWS, _FILE_BYTES)
         found.asked[AFTER] = table.ask(patience, tell)
+        _write(found, options)
 
 
 def _layout(options: argparse.Namespace) -> dict[str, object]:
@@ -130,6 +133,10 @@ def _ended_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _write(found: Report, options: argparse.Namespace) -> None:
+    (options.out / "cold.json").write_text(json.dumps(found.document(), indent=2) + "\n", encoding="utf-8")
+
+
 def _said(console: Console, text: str) -> None:
     console.print(text)
 
@@ -137,8 +144,8 @@ def _said(console: Console, text: str) -> None:
 def _tell(console: Console, one: Asked) -> None:
     console.print(
         f"  {one.engine}, {one.query}: first {one.first_ms:.0f} ms, p50 {one.percentile(50):.0f} ms, p99"
-        f" {one.percentile(99):.0f} ms of {len(one.warm_ms)}; {one.files} files ({one.needless} needless),"
-        f" {one.bytes / 1e6:.1f} MB"
+        f" {one.percentile(99):.0f} ms, {one.cpu_ms:.0f} CPU ms of {len(one.warm_ms)}; {one.files} files"
+        f" ({one.needless} needless), {one.bytes / 1e6:.1f} MB"
     )
 
 
@@ -149,7 +156,7 @@ def _property(text: str) -> tuple[str, str]:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.cold", description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000_000, help="trades in all")
+    parser.add_argument("--rows", type=int, default=20_000_000, help="trades in all; 0 leaves the queries out")
     parser.add_argument("--rows-a-day", type=int, default=_ROWS_A_DAY, help="trades of one day; there are two at least")
     parser.add_argument("--repeats", type=int, default=100, help="warm runs of a query, at most")
     parser.add_argument(

@@ -16,6 +16,8 @@ from tests.bench.cold.readers import Reader
 from tests.bench.report import percentile
 from tests.support.store_meter import StoreMeter
 
+_FEW = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -25,6 +27,7 @@ class Asked:
         engine, query: whose.
         first_ms: milliseconds of the first answer, when nothing of the table was in the engine's memory.
         warm_ms: milliseconds of the answers after that.
+        cpu_ms: CPU milliseconds of one of them, on average, of server, store and client.
         files: data files of which it read anything.
         needless: those of them that hold no row of the answer, by partition and by bounds of the time column.
         bytes: bytes of data files that it read.
@@ -34,13 +37,14 @@ class Asked:
     query: str
     first_ms: float
     warm_ms: Sequence[float]
+    cpu_ms: float
     files: int
     needless: int
     bytes: int
 
     def percentile(self, percent: int) -> float:
         """Return a percentile of the warm answers, in milliseconds."""
-        return percentile(self.warm_ms, percent)
+        return percentile(self.warm_ms, percent) if len(self.warm_ms) > 1 else self.warm_ms[0]
 
     def document(self) -> dict[str, object]:
         """Return it as it stands in the report."""
@@ -50,6 +54,7 @@ class Asked:
             "first_ms": round(self.first_ms, 1),
             "p50_ms": round(self.percentile(50), 1),
             "p99_ms": round(self.percentile(99), 1),
+            "cpu_ms": round(self.cpu_ms, 1),
             "runs": len(self.warm_ms),
             "files": self.files,
             "needless_files": self.needless,
@@ -59,14 +64,19 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How often a query is repeated: so often, but not for longer than so many seconds, and three times at least."""
+    """How often a query is repeated: so often, but not for longer than so many seconds.
+
+    Three times at least, and once where that would take thrice as long.
+    """
 
     repeats: int
     seconds: float
 
     def enough(self, done: int, spent: float) -> bool:
         """Tell whether that was enough."""
-        return done >= self.repeats or (done >= min(3, self.repeats) and spent >= self.seconds)
+        if done in (0, self.repeats):
+            return done > 0
+        return spent >= (self.seconds if done >= _FEW else _FEW * self.seconds)
 
 
 def files_of(table: Table, query: Query) -> dict[str, DataFile]:
@@ -91,7 +101,8 @@ def _instant(bounds: Mapping[int, bytes] | None, field: int) -> datetime | None:
 class Asker:
     """Asks engines of one table as it is now."""
 
-    def __init__(self, table: Table, straight: str, meter: StoreMeter) -> None:
+    def __init__(self, table: Table, straight: str, meter: StoreMeter, cpu: Callable[[], float]) -> None:
+        self._cpu = cpu
         self._table = table
         self._straight = straight
         self._meter = meter
@@ -120,9 +131,10 @@ class Asker:
         reader.forget()
         first = self._checked(reader, query, expected, self._straight)
         warm: list[float] = []
-        started = time.perf_counter()
+        before, started = self._cpu(), time.perf_counter()
         while not patience.enough(len(warm), time.perf_counter() - started):
             warm.append(self._checked(reader, query, expected, self._straight) * 1e3)
+        cpu = self._cpu() - before
         reader.forget()
         self._meter.data_files()
         self._checked(reader, query, expected, f"http://127.0.0.1:{self._meter.port}")
@@ -132,6 +144,7 @@ class Asker:
             query=query.name,
             first_ms=first * 1e3,
             warm_ms=warm,
+            cpu_ms=cpu * 1e3 / len(warm),
             files=len(read),
             needless=len(read.keys() - files_of(self._table, query).keys()),
             bytes=sum(read.values()),

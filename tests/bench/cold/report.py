@@ -130,17 +130,14 @@ class Report:
         for heading in ("query", "engine"):
             table.add_column(heading)
         for state in (BEFORE, AFTER):
-            for heading in ("first", "p50", "p99", "files", "MB"):
+            for heading in ("first", "p50", "p99", "CPU", "files", "MB"):
                 table.add_column(f"{state}: {heading}", justify="right", no_wrap=True)
         cells: dict[tuple[str, str], list[str]] = {}
         for state in (BEFORE, AFTER):
             for one in self.asked.get(state, ()):
                 cells.setdefault((one.query, one.engine), []).extend(_cells(one))
         for one in self.asked.get(HOT, ()):
-            cells[one.query, one.engine] = [
-                f"{one.first_ms:.0f}",
-                *(f"{one.percentile(each):.0f}" for each in (50, 99)),
-            ]
+            cells[one.query, one.engine] = _cells(one)[:4]
         for (query, engine), texts in sorted(cells.items(), key=lambda cell: cell[0][0]):
             table.add_row(query, engine, *texts)
         return table
@@ -152,6 +149,7 @@ def _cells(one: Asked) -> list[str]:
         f"{one.first_ms:.0f}",
         f"{one.percentile(50):.0f}",
         f"{one.percentile(99):.0f}",
+        f"{one.cpu_ms:.0f}",
         files,
         f"{one.bytes / _MEGA:.1f}",
     ]

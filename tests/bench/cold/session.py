@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pyiceberg.table import Table
 
+from consumer.embedded.component import ComponentName
+from consumer.embedded.stack import EmbeddedStack
 from tests.bench.cold.asking import Asked, Asker, Patience
 from tests.bench.cold.filling import Shape, a_trade, spark_properties
 from tests.bench.cold.queries import Query, queries
@@ -21,6 +25,7 @@ from tests.bench.cold.readers import (
     Reader,
     SparkReader,
 )
+from tests.bench.measure import cpu_by_group
 from tests.bench.trades import TABLE
 from tests.support.asked_spark import asked_spark
 from tests.support.cold_tier import store_of
@@ -38,6 +43,7 @@ class ColdTable:
         meter: what counts the bytes that leave the store.
         straight: the store's own address.
         asked: the queries.
+        cpu: CPU seconds so far of servers and clients.
     """
 
     def __init__(
@@ -49,7 +55,9 @@ class ColdTable:
         meter: StoreMeter,
         straight: str,
         asked: Sequence[Query],
+        cpu: Callable[[], float],
     ) -> None:
+        self._cpu = cpu
         self._hot = hot
         self._readers = readers
         self._catalogs = catalogs
@@ -72,12 +80,14 @@ class ColdTable:
         return self._ask(self._readers, patience, said)
 
     def _ask(self, readers: Sequence[Reader], patience: Patience, said: Callable[[Asked], None]) -> list[Asked]:
-        asker = Asker(self.now(), self._straight, self._meter)
+        asker = Asker(self.now(), self._straight, self._meter, self._cpu)
         return asker.ask(readers, self._asked, patience, self._expected, said)
 
 
 @contextmanager
-def cold_table(platform: Platform, shape: Shape, scratch: Path, *, spark_cores: int | None) -> Iterator[ColdTable]:
+def cold_table(
+    stack: EmbeddedStack, platform: Platform, shape: Shape, scratch: Path, *, spark_cores: int | None
+) -> Iterator[ColdTable]:
     """Start what reads the offloaded trades, and end it with the block; without cores for Spark, all but that."""
     endpoints = platform.endpoints
     name = f"{platform.name}.{TABLE}"
@@ -101,4 +111,11 @@ def cold_table(platform: Platform, shape: Shape, scratch: Path, *, spark_cores: 
             meter=meter,
             straight=straight,
             asked=queries(shape.first, shape.days, *a_trade(platform, shape)),
+            cpu=partial(_cpu, stack),
         )
+
+
+def _cpu(stack: EmbeddedStack) -> float:
+    """Return the CPU seconds of servers and clients; Spark is a child of this process, Kafka has no part in it."""
+    found = cpu_by_group({one.value: stack.pid(one) for one in ComponentName} | {"clients": os.getpid()})
+    return sum(seconds for name, seconds in found.items() if name != ComponentName.KAFKA.value)
