@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = f"python -m tests.bench.cold {' '.join(sys.argv[1:] if arguments is None else arguments)}"
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     days = max(2, options.rows // options.rows_a_day)
-    shape = Shape(days=days, rows=options.rows // days)
+    shape = Shape(days=days, rows=options.rows // days, ticks=options.ticks)
     found = Report(command=command, machine=describe_machine(), rows=shape.all_rows, days=shape.days, ticks=shape.ticks)
     console.print(f"$ {command}")
     console.print(found.machine)
@@ -158,6 +158,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.cold", description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000_000, help="trades in all; 0 leaves the queries out")
     parser.add_argument("--rows-a-day", type=int, default=_ROWS_A_DAY, help="trades of one day; there are two at least")
+    parser.add_argument("--ticks", type=int, default=96, help="ticks of one day, each of which leaves a file behind")
     parser.add_argument("--repeats", type=int, default=100, help="warm runs of a query, at most")
     parser.add_argument(
         "--seconds", type=float, default=5, help="for how long a query is repeated, three times at least"

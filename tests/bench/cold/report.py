@@ -109,7 +109,8 @@ class Report:
 
     def show(self, console: Console) -> None:
         """Print it."""
-        console.print(self._queries())
+        if self.asked:
+            console.print(self._queries())
         for state, files in self.files.items():
             console.print(
                 f"{state} maintenance: {files.files:,} files, {files.bytes / _MEGA:,.0f} MB, {files.manifests}"
