@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 
 SHAPE = Shape(days=3, rows=1200, ticks=3)
 ONCE = Patience(repeats=1, seconds=0)
-ENGINES = ("ClickHouse", "PyIceberg", "DuckDB")
+ENGINES = ("ClickHouse", "ClickHouse, frugal", "PyIceberg", "DuckDB")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,13 +26,17 @@ from consumer.domain.event_factory import tick
 from consumer.domain.writer import WriterPolicy
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import SparkSettings
+from tests.bench.cold.readers import FRUGAL
+from tests.bench.planned_files import iceberg_function
 from tests.support.asked_spark import asked_spark
+from tests.support.cold_tier import store_of
 from tests.support.local_engine import LocalEngine
 from tests.support.platform import Platform, day
 from tests.support.store_meter import StoreMeter
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "query-the-cold-tier.md"
 DAY_ROWS = 100_000
 FOOTER_BYTES = 70_000
 """What a reader asks for at the end of a file before it knows how long the footer is, and some heads of answers."""
@@ -227,3 +232,24 @@ def test_spark_plans_and_reads_the_files_of_the_answer_and_no_more(cold: Cold, t
             assert answer["rows"] == [[question.rows]], question.name
             assert answer["planned"] == len(question.files), question.name
             assert set(cold.meter.data_files()) == cold.paths(question), question.name
+
+
+def test_clickhouse_reads_the_files_of_the_answer_and_with_the_settings_of_the_page_its_columns_alone(
+    cold: Cold,
+) -> None:
+    said = dict(re.findall(r"`(remote_\w+) = (\d+)`", PAGE.read_text(encoding="utf-8")))
+    assert said == {name: str(value) for name, value in FRUGAL.items()}
+    source = iceberg_function(
+        cold.table.metadata_location, store_of(cold.platform.endpoints, ""), f"http://127.0.0.1:{cold.meter.port}"
+    )
+    for question in QUESTIONS[:2]:
+        sizes = []
+        for settings in ({}, dict(FRUGAL)):
+            query = f"SELECT count(price) FROM {source} WHERE {question.filter.replace('+00:00', '')}"
+            cold.meter.data_files()
+            assert cold.platform.client.query(query, settings=settings).result_rows == [(question.rows,)]
+            read = cold.meter.data_files()
+            assert set(read) == cold.paths(question), question.name
+            sizes.append(sum(read.values()))
+        whole = sum(file.file_size_in_bytes for file in cold.files.values() if file.file_path in cold.paths(question))
+        assert sizes[1] < whole / 2 < sizes[0], question.name

@@ -17,6 +17,7 @@ from tests.bench.cold.asking import Asked, Asker, Patience
 from tests.bench.cold.filling import Shape, a_trade, spark_properties
 from tests.bench.cold.queries import Query, queries
 from tests.bench.cold.readers import (
+    FRUGAL,
     Catalogs,
     ClickHouseReader,
     DuckDbReader,
@@ -98,12 +99,13 @@ def cold_table(
         catalogs = resources.enter_context(closing(Catalogs(endpoints.postgres.dsn, store, name)))
         readers: list[Reader] = [
             ClickHouseReader(platform.client, catalogs, store),
+            ClickHouseReader(platform.client, catalogs, store, "ClickHouse, frugal", FRUGAL),
             PyIcebergReader(catalogs),
             DuckDbReader(catalogs, store),
         ]
         if spark_cores is not None:
             spark = resources.enter_context(asked_spark(endpoints, scratch, straight, spark_properties(spark_cores)))
-            readers.insert(1, SparkReader(spark, name))
+            readers.append(SparkReader(spark, name))
         yield ColdTable(
             hot=HotReader(platform.client, name),
             readers=readers,
