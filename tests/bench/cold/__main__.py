@@ -123,7 +123,7 @@ def _maintain(bench: Bench, stream: str, log: Path) -> Measurement:
         before = _ended_cpu()
         with PeakMemory(command.pid, _SAMPLE_SECONDS) as peak:
             measured = measure(bench.rows, groups, run, sampled=False)
-        # Of a process that has ended the kernel tells its parent alone.
+        # Of a process that has ended the kernel tells its parent alone; whom nobody waited for is missing.
         cpu = {**measured.cpu, "icehaul": _ended_cpu() - before}
         return replace(measured, cpu=cpu, peak_rss_mib=peak.mib)
 
