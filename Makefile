@@ -197,6 +197,10 @@ bench-large: $(VENV)/.dev ## Memory, speed and CPU from 1,000,000 rows to 100,00
 bench-tuning: $(VENV)/.dev ## Compare codecs, row groups, pages, sort orders and sizes of files, by both writers (ROWS=4000000)
 	@$(BIN)/python -m tests.bench.tuning $(if $(findstring command,$(origin ROWS)),--rows $(ROWS)) $(BENCH_ARGS)
 
+.PHONY: bench-cold
+bench-cold: $(VENV)/.dev ## Ask cold tables through four engines before and after maintenance, and what that costs (ROWS=20000000)
+	@$(BIN)/python -m tests.bench.cold $(if $(findstring command,$(origin ROWS)),--rows $(ROWS)) $(BENCH_ARGS)
+
 .PHONY: bench-chart
 bench-chart: $(VENV)/.dev ## Draw the README's chart from the report of the last make bench
 	@cp var/bench/report.json docs/images/bench.json

@@ -19,10 +19,10 @@ SCALARS = """toInt64(seq) AS seq, toString(symbol) AS symbol, toString(exchange)
 NESTED = "tags, attributes"
 
 
-def fill(platform: Platform, rows: int, *, merged: bool = True) -> int:
-    """Insert ``rows`` trades of one day in order, into one part if ``merged``; return their uncompressed bytes."""
+def fill(platform: Platform, rows: int, *, day: str = DAY, merged: bool = True) -> int:
+    """Insert ``rows`` trades of one day in order, into one part if ``merged``; return the bytes of all, unpacked."""
     query = files("tests.bench").joinpath("trades.sql").read_text(encoding="utf-8")
-    platform.client.command(f"INSERT INTO {platform.name}.{TABLE} {query}", parameters={"rows": rows, "day": DAY})
+    platform.client.command(f"INSERT INTO {platform.name}.{TABLE} {query}", parameters={"rows": rows, "day": day})
     if merged:
         platform.client.command(f"OPTIMIZE TABLE {platform.name}.{TABLE} FINAL")
     size = platform.client.query(

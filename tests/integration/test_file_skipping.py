@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
+import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -29,12 +26,17 @@ from consumer.domain.event_factory import tick
 from consumer.domain.writer import WriterPolicy
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import SparkSettings
+from tests.bench.cold.readers import FRUGAL
+from tests.bench.planned_files import iceberg_function
+from tests.support.asked_spark import asked_spark
+from tests.support.cold_tier import store_of
 from tests.support.local_engine import LocalEngine
 from tests.support.platform import Platform, day
 from tests.support.store_meter import StoreMeter
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "query-the-cold-tier.md"
 DAY_ROWS = 100_000
 FOOTER_BYTES = 70_000
 """What a reader asks for at the end of a file before it knows how long the footer is, and some heads of answers."""
@@ -222,68 +224,32 @@ def test_one_column_is_read_without_the_bytes_of_the_others(cold: Cold) -> None:
 
 
 def test_spark_plans_and_reads_the_files_of_the_answer_and_no_more(cold: Cold, tmp_path: Path) -> None:
-    with spark_plans(cold, tmp_path) as ask:
+    with asked_spark(cold.platform.endpoints, tmp_path, f"http://127.0.0.1:{cold.meter.port}") as spark:
         # Each takes a job; the others are PyIceberg's.
         for question in QUESTIONS[::2]:
             cold.meter.data_files()
-            answer = ask(f"SELECT count(price) FROM icehaul.{cold.platform.name}.trades WHERE {question.filter}")
+            answer = spark.ask(f"SELECT count(price) FROM icehaul.{cold.platform.name}.trades WHERE {question.filter}")
             assert answer["rows"] == [[question.rows]], question.name
             assert answer["planned"] == len(question.files), question.name
             assert set(cold.meter.data_files()) == cold.paths(question), question.name
 
 
-@contextmanager
-def spark_plans(cold: Cold, directory: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
-    endpoints = cold.platform.endpoints
-    store, catalog = endpoints.store, "spark.sql.catalog.icehaul"
-    properties = {
-        catalog: "org.apache.iceberg.spark.SparkCatalog",
-        f"{catalog}.type": "jdbc",
-        f"{catalog}.jdbc.schema-version": "V1",
-        f"{catalog}.uri": endpoints.postgres.jdbc_url,
-        f"{catalog}.jdbc.user": endpoints.postgres.user,
-        f"{catalog}.jdbc.password": endpoints.postgres.password,
-        f"{catalog}.warehouse": f"s3://{store.bucket}/warehouse",
-        f"{catalog}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
-        f"{catalog}.s3.endpoint": f"http://127.0.0.1:{cold.meter.port}",
-        f"{catalog}.s3.path-style-access": "true",
-        f"{catalog}.s3.access-key-id": store.access_key,
-        f"{catalog}.s3.secret-access-key": store.secret_key,
-        f"{catalog}.client.region": store.region,
-        "spark.jars": ",".join(str(jar) for jar in endpoints.spark_jars),
-        "spark.ui.enabled": "false",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.sql.session.timeZone": "UTC",
-        # Counts would come from the manifests.
-        "spark.sql.iceberg.aggregate-push-down.enabled": "false",
-    }
-    file = directory / "spark-defaults.conf"
-    file.write_text("".join(f"{name} {value}\n" for name, value in properties.items()), encoding="utf-8")
-    with (directory / "spark.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.spark_plans", file],
-            env={**os.environ, "TZ": "UTC", "JAVA_HOME": str(endpoints.java_home)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-
-        def ask(query: str) -> dict[str, Any]:
-            print(query, file=process.stdin, flush=True)
-            for line in process.stdout or ():
-                if line.startswith("{"):
-                    return dict(json.loads(line))
-            raise AssertionError((directory / "spark.log").read_text(encoding="utf-8")[-3000:])
-
-        try:
-            yield ask
-            process.stdin.close()
-            assert process.wait(60) == 0
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
+def test_clickhouse_reads_the_files_of_the_answer_and_with_the_settings_of_the_page_its_columns_alone(
+    cold: Cold,
+) -> None:
+    said = dict(re.findall(r"`(remote_\w+) = (\d+)`", PAGE.read_text(encoding="utf-8")))
+    assert said == {name: str(value) for name, value in FRUGAL.items()}
+    source = iceberg_function(
+        cold.table.metadata_location, store_of(cold.platform.endpoints, ""), f"http://127.0.0.1:{cold.meter.port}"
+    )
+    for question in QUESTIONS[:2]:
+        sizes = []
+        for settings in ({}, dict(FRUGAL)):
+            query = f"SELECT count(price) FROM {source} WHERE {question.filter.replace('+00:00', '')}"
+            cold.meter.data_files()
+            assert cold.platform.client.query(query, settings=settings).result_rows == [(question.rows,)]
+            read = cold.meter.data_files()
+            assert set(read) == cold.paths(question), question.name
+            sizes.append(sum(read.values()))
+        whole = sum(file.file_size_in_bytes for file in cold.files.values() if file.file_path in cold.paths(question))
+        assert sizes[1] < whole / 2 < sizes[0], question.name

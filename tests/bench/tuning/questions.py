@@ -5,19 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import duckdb
-import pyarrow.dataset as ds
 from clickhouse_connect.driver.client import Client
-from pyarrow.fs import S3FileSystem
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
 from consumer.embedded.component import ComponentName
-from consumer.embedded.endpoints import Endpoints
 from tests.bench.measure import cpu_by_group
 from tests.bench.paths import Bench
+from tests.bench.planned_files import iceberg_function, planned_files
+from tests.support.cold_tier import pyiceberg_catalog, store_of
 from tests.support.store_meter import StoreMeter
 
 _REPEATS = 2
@@ -73,7 +70,7 @@ class Asker:
 
     def __init__(self, bench: Bench, meter: StoreMeter) -> None:
         self._bench = bench
-        self._endpoints = bench.endpoints
+        self._store = store_of(bench.endpoints, "bench")
         self._client: Client = bench.platform.client
         self._meter = meter
         self._places = {
@@ -82,12 +79,16 @@ class Asker:
         }
         found = self._client.query(f"SELECT seq FROM {bench.table} WHERE symbol = 'SYM42' ORDER BY ts DESC LIMIT 1")
         self._questions = questions(int(found.result_rows[0][0]))
-        self._catalogs = {name: _catalog(bench.endpoints, place) for name, place in self._places.items()}
+        dsn = bench.endpoints.postgres.dsn
+        self._catalogs = {
+            name: pyiceberg_catalog(dsn, self._store.model_copy(update={"endpoint": place}))
+            for name, place in self._places.items()
+        }
 
     def close(self) -> None:
         """Close the connections to the catalog."""
         for catalog in self._catalogs.values():
-            catalog.engine.dispose()
+            catalog.close()
 
     def ask(self, table: str) -> dict[str, dict[str, Answer]]:
         """Return the answers by question and engine."""
@@ -127,27 +128,13 @@ class Asker:
 
     def _duckdb(self, question: Question, table: Table, place: str) -> object:
         tasks = table.scan(row_filter=question.filter or "true").plan_files()
-        paths = [task.file.file_path.removeprefix("s3://") for task in tasks]
-        store = self._endpoints.store
-        files = S3FileSystem(
-            access_key=store.access_key,
-            secret_key=store.secret_key,
-            region=store.region,
-            endpoint_override=urlsplit(place).netloc,
-            scheme="http",
-        )
-        trades = ds.dataset(paths, filesystem=files, format="parquet")  # noqa: F841 - DuckDB finds it by its name
+        trades = planned_files(tasks, self._store, place)  # noqa: F841 - DuckDB finds it by its name
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             return connection.execute(_sql(question, "trades", "TIMESTAMPTZ ")).fetchall()
 
     def _clickhouse(self, question: Question, table: Table, place: str) -> object:
-        store = self._endpoints.store
-        folder, _, metadata = table.metadata_location.removeprefix(f"s3://{store.bucket}/").partition("/metadata/")
-        source = (
-            f"icebergS3('{place}/{store.bucket}/{folder}', '{store.access_key}', '{store.secret_key}',"
-            f" SETTINGS iceberg_metadata_file_path = 'metadata/{metadata}')"
-        )
+        source = iceberg_function(table.metadata_location, self._store, place)
         return self._client.query(_sql(question, source, "")).result_rows
 
 
@@ -156,18 +143,3 @@ def _sql(question: Question, source: str, cast: str) -> str:
     where = f" WHERE {condition}" if condition else ""
     group = " GROUP BY symbol ORDER BY symbol" if question.grouped else ""
     return f"SELECT {question.select} FROM {source}{where}{group}"
-
-
-def _catalog(endpoints: Endpoints, place: str) -> SqlCatalog:
-    store = endpoints.store
-    return SqlCatalog(
-        "icehaul",
-        uri=endpoints.postgres.dsn.replace("postgresql://", "postgresql+psycopg://"),
-        init_catalog_tables="false",
-        **{
-            "s3.endpoint": place,
-            "s3.region": store.region,
-            "s3.access-key-id": store.access_key,
-            "s3.secret-access-key": store.secret_key,
-        },
-    )
