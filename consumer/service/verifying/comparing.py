@@ -160,17 +160,22 @@ class SliceComparison:
     def _look_closely(
         self, unequal: Sequence[SliceDifference], belongs: Mapping[Window, bool], parts: Sequence[_Part]
     ) -> list[SliceDifference]:
+        wanted = self._reading.rows
+        # Where one tier has nothing, as it is with all that a TTL has taken, all of the other one differs.
+        close = [one for number, one in enumerate(unequal) if number < wanted or (one.hot.rows and one.cold.rows)]
         work = [
             Work(
                 run=partial(self._differing, one.window, _files_with(one.window, parts), belongs=belongs[one.window]),
                 rows=one.hot.rows + one.cold.rows,
             )
-            for one in unequal
+            for one in close
         ]
-        found = run_all(work, threads=self._reading.threads, progress=self._reading.progress)
-        wanted = self._reading.rows
+        looked = run_all(work, threads=self._reading.threads, progress=self._reading.progress)
+        found = {one.window: differing for one, differing in zip(close, looked, strict=True)}
         differences = []
-        for one, differing in zip(unequal, found, strict=True):
+        for one in unequal:
+            hot = one.hot.rows if belongs[one.window] else 0
+            differing = found.get(one.window) or Differing(missing=hot, surplus=one.cold.rows)
             # What was dropped is in the cold tier only, too; no hash of it is known.
             known = one.cold.rows if not belongs[one.window] else max(differing.surplus - one.dropped.rows, 0)
             rows = differing.rows[:wanted]

@@ -8,12 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 import pytest
 
+from consumer.domain.differing import Differing
 from consumer.domain.errors import ConfigurationError, LedgerUnavailableError
 from consumer.domain.event_factory import tick
+from consumer.domain.mapping import TableMapping
 from consumer.domain.slices import DroppedRows
+from consumer.domain.stream import Stream
 from consumer.domain.window import BEGINNING, END_OF_TIME, EVER, MICROSECOND, Window
 from consumer.service.verify import Verifier
 from consumer.service.verifying.comparing import Reading
@@ -127,6 +131,30 @@ def test_a_part_of_the_rows_that_differ_is_returned_and_all_are_counted(world: V
     files = len(list(world.files()))
     found = world.verifier.verify(STREAM, reading=Reading(rows=3, threads=4))
     assert (found.missing, found.surplus, len(found.rows)) == (files, files, 3)
+
+
+def test_windows_that_one_tier_has_nothing_of_are_counted_without_a_closer_look(
+    world: Verified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Window] = []
+    closely = world.source.differing
+
+    def differing(stream: Stream, mapping: TableMapping, window: Window, *given: Any, **more: Any) -> Differing:
+        looked.append(window)
+        return closely(stream, mapping, window, *given, **more)
+
+    monkeypatch.setattr(world.source, "differing", differing)
+    first, *_, last = world.files()
+    expired = holder(world, first[0])
+    world.source.delete(STREAM.source, lambda row: expired.contains(row.ts))
+    last.clear()
+    found = world.verifier.verify(STREAM)
+    assert (found.missing, found.surplus) == (30 - found.cold.rows, 30 - found.hot.rows)
+    assert (found.missing > 0, found.surplus > 0, looked) == (True, True, [])
+
+    some = world.verifier.verify(STREAM, reading=Reading(rows=1))
+    assert (some.missing, some.surplus, len(some.rows)) == (found.missing, found.surplus, 1)
+    assert looked == [expired]
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 7, 1000])
