@@ -61,7 +61,7 @@ class ClickHouseInventory:
         return from_micros(int(micros))
 
     def inventory(self, stream: Stream) -> Inventory:
-        """List the non-empty partitions of a stream's source table; none where the table has no partition key.
+        """List the non-empty partitions of a stream's source table by id; none where the table has no partition key.
 
         Raises:
             SourceMissingError: if the table or its time column does not exist.
@@ -89,7 +89,7 @@ class ClickHouseInventory:
         extents = self._known(stream, uuid, {id_: content for id_, (content, _) in contents.items()})
         return tuple(
             Partition(id=id_, content=content, modified=modified, first=extents[id_][0], last=extents[id_][1])
-            for id_, (content, modified) in contents.items()
+            for id_, (content, modified) in sorted(contents.items())
             if id_ in extents
         )
 
