@@ -104,6 +104,7 @@ def first_day(local: LocalPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return Path(os.environ["ICEHAUL_CONFIG"])
 
 
+@pytest.mark.thorough
 def test_the_second_day_goes_as_written(local: LocalPlatform, first_day: Path, jobs: Jobs, icehaul: Run) -> None:
     def run(arguments: Sequence[str]) -> Said:
         if arguments[0] == "run":
