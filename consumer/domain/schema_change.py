@@ -16,7 +16,7 @@ from consumer.domain.stream import Stream
 
 _WRAPPERS = frozenset({"LowCardinality", "Nullable", "SimpleAggregateFunction"})
 _PAGE = "docs/how-to/change-a-schema.md"
-_ANEW = "then let all consumers read the file anew (SIGHUP, or a restart)"
+_ANEW = "let all consumers read the file anew (SIGHUP, or a restart)"
 
 
 def follow(
@@ -119,7 +119,8 @@ def _check_guesses(
         f"stream {stream.name}: {stream.source} has no column {', '.join(gone)} any more, and {', '.join(new)} is new:"
         " renamed, or dropped and added? A rename that is taken for the other would split its values over two columns",
         remedy=f"say which it is in the stream: renamed_columns: {{{new[0]}: {gone[0]}}} if it was renamed;"
-        f" dropped_columns: [{', '.join(gone)}] if it was dropped, and the new one is another; {_ANEW}; see {_PAGE}",
+        f" dropped_columns: [{', '.join(gone)}] if it was dropped, and the new one is another; then {_ANEW};"
+        f" see {_PAGE}",
     )
 
 
@@ -181,5 +182,5 @@ def _refusal(stream: Stream, obstacles: Sequence[Obstacle]) -> SchemaChangeError
         remedy=f"restore the type: ALTER TABLE {stream.source} MODIFY COLUMN {column} …; or offload it as a new column:"
         f" ALTER TABLE {stream.source} RENAME COLUMN {column} TO {column}_2, and dropped_columns: [{column}] in the"
         f" stream; or choose by columns.{column} what it becomes, where docs/reference/types.md offers that type; after"
-        f" a change of the stream, {_ANEW.removeprefix('then ')}; see {_PAGE}",
+        f" a change of the stream, {_ANEW}; see {_PAGE}",
     )

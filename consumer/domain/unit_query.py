@@ -62,11 +62,14 @@ READ_SETTINGS: Mapping[str, str | int] = MappingProxyType(
 )
 """Settings for every query of this module; all exist since ClickHouse 24.3."""
 
+LONG_QUERY_BYTES = 64 * 1024 * 1024
+"""``max_query_size`` of queries that name up to a hundred thousand rows, or every file; the default is 256 KiB."""
+
 UNIT_SETTINGS: Mapping[str, str | int] = MappingProxyType(
     {
         **READ_SETTINGS,
-        # It names late rows by their hashes, a hundred thousand at most: that is longer than a query usually is.
-        "max_query_size": 64 * 1024 * 1024,
+        # It names late rows by their hashes.
+        "max_query_size": LONG_QUERY_BYTES,
     }
 )
 """Settings for the query that reads a unit; a query can't change this one of itself."""

@@ -95,7 +95,7 @@ def test_figures_are_held_against_their_limits_and_against_those_before_maintena
     report.asked[AFTER] = [asked("Spark", "day", 500, 500, 1500), asked("DuckDB", "day", 9000, 9000)]
     report.files[AFTER] = Files(files=100, bytes=1, small=50, superfluous=5, manifests=1)
     report.slowdown = Slowdown(paced=0.02, back_to_back=0.2, pieces=1)
-    assert {one.name: one.met for one in report.targets()} == {
+    assert {one.name: one.holds for one in report.targets()} == {
         "small files after maintenance": True,
         "one day through Spark, p99 ms": False,
         "ingestion slowed, paced": True,

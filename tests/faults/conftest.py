@@ -11,18 +11,14 @@ import pytest
 from consumer.embedded.stack import EmbeddedStack
 from tests.matrix.stage import House
 from tests.support.hot_drops import ROWS, Tiers
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, offload
+from tests.support.local_platform import LocalPlatform, local_platform, offload
+from tests.support.module_ledger import ledger_dsn
 from tests.support.nursery import Nursery
 from tests.support.platform import day
 from tests.support.spark_connect_server import SparkConnectServer
 from tests.support.two_step_tier import TierDatabases, tier_databases
 
-
-@pytest.fixture(scope="module")
-def ledger_dsn(stack: EmbeddedStack) -> Iterator[str]:
-    """A ledger's database for the tests of a module: each has streams of its own in it."""
-    with ledger_database(stack.endpoints, f"t_{uuid.uuid4().hex[:12]}") as dsn:
-        yield dsn
+__all__ = ["ledger_dsn"]
 
 
 @pytest.fixture(scope="module")

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from consumer.embedded.stack import EmbeddedStack
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform
+from tests.support.local_platform import LocalPlatform, local_platform
+from tests.support.module_ledger import ledger_dsn
 
-
-@pytest.fixture(scope="module")
-def ledger_dsn(stack: EmbeddedStack) -> Iterator[str]:
-    """A ledger's database for the tests of a module: each has streams of its own in it."""
-    with ledger_database(stack.endpoints, f"t_{uuid.uuid4().hex[:12]}") as dsn:
-        yield dsn
+__all__ = ["ledger_dsn"]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from consumer.domain.mapping import TableMapping
 from consumer.domain.stream import Stream, TableName
 from consumer.domain.type_mapping import map_table
 from consumer.domain.unit_query import unit_query
-from consumer.domain.window import BEGINNING, END_OF_TIME, Window
+from consumer.domain.window import EVER
 from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import StoreSettings
 from tests.support.hot_tier import HotTier, clickhouse_settings, hot_tier
@@ -45,17 +45,22 @@ class Written:
     fingerprint: Fingerprint
 
 
+def read_all(hot: HotTier, table: TableName) -> tuple[Stream, TableMapping, pa.Table]:
+    """A stream of a table, how its columns are mapped, and all of its rows as a task reads them."""
+    stream = Stream(name=table.table, source=table, target=table, timestamp_column="ts")
+    mapping = map_table(hot.source.describe(table).columns, timestamp_column="ts")
+    rows, _ = hot.read(unit_query(stream, mapping, Unit(index=0, window=EVER, rows=0)), mapping)
+    return stream, mapping, rows
+
+
 @pytest.fixture(scope="module")
 def written(stack: EmbeddedStack) -> Iterator[Written]:
     with hot_tier(stack, f"t_{uuid.uuid4().hex[:12]}") as hot:
         table = TableName(database=hot.database, table="source")
         hot.run(f"CREATE TABLE {table} (ts DateTime, n UInt64, note String) ENGINE = MergeTree ORDER BY ts")
         hot.run(f"INSERT INTO {table} SELECT number, number, toString(number) FROM numbers(100)")
-        stream = Stream(name="s", source=table, target=table, timestamp_column="ts")
-        mapping = map_table(hot.source.describe(table).columns, timestamp_column="ts")
-        window = Window(lower=BEGINNING, upper=END_OF_TIME)
-        rows, _ = hot.read(unit_query(stream, mapping, Unit(index=0, window=window, rows=0)), mapping)
-        fingerprint = hot.source.fingerprint(stream, mapping, window)
+        stream, mapping, rows = read_all(hot, table)
+        fingerprint = hot.source.fingerprint(stream, mapping, EVER)
         yield Written(hot=hot, mapping=mapping, rows=rows, path=hot.write(rows, "whole"), fingerprint=fingerprint)
 
 
@@ -118,10 +123,7 @@ def test_a_column_that_hides_the_path_of_a_file_hides_no_files_rows(written: Wri
     hot, table = written.hot, TableName(database=written.hot.database, table="requests")
     hot.run(f"CREATE TABLE {table} (ts DateTime, _path String) ENGINE = MergeTree ORDER BY ts")
     hot.run(f"INSERT INTO {table} SELECT 86400 + number, '/index.html' FROM numbers(30)")
-    stream = Stream(name="r", source=table, target=table, timestamp_column="ts")
-    mapping = map_table(hot.source.describe(table).columns, timestamp_column="ts")
-    every = Window(lower=BEGINNING, upper=END_OF_TIME)
-    rows, _ = hot.read(unit_query(stream, mapping, Unit(index=0, window=every, rows=0)), mapping)
+    stream, mapping, rows = read_all(hot, table)
     paths = [hot.write(rows.slice(0, 10), "ten"), hot.write(rows.slice(10), "twenty")]
 
     found = hot.source.count_files(stream, mapping, [], paths)

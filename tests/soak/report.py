@@ -19,25 +19,12 @@ from tests.soak.gauges import Reading
 from tests.soak.lags import Lag
 from tests.soak.schedule import Schedule, Trouble
 from tests.soak.witness import Verdict
+from tests.support.figure import Figure
 
 LAG_P99_S = 20 * 60
 BATCH_MAX_S = 10 * 60
 GROWTH = 0.05
 SMALL_FILES = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A figure of the report and the most that it may be; ``holds`` tells whether it is no more."""
-
-    name: str
-    measured: float
-    most: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the promise is kept."""
-        return self.measured <= self.most
 
 
 @dataclass(frozen=True, kw_only=True)

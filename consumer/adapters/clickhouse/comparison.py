@@ -21,13 +21,13 @@ from consumer.domain.reconcile import HASH_BUCKETS, LATE_ROWS_MAX, Difference, L
 from consumer.domain.row_text import row_texts
 from consumer.domain.stream import Stream
 from consumer.domain.time_type import from_micros, to_micros
-from consumer.domain.unit_query import file_rows, file_structure
+from consumer.domain.unit_query import LONG_QUERY_BYTES, file_rows, file_structure
 from consumer.domain.window import BEGINNING, Window
 
-# One query names every file: it may be longer than a query usually is.
+# One query names every file.
 COMPARISON_SETTINGS: Mapping[str, str | int] = {
     **FILE_SETTINGS,
-    "max_query_size": 64 * 1024 * 1024,
+    "max_query_size": LONG_QUERY_BYTES,
     "max_ast_elements": 10_000_000,
     "max_expanded_ast_elements": 10_000_000,
 }

@@ -8,7 +8,7 @@ from datetime import datetime
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.comparison import COMPARISON_SETTINGS
 from consumer.adapters.clickhouse.errors import file_error
-from consumer.adapters.clickhouse.files import FILE_PATH, FileReader, chunked
+from consumer.adapters.clickhouse.files import FILE_PATH, FileReader, chunked, hides_files
 from consumer.adapters.clickhouse.tallies import by_window, in_portions, spanned, tally_query
 from consumer.domain.clickhouse_sql import quote_text
 from consumer.domain.errors import CheckFailedError
@@ -84,10 +84,9 @@ class FileCounting:
         structure = file_structure(mapping)
         lowest = min((BEGINNING, *bounds))
         instants = [to_micros(bound) for bound in sorted({lowest, *bounds})]
-        hidden = any(column.name == FILE_PATH for column in mapping.columns)
         groups = (
             (([path], self._files.source(path, structure)) for path in paths)
-            if hidden
+            if hides_files(mapping)
             else self._files.sources(paths, structure)
         )
         found: list[FilePart] = []

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from consumer.domain.clickhouse_sql import quote_name, quote_text
 from consumer.domain.errors import ConfigurationError
+from consumer.domain.mapping import TableMapping
 from consumer.settings.connections import ClickHouseSettings, StoreSettings
 
 FILE_SETTINGS: dict[str, str | int] = {
@@ -113,6 +114,11 @@ class FileReader:
             return f"{endpoint.rstrip('/')}/{bucket}/{key}"
         parts = urlsplit(endpoint)
         return f"{parts.scheme}://{bucket}.{parts.netloc}/{key}"
+
+
+def hides_files(mapping: TableMapping) -> bool:
+    """Return whether a column hides which file a row is from."""
+    return any(column.name == FILE_PATH for column in mapping.columns)
 
 
 def _bucket_of_plain(path: str) -> str:

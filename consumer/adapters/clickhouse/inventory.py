@@ -57,8 +57,7 @@ class ClickHouseInventory:
 
     def now(self) -> datetime:
         """Return the server's time in UTC."""
-        ((micros,),) = self._connection.rows("SELECT toUnixTimestamp64Micro(now64(6))")
-        return from_micros(int(micros))
+        return self._descriptions.now()
 
     def inventory(self, stream: Stream) -> Inventory:
         """List the non-empty partitions of a stream's source table by id; none where the table has no partition key.

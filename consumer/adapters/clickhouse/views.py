@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from consumer.adapters.clickhouse.client import ClickHouseConnection, Row, load_sql
 from consumer.adapters.clickhouse.errors import file_error
-from consumer.adapters.clickhouse.files import FILE_PATH, FILE_SETTINGS, FileReader
+from consumer.adapters.clickhouse.files import FILE_PATH, FILE_SETTINGS, FileReader, hides_files
 from consumer.adapters.clickhouse.shards import refuse_cluster
 from consumer.domain.clickhouse_error import source_error
 from consumer.domain.clickhouse_sql import quote_name, quote_table, quote_text
@@ -101,7 +101,7 @@ class ClickHouseViews:
         Raises:
             StreamError: if a column hides which file a row is from.
         """
-        if any(column.name == FILE_PATH for column in mapping.columns):
+        if hides_files(mapping):
             raise StreamError(
                 f"stream {stream.name}: the source has a column {FILE_PATH}, which is ClickHouse's own name for the"
                 " file that a row is from: what a view reads can't be compared with a file",

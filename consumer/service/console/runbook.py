@@ -5,9 +5,6 @@ from __future__ import annotations
 from consumer.domain.batch import BatchStatus
 from consumer.ports import BatchRecord, StreamRecord, StreamState
 
-PAUSED = "paused "
-"""What the reason of every halt begins with that an operator has asked for."""
-
 _CONSISTENCY, _RECOVERY, _SCHEMA = "data-consistency-audit", "restore-and-disaster-recovery", "schema-change"
 _FAILURE, _LOSS = "offload-failure-recovery", "retention-at-risk"
 

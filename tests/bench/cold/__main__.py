@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found.show(console)
     _write(found, options)
     console.print(f"cold.json and logs: {os.path.relpath(options.out)}")
-    return 0 if all(target.met for target in found.targets()) else 1
+    return 0 if all(target.holds for target in found.targets()) else 1
 
 
 def _queries(

@@ -12,26 +12,13 @@ from tests.bench.cold.asking import Asked
 from tests.bench.cold.ingestion import SLOWER, Slowdown
 from tests.bench.cold.sizes import SMALL_RATIO, Files
 from tests.bench.measure import Measurement
+from tests.support.figure import Figure
 
 DAY_MS = 1000
 """The milliseconds that a query of one day may take warm, p99, through ClickHouse and through Spark."""
 BEFORE, AFTER, HOT = "before", "after", "hot"
 _JUDGED = ("ClickHouse", "Spark")
 _MEGA = 1e6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A figure that has a limit."""
-
-    name: str
-    measured: float
-    most: float
-
-    @property
-    def met(self) -> bool:
-        """Whether it keeps to it."""
-        return self.measured <= self.most
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,21 +37,21 @@ class Report:
     slowdown: Slowdown | None = None
     slowdown_details: Mapping[str, object] = field(default_factory=dict)
 
-    def targets(self) -> list[Target]:
+    def targets(self) -> list[Figure]:
         """Return the figures that have a limit."""
         found = []
         if AFTER in self.files:
             found.append(
-                Target(name="small files after maintenance", measured=self.files[AFTER].small_ratio, most=SMALL_RATIO)
+                Figure(name="small files after maintenance", measured=self.files[AFTER].small_ratio, most=SMALL_RATIO)
             )
         found += [
-            Target(name=f"one day through {one.engine}, p99 ms", measured=one.percentile(99), most=DAY_MS)
+            Figure(name=f"one day through {one.engine}, p99 ms", measured=one.percentile(99), most=DAY_MS)
             for one in self.asked.get(AFTER, ())
             if one.query == "day" and one.engine in _JUDGED
         ]
         if self.slowdown is not None:
             slowed = {"paced": self.slowdown.paced, "back to back": self.slowdown.back_to_back}
-            found += [Target(name=f"ingestion slowed, {how}", measured=by, most=SLOWER) for how, by in slowed.items()]
+            found += [Figure(name=f"ingestion slowed, {how}", measured=by, most=SLOWER) for how, by in slowed.items()]
         return found
 
     def document(self) -> dict[str, object]:
@@ -91,7 +78,7 @@ class Report:
             "ingestion": None
             if self.slowdown is None
             else {key: round(value, 4) for key, value in asdict(self.slowdown).items()} | dict(self.slowdown_details),
-            "targets": [asdict(one) | {"met": one.met} for one in self.targets()],
+            "targets": [asdict(one) | {"met": one.holds} for one in self.targets()],
         }
 
     def ratios(self) -> dict[str, dict[str, float]]:
@@ -123,7 +110,7 @@ class Report:
                 f" {self.maintained.peak_rss_mib:,.0f} MiB of driver and tasks"
             )
         for target in self.targets():
-            said = "" if target.met else " NOT MET"
+            said = "" if target.holds else " NOT MET"
             console.print(f"{target.name}: {target.measured:.4g} (at most {target.most:g}){said}")
 
     def _queries(self) -> Table:
