@@ -31,6 +31,20 @@ def consuming(application: Application) -> Iterator[EventLoop[KafkaMessage]]:
     assert not thread.is_alive()
 
 
+def unhandled(settings: KafkaSettings) -> int:
+    """Return how many messages of the topic the group has yet to commit."""
+    client = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": settings.group})
+    try:
+        places = [TopicPartition(settings.topic, number) for number in range(settings.partitions)]
+        lag = 0
+        for place in client.committed(places, timeout=20):
+            first, end = client.get_watermark_offsets(place, timeout=20)
+            lag += end - max(place.offset, first)
+        return lag
+    finally:
+        client.close()
+
+
 def committed_offsets(settings: KafkaSettings) -> Mapping[int, int]:
     """Return the group's committed offset of each partition that has one, by Kafka's own means."""
     client = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": settings.group})
