@@ -166,7 +166,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sort-by", nargs="+", default=[], help="sort order of the target")
     parser.add_argument("--property", type=_property, action="append", default=[], help="NAME=VALUE of the target")
     parser.add_argument("--tick-rows", type=int, default=200_000, help="rows of one stream and tick beside maintenance")
-    parser.add_argument("--rounds", type=int, default=6, help="pairs of rounds with and without maintenance; 0: none")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="pairs of days of either kind, with and without maintenance; 0: none"
+    )
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="where report and logs go")
     return parser.parse_args(arguments)
 

@@ -1,7 +1,8 @@
 """What maintenance costs ingestion: the same batches by a consumer that maintains its tables and by one that does not.
 
-Both run on the same servers and take turns. The one that maintains compacts with each event as many rows as the event
-has brought, which is what a table asks for that grows for ever: each row is written once, and put together once.
+Both run on the same servers and take turns, day by day. Once a day is over, the one that maintains puts its files
+together while the ticks of the next one come: each row is written once, and put together once, which is what a table
+asks for that grows for ever. Its turn is over when nothing is left to put together.
 """
 
 from __future__ import annotations
@@ -18,39 +19,39 @@ from pathlib import Path
 from consumer.bootstrap import Application
 from consumer.domain.batch import BatchKind, BatchStatus
 from consumer.domain.event_factory import tick
+from consumer.domain.maintenance import TaskName
 from consumer.embedded.component import ComponentName
 from consumer.embedded.stack import EmbeddedStack
-from tests.bench.cold.filling import Shape, add_stream, create_source, exporting
+from tests.bench.cold.filling import Shape, add_stream, create_source
 from tests.bench.icehaul_path import Icehaul
 from tests.bench.measure import cpu_by_group
 from tests.bench.paths import Bench
 from tests.bench.trades import fill
-from tests.support.local_platform import offload
 from tests.support.platform import Platform
 from tests.support.processes import icehaul
 from tests.support.waiting import wait_for, wait_until
 
 SLOWER = 0.10
 """By how much maintenance may slow ingestion, at most."""
+TICKS = 8
+"""Ticks of a day; as many files of each stream become one when it is over."""
 _STREAMS = 4
-_FILES = 3
-"""Small files of the past that become one with each event; of two, each would be half of what a file may hold."""
+_PAUSE_S = 5.0
+"""Between the last offset of a tick and the next tick, where they are paced."""
 _DEADLINE_S = 300.0
-_MAINTAINED = {
-    # What is due stays due until it is done: one piece of it with each event.
-    "enabled": True,
-    "every": "1s",
-    "compaction": {"batch_bytes": 1},
-}
+_MAINTAINED = {"enabled": True, "every": "1s"}
 WITH, WITHOUT = "maintained", "plain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """Ticks of all streams, sent at once: seconds until the last batch is published, until the last offset; CPU."""
+class Day:
+    """A day of ticks of all streams: seconds until all rows are published, seconds and CPU until nothing is left to do.
+
+    ``published`` leaves the pauses between ticks out.
+    """
 
     published: float
-    committed: float
+    over: float
     cpu: float
 
 
@@ -59,8 +60,8 @@ class Slowdown:
     """What maintenance adds.
 
     Attributes:
-        paced: to the time until batches are published where each round begins when all of the last one is done.
-        back_to_back: to the time of some rounds, each of which begins when the last one is published.
+        paced: to the time until batches are published where some seconds pass between a tick and the next one.
+        back_to_back: to the time of a day's ticks, each of which is sent when the last one is published.
         pieces: compactions that ran beside them.
     """
 
@@ -72,52 +73,34 @@ class Slowdown:
 class Side:
     """A running consumer with streams over the same rows."""
 
-    def __init__(self, bench: Bench, application: Application, consumer: Icehaul, streams: Sequence[str]) -> None:
+    def __init__(
+        self, bench: Bench, application: Application, consumer: Icehaul, streams: Sequence[str], *, maintained: bool
+    ) -> None:
         self._bench = bench
         self._application = application
         self._consumer = consumer
         self._streams = streams
+        self._maintained = maintained
         self._sent = 0
 
-    def send(self, boundary: datetime) -> None:
-        """Send a tick of each stream."""
-        self._application.event_sink.send([tick(stream=stream, boundary=boundary) for stream in self._streams])
-        self._sent += len(self._streams)
-
-    def wait_published(self, boundary: datetime) -> None:
-        """Wait until every stream is offloaded up to there."""
-
-        def reached() -> bool:
-            records = self._application.ledger.read(list(self._streams))
-            return all(records[stream].watermark >= boundary for stream in self._streams)
-
-        wait_for(reached, _DEADLINE_S, f"the watermark {boundary} of {self._streams}")
-
-    def wait_committed(self) -> None:
-        """Wait until every event is done with, maintenance included."""
-        wait_for(lambda: self._consumer.committed() >= self._sent, _DEADLINE_S, f"offset {self._sent}")
-
-    def round(self, boundary: datetime) -> Round:
-        """Measure a round, to its end."""
+    def day(self, boundaries: Sequence[datetime], pause: float | None) -> Day:
+        """Measure the ticks of a day, with pauses after each of them or back to back, until nothing is left to do."""
         groups = self._bench.groups(*ComponentName, icehaul=self._consumer.pid)
         before, started = cpu_by_group(groups), time.perf_counter()
-        self.send(boundary)
-        self.wait_published(boundary)
-        published = time.perf_counter() - started
-        self.wait_committed()
-        committed = time.perf_counter() - started
-        cpu = sum(cpu_by_group(groups).values()) - sum(before.values())
-        return Round(published=published, committed=committed, cpu=cpu)
-
-    def block(self, boundaries: Sequence[datetime]) -> float:
-        """Return the seconds of rounds back to back, until the last batch is published; then wait for the rest."""
-        started = time.perf_counter()
+        published = 0.0
         for boundary in boundaries:
-            self.send(boundary)
-            self.wait_published(boundary)
-        seconds = time.perf_counter() - started
-        self.wait_committed()
-        return seconds
+            sent = time.perf_counter()
+            self._send(boundary)
+            self._wait_published(boundary)
+            published += time.perf_counter() - sent
+            if pause is not None:
+                self._wait_committed()
+                time.sleep(pause)
+        self._wait_committed()
+        self._wait_maintained()
+        over = time.perf_counter() - started
+        cpu = sum(cpu_by_group(groups).values()) - sum(before.values())
+        return Day(published=published, over=over, cpu=cpu)
 
     def pieces(self) -> int:
         """Return how many compactions were published."""
@@ -127,43 +110,69 @@ class Side:
             for batch in self._application.ledger.batches(stream, 10_000)
         )
 
+    def _send(self, boundary: datetime) -> None:
+        self._application.event_sink.send([tick(stream=stream, boundary=boundary) for stream in self._streams])
+        self._sent += len(self._streams)
+
+    def _wait_published(self, boundary: datetime) -> None:
+        def reached() -> bool:
+            records = self._application.ledger.read(list(self._streams))
+            # A stream is registered by its first event.
+            return all(stream in records and records[stream].watermark >= boundary for stream in self._streams)
+
+        wait_for(reached, _DEADLINE_S, f"the watermark {boundary} of {self._streams}")
+
+    def _wait_committed(self) -> None:
+        wait_for(lambda: self._consumer.committed() >= self._sent, _DEADLINE_S, f"offset {self._sent}")
+
+    def _wait_maintained(self) -> None:
+        """Wait until the files of every day that is over have been put together."""
+        if not self._maintained:
+            return
+
+        def done() -> bool:
+            found = (
+                plan
+                for stream in self._streams
+                for plan in self._application.maintenance.review(
+                    self._application.streams[stream], [TaskName.COMPACTION]
+                )
+            )
+            return not any(plan.parts for plan in found)
+
+        wait_for(done, _DEADLINE_S, f"compaction of {self._streams}")
+
 
 def measure_slowdown(
     stack: EmbeddedStack, scratch: Path, out: Path, rows: int, rounds: int, said: Callable[[str], None]
 ) -> tuple[Slowdown, Mapping[str, object]]:
-    """Measure so many rounds in turn, and half as many blocks of two; ``rows`` are those of one stream and tick.
+    """Measure as many pairs of days of either kind; ``rows`` are those of one stream and tick.
 
     Returns:
         what maintenance adds, and every single figure.
     """
-    blocks = max(rounds // 2, 1)
-    ticks = 1 + rounds + 2 * blocks
-    shape = Shape(days=2, rows=rows * ticks, ticks=ticks)
+    # The files of the first day are what the second one's ticks come beside.
+    shape = Shape(days=1 + 2 * rounds, rows=rows * TICKS, ticks=TICKS)
     with ExitStack() as resources:
         sides = {
             name: resources.enter_context(_side(stack, name, shape, scratch, out / f"cold-{name}.log"))
             for name in (WITH, WITHOUT)
         }
-        said(f"{_STREAMS} streams with {ticks * _FILES} small files each …")
-        boundaries = iter(list(shape.boundaries(list(shape.midnights())[1])))
-        found: dict[str, list[Round]] = {name: [] for name in sides}
-        blocked: dict[str, list[float]] = {name: [] for name in sides}
-        for number in range(rounds + 1):
-            boundary = next(boundaries)
-            for name in sorted(sides, reverse=number % 2 == 0):
-                one = sides[name].round(boundary)
+        said(f"{_STREAMS} streams of {shape.days} days with {TICKS} ticks of {rows:,} rows …")
+        found: dict[str, dict[str, list[Day]]] = {"paced": _no_days(), "back to back": _no_days()}
+        for number, midnight in enumerate(shape.midnights()):
+            how, pause = ("paced", _PAUSE_S) if number % 2 else ("back to back", None)
+            for name in sorted(sides, reverse=number % 4 < 2):
+                one = sides[name].day(list(shape.boundaries(midnight)), pause)
                 if number:
-                    found[name].append(one)
-        for number in range(blocks):
-            pair = [next(boundaries), next(boundaries)]
-            for name in sorted(sides, reverse=number % 2 == 0):
-                blocked[name].append(sides[name].block(pair))
+                    found[how][name].append(one)
+                    said(f"{how}, {name}: published in {one.published:.1f} s, over after {one.over:.1f} s")
         slowdown = Slowdown(
-            paced=added([one.published for one in found[WITH]], [one.published for one in found[WITHOUT]]),
-            back_to_back=added(blocked[WITH], blocked[WITHOUT]),
-            pieces=sides[WITH].pieces(),
+            paced=_slowed(found["paced"]), back_to_back=_slowed(found["back to back"]), pieces=sides[WITH].pieces()
         )
-    details = {"rounds": {name: [asdict(one) for one in each] for name, each in found.items()}, "blocks": blocked}
+    details = {
+        how: {name: [asdict(one) for one in days] for name, days in sides.items()} for how, sides in found.items()
+    }
     return slowdown, details
 
 
@@ -172,9 +181,17 @@ def added(seconds: Sequence[float], without: Sequence[float]) -> float:
     return statistics.median(one / other for one, other in zip(seconds, without, strict=True)) - 1
 
 
+def _no_days() -> dict[str, list[Day]]:
+    return {WITH: [], WITHOUT: []}
+
+
+def _slowed(days: Mapping[str, Sequence[Day]]) -> float:
+    return added([one.published for one in days[WITH]], [one.published for one in days[WITHOUT]])
+
+
 @contextmanager
 def _side(stack: EmbeddedStack, name: str, shape: Shape, scratch: Path, log: Path) -> Iterator[Side]:
-    """Start a consumer whose streams have a day in small files behind them, or in one if they are not maintained."""
+    """Start a consumer with all days of rows before it."""
     platform = Platform(stack.endpoints, f"bench_{name}", scratch)
     os.environ.update(platform.environment())
     platform.sections |= {
@@ -185,19 +202,11 @@ def _side(stack: EmbeddedStack, name: str, shape: Shape, scratch: Path, log: Pat
     create_source(platform)
     for midnight in shape.midnights():
         fill(platform, shape.rows, day=midnight.date().isoformat(), merged=False)
-    maintained = name == WITH
-    settings: dict[str, object] = {"batch": {"unit_rows": shape.rows // shape.ticks}}
+    settings: dict[str, object] = {"maintenance": _MAINTAINED} if name == WITH else {}
     streams = [add_stream(platform, settings, f"trades_{number}") for number in range(_STREAMS)]
-    past = Shape(days=1, rows=shape.rows, ticks=shape.ticks * _FILES if maintained else 1)
-    with exporting(platform) as application:
-        for stream in streams:
-            for boundary in past.boundaries(past.first):
-                if raised := offload(application, stream, boundary):
-                    raise raised[-1]
-    for configured in platform.streams if maintained else ():
-        configured["maintenance"] = _MAINTAINED
     config = platform.write()
     with Application(platform.configuration(), environment={}) as application:
+        application.migrate()
         application.topics.ensure()
         with icehaul("run", "-c", str(config), log=log, environment=platform.environment()) as consumer:
             consumer.http_port()
@@ -205,5 +214,6 @@ def _side(stack: EmbeddedStack, name: str, shape: Shape, scratch: Path, log: Pat
             bench = Bench(
                 stack=stack, platform=platform, rows=shape.rows, cores=os.cpu_count() or 1, own_pid=os.getpid()
             )
-            yield Side(bench, application, Icehaul(bench, application, consumer, streams), streams)
+            followed = Icehaul(bench, application, consumer, streams)
+            yield Side(bench, application, followed, streams, maintained=name == WITH)
             consumer.terminate()
