@@ -77,11 +77,13 @@ class Application(Commands):
     def background_maintenance(self) -> BackgroundMaintenance:
         """Maintains tables beside the consumer's work."""
         return BackgroundMaintenance(
+            streams=self.streams,
             tasks=self.maintenance_tasks,
             records=self.maintenance_records,
+            maintenance=self.maintenance,
             metrics=self.metrics,
             failpoints=self.failpoints,
-            crowded=self._crowded,
+            idles=lambda: self._consuming is not None,
         )
 
     @cached_property
@@ -143,6 +145,7 @@ class Application(Commands):
             failpoints=self.failpoints,
             rank=self.loss_watch.rank,
             reconciling=StreamsOfPartitions(self.streams, partition_of),
+            idle=self.background_maintenance,
         )
         return self._consuming
 

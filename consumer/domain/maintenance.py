@@ -42,7 +42,7 @@ class MaintenancePolicy:
     Attributes:
         enabled: whether consumers do it by themselves; `icehaul maintain` does it whatever this says.
         every: how long after a look that found nothing more to do the next one is due.
-        patience: for how long work that is due gives way to events that wait for a worker.
+        patience: for how long work that is due waits until a consumer has no event to handle.
         compaction: how data files are put together.
         removal: after how long files that nothing refers to are deleted.
     """
@@ -65,7 +65,7 @@ class Urgency(StrEnum):
 
     RESTING = "resting"
     DUE = "due"
-    """It is done when nobody waits for a worker."""
+    """It is done when a consumer has nothing else to do."""
     OVERDUE = "overdue"
     """It has waited for as long as it may."""
 

@@ -10,7 +10,7 @@ from consumer.ports import Claim
 from consumer.service.batch_context import BatchContext, RunningBatch
 from consumer.service.prepare import Preparation
 from consumer.service.steps import trigger_of
-from consumer.service.threads import Threads
+from consumer.service.threads import Signal
 
 
 def commanded(
@@ -19,7 +19,7 @@ def commanded(
     claim: Claim,
     running: RunningBatch,
     *,
-    threads: Threads,
+    abandoned: Signal,
     still_ours: Callable[[], None],
     dependants: Sequence[str] = (),
 ) -> BatchContext:
@@ -30,7 +30,7 @@ def commanded(
         stream: the stream.
         claim: the lease on it.
         running: told which batch runs.
-        threads: gives the signal that nobody sets: a command is ended by its lease.
+        abandoned: set when it is to end; nobody sets it for a command, which is ended by its lease.
         still_ours: raises once the lease is lost.
         dependants: names of the streams that are woken by what is published.
 
@@ -44,7 +44,7 @@ def commanded(
         work=work,
         trigger=trigger_of(event),
         dependants=dependants,
-        abandoned=threads.signal(),
+        abandoned=abandoned,
         still_ours=still_ours,
         started=running.start,
     )

@@ -12,7 +12,7 @@ import structlog
 from consumer.domain.errors import FencedError, IcehaulError
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import Claim, Ledger
-from consumer.service.threads import SYSTEM_THREADS, Thread, Threads
+from consumer.service.threads import SYSTEM_THREADS, Signal, Thread, Threads
 
 _log = structlog.get_logger(__name__)
 
@@ -69,6 +69,23 @@ class LeaseKeeper:
                 f"stream {self._claim.stream}: the lease of epoch {self._claim.epoch} is lost",
                 remedy="nothing to do: the new owner goes on from the watermark",
             )
+
+    def check_for(self, abandoned: Signal) -> Callable[[], None]:
+        """Return a check that raises once the lease is lost, or the work is not ours any more.
+
+        Args:
+            abandoned: set when the partition of the event that it belongs to is taken away.
+        """
+
+        def still_ours() -> None:
+            self.check()
+            if abandoned.is_set():
+                raise FencedError(
+                    f"stream {self._claim.stream}: the event's partition was taken away",
+                    remedy="nothing to do: the partition's new owner goes on from the watermark",
+                )
+
+        return still_ours
 
     def _run(self) -> None:
         interval = self._ttl.total_seconds() / 3

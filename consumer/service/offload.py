@@ -56,7 +56,8 @@ class Offload:
 
     One instance serves a process; calls for different streams may run at the same time. A backlog is worked on for a
     ``turn`` at least, whatever its batches take; where it is ``crowded`` then, others get theirs. ``dropped`` tells
-    the stretches of time that `icehaul drop-hot` has dropped rows of; ``maintain`` does a piece of maintenance.
+    the stretches of time that `icehaul drop-hot` has dropped rows of; ``maintain`` does a piece of maintenance, or
+    leaves it to an idle hour.
     """
 
     def __init__(
@@ -226,15 +227,6 @@ class Offload:
         with LeaseKeeper(
             self._ledger, claim, self._lease, running.cancel, self._threads, failpoints=self._failpoints
         ) as keeper:
-
-            def still_ours() -> None:
-                keeper.check()
-                if abandoned.is_set():
-                    raise FencedError(
-                        f"stream {stream.name}: the event's partition was taken away",
-                        remedy="nothing to do: the partition's new owner goes on from the watermark",
-                    )
-
             healed = retrying(stream, abandoned, lambda: self._catalog.heal(stream, claim, final=True))
             seen, work = retrying(stream, abandoned, lambda: self._look(stream, event, healed, again))
             context = BatchContext(
@@ -243,7 +235,7 @@ class Offload:
                 trigger=trigger_of(event),
                 dependants=dependants_of(stream, self._streams),
                 abandoned=abandoned,
-                still_ours=still_ours,
+                still_ours=keeper.check_for(abandoned),
                 started=running.start,
             )
             latest, offloaded = self._turns.run(context, healed)

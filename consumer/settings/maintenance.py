@@ -60,8 +60,8 @@ class MaintenanceSettings(Section):
     every: PositiveDuration = timedelta(hours=1)
     """How long after the last look at the files the next one is due."""
     patience: Duration = timedelta(hours=6)
-    """For how long work that is due gives way to events that wait for a worker; then one batch of it is done all the
-    same."""
+    """For how long work that is due waits until a consumer has no event to handle; then each event does one batch of
+    it."""
     compaction: CompactionSettings = CompactionSettings()
     """How small data files of closed partitions are put together."""
     removal: RemovalSettings = RemovalSettings()

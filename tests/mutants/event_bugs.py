@@ -77,9 +77,9 @@ BUGS = (
         breaks="A consumer goes on with batches of a partition that belongs to somebody else.",
         edits=(
             Edit(
-                file=_OFFLOAD_PY,
-                before="                if abandoned.is_set():\n",
-                after="                if abandoned is None:\n",
+                file="consumer/service/lease.py",
+                before="            if abandoned.is_set():\n",
+                after="            if abandoned is None:\n",
             ),
         ),
         tests=(f"{_OFFLOAD}::test_a_revoked_partition_stops_the_work_between_batches",),

@@ -7,6 +7,7 @@ from tests.mutants.bug import Bug, Edit
 
 _COMPACTION = "consumer/domain/compaction.py"
 _CHECK = "consumer/service/rewrite_check.py"
+_IDLE = "tests/unit/runtime/test_idle_work.py"
 _BACKGROUND = "consumer/service/maintaining/background.py"
 _EVIDENCE = "consumer/adapters/iceberg/evidence.py"
 _REWRITING = "consumer/adapters/iceberg/rewriting.py"
@@ -186,15 +187,51 @@ BUGS = (
     ),
     Bug(
         name="maintenance_before_waiting_events",
-        breaks="A consumer rewrites files while events wait for a worker.",
+        breaks="A consumer rewrites files for an event, while others wait for a worker.",
         edits=(
             Edit(
                 file=_BACKGROUND,
-                before="(urgency is Urgency.DUE and not self._crowded())",
+                before="(urgency is Urgency.DUE and not self._idles())",
                 after="urgency is Urgency.DUE",
             ),
         ),
-        tests=(f"{_UNIT}::test_it_gives_way_to_events_that_wait_but_not_for_ever",),
+        tests=(f"{_UNIT}::test_it_gives_way_to_events_but_not_for_ever",),
+    ),
+    Bug(
+        name="leftovers_beside_events",
+        breaks="A consumer rewrites files while events run: every one of them takes twice as long.",
+        edits=(
+            Edit(
+                file="consumer/service/runtime/dispatcher.py",
+                before="if taken is None and not self._active and not self._returning:",
+                after="if taken is None and not self._returning:",
+            ),
+        ),
+        tests=(f"{_IDLE}::test_leftovers_wait_while_an_event_runs",),
+    ),
+    Bug(
+        name="leftovers_in_every_pause",
+        breaks="Where events follow each other, files are rewritten between any two of them.",
+        edits=(
+            Edit(
+                file="consumer/service/runtime/leftovers.py",
+                before="self._rested_at = now + (now - began) * (1 / SHARE - 1)",
+                after="self._rested_at = now",
+            ),
+        ),
+        tests=("tests/unit/runtime/test_leftovers.py",),
+    ),
+    Bug(
+        name="leftovers_outside_of_their_lane",
+        breaks="A stream's event is handled while its files are rewritten: two owners in one process, one is fenced.",
+        edits=(
+            Edit(
+                file="consumer/service/runtime/dispatcher.py",
+                before="        lane = self._lanes[task.lane] = _Lane(running=(task,))",
+                after="        lane = _Lane(running=(task,))",
+            ),
+        ),
+        tests=(f"{_IDLE}::test_an_event_of_the_same_stream_waits_for_the_piece_and_others_do_not",),
     ),
     Bug(
         name="maintenance_starved",
@@ -202,11 +239,11 @@ BUGS = (
         edits=(
             Edit(
                 file=_BACKGROUND,
-                before="        return urgency is Urgency.OVERDUE or (",
-                after="        return (",
+                before="if urgency is Urgency.OVERDUE or (",
+                after="if (",
             ),
         ),
-        tests=(f"{_UNIT}::test_it_gives_way_to_events_that_wait_but_not_for_ever",),
+        tests=(f"{_UNIT}::test_it_gives_way_to_events_but_not_for_ever",),
     ),
     Bug(
         name="events_fail_with_maintenance",
@@ -214,8 +251,8 @@ BUGS = (
         edits=(
             Edit(
                 file=_BACKGROUND,
-                before="                self._failed(context, claim, task.name, error)\n                return\n",
-                after="                raise\n",
+                before="            self._failed(context, claim, task.name, error)\n            return False\n",
+                after="            raise\n",
             ),
         ),
         tests=(f"{_UNIT}::test_what_fails_is_told_and_does_not_fail_the_event",),

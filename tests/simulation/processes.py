@@ -19,6 +19,7 @@ from consumer.service.backfill.requests import BackfillRequests
 from consumer.service.batch_run import BatchRunner
 from consumer.service.maintaining.background import BackgroundMaintenance
 from consumer.service.maintaining.compaction import Compaction
+from consumer.service.maintaining.maintenance import Maintenance
 from consumer.service.offload import Offload
 from consumer.service.repair.repairer import Repairs
 from consumer.service.replacing.replacing import Replacements
@@ -64,6 +65,7 @@ class Simulated(Process):
         self.threads = SimulatedThreads(kernel, self)
         self.failpoints = Points(servers.network.hit)
         self.main: Thread | None = None
+        self.idles = False
 
     @property
     def ended(self) -> bool:
@@ -76,6 +78,7 @@ class Simulated(Process):
     def offload(self) -> Offload:
         """Return a handler of events that works for this process."""
         servers, wire = self.servers, self.servers.network.wire
+        self.maintenance = self._maintenance()
         return Offload(
             streams=servers.streams,
             source=wire("source", servers.source),
@@ -90,10 +93,10 @@ class Simulated(Process):
             lease=LEASE,
             failpoints=self.failpoints,
             threads=self.threads,
-            maintain=self.maintenance().step,
+            maintain=self.maintenance.step,
         )
 
-    def maintenance(self) -> BackgroundMaintenance:
+    def _maintenance(self) -> BackgroundMaintenance:
         """Return what maintains tables beside this process's work."""
         servers, wire = self.servers, self.servers.network.wire
         records = wire("maintenance", servers.ledger.maintenance)
@@ -112,7 +115,25 @@ class Simulated(Process):
             runner=runner,
             failpoints=self.failpoints,
         )
-        return BackgroundMaintenance(tasks=[task], records=records, metrics=servers.metrics, failpoints=self.failpoints)
+        return BackgroundMaintenance(
+            streams=servers.streams,
+            tasks=[task],
+            records=records,
+            maintenance=Maintenance(
+                tasks=[task],
+                source=wire("source", servers.source),
+                ledger=wire("ledger", servers.ledger),
+                catalog=wire("catalog", servers.catalog),
+                engine=wire("engine", servers.engine()),
+                owner=self.name,
+                lease=LEASE,
+                failpoints=self.failpoints,
+                threads=self.threads,
+            ),
+            metrics=servers.metrics,
+            failpoints=self.failpoints,
+            idles=lambda: self.idles,
+        )
 
     def repairs(self) -> Repairs:
         """Return what makes ledgers follow their tables, for this process."""
@@ -215,7 +236,9 @@ class ConsumerProcess(Simulated):
             tracer=NoOpTracer(),
             failpoints=self.failpoints,
             threads=self.threads,
+            idle=self.maintenance,
         )
+        self.idles = True
         self.main = self.threads.start(self._run, name="poll")
         self.threads.start(lambda: self._relay.run(self._stop_relay, timedelta(seconds=1)), name="relay")
 

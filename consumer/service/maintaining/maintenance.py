@@ -1,10 +1,11 @@
-"""Maintenance on somebody's word: every task is done to its end, under the stream's lease."""
+"""Maintenance under the stream's lease, without an event: on somebody's word, every task to its end."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -19,9 +20,11 @@ from consumer.service.maintaining.task import MaintenanceTask
 from consumer.service.offload import check_active
 from consumer.service.prepare import Preparation
 from consumer.service.retrying import retrying
-from consumer.service.threads import SYSTEM_THREADS, Threads
+from consumer.service.threads import SYSTEM_THREADS, Signal, Threads
 
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Maintenance:
@@ -66,6 +69,26 @@ class Maintenance:
             FencedError: if the lease was lost on the way; what was done by then stays done.
             StreamError, TransientError: as the tasks raise them.
         """
+
+        def all_of_it(context: BatchContext, claim: Claim) -> list[TaskPlan]:
+            return [self._run(task, context, claim) for task in self._tasks if task.name in only]
+
+        return self.with_lease(stream, all_of_it, self._threads.signal()) or []
+
+    def with_lease(self, stream: Stream, do: Callable[[BatchContext, Claim], T], abandoned: Signal) -> T | None:
+        """Do something to a stream's target under its lease; ``None`` if there is no target yet.
+
+        Args:
+            stream: the stream.
+            do: what runs with the lease.
+            abandoned: set when it is to give up.
+
+        Raises:
+            LeaseHeldError: if somebody else works on the stream at this moment.
+            FencedError: if the lease was lost on the way.
+            StreamError: if the stream is halted, or something needs an operator.
+            TransientError: if a server can't be asked now.
+        """
         check_active(self._ledger.register(stream.name, stream.begins))
         with self._failpoints.around("lease.claim"):
             claim = self._ledger.claim(stream.name, self._owner, self._lease)
@@ -76,11 +99,16 @@ class Maintenance:
             check_active(claim.record)
             claim = self._catalog.heal(stream, claim, final=True)
             if claim.record.target_uuid is None:
-                return []
+                return None
             context = commanded(
-                self._preparation, stream, claim, running, threads=self._threads, still_ours=keeper.check
+                self._preparation,
+                stream,
+                claim,
+                running,
+                abandoned=abandoned,
+                still_ours=keeper.check_for(abandoned),
             )
-            return [self._run(task, context, claim) for task in self._tasks if task.name in only]
+            return do(context, claim)
 
     def _run(self, task: MaintenanceTask, context: BatchContext, claim: Claim) -> TaskPlan:
         parts: list[Part] = []

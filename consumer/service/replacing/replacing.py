@@ -82,7 +82,7 @@ class Replacements:
                 stream,
                 claim,
                 running,
-                threads=self._threads,
+                abandoned=self._threads.signal(),
                 still_ours=keeper.check,
                 dependants=dependants_of(stream, self._streams),
             )

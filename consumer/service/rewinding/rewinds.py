@@ -91,7 +91,9 @@ class Rewinds:
                 for one in (keeper, *(other for _, other in others)):
                     one.check()
 
-            context = commanded(self._preparation, stream, claim, running, threads=self._threads, still_ours=still_ours)
+            context = commanded(
+                self._preparation, stream, claim, running, abandoned=self._threads.signal(), still_ours=still_ours
+            )
             held = {other.stream: other.epoch for other, _ in others}
             attempt = _Attempt(context=context, claim=claim, wish=wish, held=held)
             return retrying(stream, context.abandoned, lambda: self._attempt(attempt))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic
 
 from consumer.domain.turns import Rank
 from consumer.service.runtime.deadline import Deadline
 from consumer.service.runtime.failures import Verdict
+from consumer.service.runtime.leftovers import Leftovers
+from consumer.service.runtime.patient_signal import PatientSignal
 from consumer.service.runtime.ports import M
 from consumer.service.runtime.work import Assignment, Task
 from consumer.service.threads import SYSTEM_THREADS, Signal, Thread, Threads
@@ -25,32 +27,21 @@ class _Lane(Generic[M]):
     waiting: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken(Generic[M]):
+    lane: _Lane[M]
+    tasks: tuple[Task[M], ...]
+    leftover: bool = False
+
+
 def no_rank(_stream: str) -> Rank | None:
     """Return the rank of streams that come in the order in which they began to wait."""
     return None
 
 
-class _PatientSignal:
-    """A signal whose waiting is wrapped in something."""
-
-    def __init__(self, signal: Signal, waiting: Callable[[], AbstractContextManager[None]]) -> None:
-        self._signal = signal
-        self._waiting = waiting
-
-    def is_set(self) -> bool:
-        """Tell whether it is set."""
-        return self._signal.is_set()
-
-    def set(self) -> None:
-        """Set it."""
-        self._signal.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set, for at most ``timeout`` seconds, and tell whether it is."""
-        if self._signal.is_set():
-            return True
-        with self._waiting():
-            return self._signal.wait(timeout)
+def nothing_left(_task: object) -> bool:
+    """Tell of any task that it leaves nothing to do."""
+    return False
 
 
 class Dispatcher(Generic[M]):
@@ -61,6 +52,9 @@ class Dispatcher(Generic[M]):
     If that raises, they go back to the head of their lane, which rests for the verdict's delay without holding a
     worker; a task that waits by itself does so on a ``patient`` signal. Tasks of a closing assignment are dropped.
 
+    What a task leaves to do is begun when no task runs or waits, one at a time, and keeps its lane meanwhile:
+    :class:`Leftovers` tells when.
+
     Args:
         workers: how many tasks run at the same time.
         run: does the work of a task and of the tasks it covers.
@@ -68,6 +62,8 @@ class Dispatcher(Generic[M]):
         failed: told of tasks that failed (error, attempt), from a worker's thread; says when to try again.
         threads: where the workers come from.
         rank: which streams come before those that have waited longest.
+        leaves: tells, from a worker's thread, whether a task that is done leaves something to do.
+        clear: does a bounded piece of what a task has left; tells whether there is more. Raises nothing.
     """
 
     def __init__(
@@ -79,8 +75,13 @@ class Dispatcher(Generic[M]):
         failed: Callable[[Sequence[Task[M]], Exception, int], Verdict],
         threads: Threads = SYSTEM_THREADS,
         rank: Callable[[str], Rank | None] = no_rank,
+        leaves: Callable[[Task[M]], bool] = nothing_left,
+        clear: Callable[[Task[M]], bool] = nothing_left,
     ) -> None:
         self._rank = rank
+        self._leaves = leaves
+        self._clear = clear
+        self._leftovers: Leftovers[M] = Leftovers()
         self._workers = workers
         self._run = run
         self._finished = finished
@@ -149,6 +150,7 @@ class Dispatcher(Generic[M]):
                 lane.tasks = deque(task for task in lane.tasks if not task.assignment.closing)
             for key in [key for key, lane in self._lanes.items() if not lane.tasks and not lane.running]:
                 del self._lanes[key]
+            self._leftovers.drop_closing()
 
     def wait(self, assignments: Collection[Assignment], deadline: Deadline) -> bool:
         """Wait until no task of these assignments runs; ``False`` if the deadline came first."""
@@ -157,7 +159,7 @@ class Dispatcher(Generic[M]):
 
     def patient(self, signal: Signal) -> Signal:
         """Return a signal that a task may wait for at length: it holds no worker while it does."""
-        return _PatientSignal(signal, self._lent)
+        return PatientSignal(signal, self._lent)
 
     @contextmanager
     def _lent(self) -> Iterator[None]:
@@ -218,26 +220,42 @@ class Dispatcher(Generic[M]):
         del self._ready[position]
         return key
 
-    def _take(self) -> tuple[_Lane[M], tuple[Task[M], ...]] | None:
-        """Wait for a task; ``None`` when the dispatcher stops."""
+    def _take(self) -> _Taken[M] | None:
+        """Wait for a task, or a leftover; ``None`` when the dispatcher stops."""
         while not self._stopped:
-            pause = self._wake_rested()
-            while self._ready and self._active + self._returning < self._workers:
-                lane = self._lanes.get(self._next())
-                # A lane that was closed while it waited, and maybe opened again and made ready twice.
-                if lane is None or lane.running or not lane.tasks:
-                    continue
-                lane.waiting = False
-                head = lane.tasks.popleft()
-                covered = [task for task in lane.tasks if head.covers(task)]
-                if covered:
-                    superfluous = set(map(id, covered))
-                    lane.tasks = deque(task for task in lane.tasks if id(task) not in superfluous)
-                lane.running = (head, *covered)
+            pauses = [self._wake_rested()]
+            taken = self._take_ready()
+            if taken is None and not self._active and not self._returning:
+                pauses.append(self._leftovers.pause(self._threads.monotonic()))
+                taken = self._take_leftover() if pauses[-1] == 0 else None
+            if taken is not None:
                 self._active += 1
-                return lane, lane.running
-            self._changed.wait(pause)
+                return taken
+            self._changed.wait(min((pause for pause in pauses if pause), default=None))
         return None
+
+    def _take_ready(self) -> _Taken[M] | None:
+        while self._ready and self._active + self._returning < self._workers:
+            lane = self._lanes.get(self._next())
+            # A lane that was closed while it waited, and maybe opened again and made ready twice.
+            if lane is None or lane.running or not lane.tasks:
+                continue
+            lane.waiting = False
+            head = lane.tasks.popleft()
+            covered = [task for task in lane.tasks if head.covers(task)]
+            if covered:
+                superfluous = set(map(id, covered))
+                lane.tasks = deque(task for task in lane.tasks if id(task) not in superfluous)
+            lane.running = (head, *covered)
+            return _Taken(lane, lane.running)
+        return None
+
+    def _take_leftover(self) -> _Taken[M] | None:
+        task = self._leftovers.take(self._lanes)
+        if task is None:
+            return None
+        lane = self._lanes[task.lane] = _Lane(running=(task,))
+        return _Taken(lane, lane.running, leftover=True)
 
     def _settle(self, lane: _Lane[M], tasks: Sequence[Task[M]], delay: float | None) -> None:
         """Free a lane after an attempt; with a delay, its tasks are to be tried again."""
@@ -263,10 +281,28 @@ class Dispatcher(Generic[M]):
                 taken = self._take()
             if taken is None:
                 return
-            lane, tasks = taken
-            delay = self._attempt(lane, tasks)
-            with self._changed:
-                self._settle(lane, tasks, delay)
+            if taken.leftover:
+                self._clear_leftover(taken)
+            else:
+                self._run_tasks(taken.lane, taken.tasks)
+
+    def _run_tasks(self, lane: _Lane[M], tasks: Sequence[Task[M]]) -> None:
+        delay = self._attempt(lane, tasks)
+        leaves = delay is None and self._leaves(tasks[0])
+        with self._changed:
+            self._leftovers.event_ended(self._threads.monotonic())
+            self._settle(lane, tasks, delay)
+            if leaves and not tasks[0].assignment.closing:
+                self._leftovers.leave(tasks[0])
+
+    def _clear_leftover(self, taken: _Taken[M]) -> None:
+        began = self._threads.monotonic()
+        more = self._clear(taken.tasks[0])
+        with self._changed:
+            self._leftovers.leftover_ended(began, self._threads.monotonic())
+            self._settle(taken.lane, taken.tasks, None)
+            if more and not taken.tasks[0].assignment.closing:
+                self._leftovers.leave(taken.tasks[0])
 
     def _attempt(self, lane: _Lane[M], tasks: Sequence[Task[M]]) -> float | None:
         """Run tasks; return ``None`` if they are done, else the seconds until the next attempt."""

@@ -1,4 +1,4 @@
-"""Handling of one task in a worker: span, handler, dead letter, and what is said of a failure."""
+"""Handling of one task in a worker: span, handler, dead letter, what is left, and what is said of a failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from consumer.domain.event import Event
 from consumer.domain.invalid_reason import InvalidReason
 from consumer.failpoints.acting import Failpoints
 from consumer.service.runtime.failures import Verdict, judge
-from consumer.service.runtime.ports import DeadLetters, Handler, M, RuntimeMetrics
+from consumer.service.runtime.ports import DeadLetters, Handler, IdleWork, M, RuntimeMetrics
 from consumer.service.runtime.spans import MessagingSpans
 from consumer.service.runtime.work import Task
 
@@ -31,7 +31,9 @@ class Handling(Generic[M]):
         metrics: RuntimeMetrics,
         spans: MessagingSpans,
         failpoints: Failpoints,
+        idle: IdleWork | None = None,
     ) -> None:
+        self._idle = idle
         self._decode = decode
         self._handler = handler
         self._dead_letters = dead_letters
@@ -71,6 +73,21 @@ class Handling(Generic[M]):
             for task in tasks:
                 if task.error is not None:
                     self._bury(task, task.error)
+
+    def leaves(self, task: Task[M]) -> bool:
+        """Tell whether a task that is done leaves something for an idle hour."""
+        return self._idle is not None and task.event is not None and self._idle.leaves(task.stream)
+
+    def clear(self, task: Task[M]) -> bool:
+        """Do a piece of what a task has left, in the trace of its event; tell whether there may be more."""
+        if self._idle is None:
+            return False
+        with self._spans.leftover(task.span), structlog.contextvars.bound_contextvars(stream=task.stream):
+            try:
+                return self._idle.clear(task.stream, task.assignment.abandon)
+            except Exception as error:  # noqa: BLE001 - the events go on, whatever nobody foresaw
+                _log.error("leftover.failed", exc_info=error)
+                return False
 
     def failed(self, tasks: Sequence[Task[M]], error: Exception, attempt: int) -> Verdict:
         """Log and count a failed attempt, and say when to try again."""

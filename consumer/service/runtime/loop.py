@@ -20,7 +20,7 @@ from consumer.service.runtime.dispatcher import Dispatcher, no_rank
 from consumer.service.runtime.handling import Handling
 from consumer.service.runtime.intake import Intake
 from consumer.service.runtime.patience import BUSY_SECONDS, IDLE_SECONDS, Patience
-from consumer.service.runtime.ports import DeadLetters, EventSource, Handler, M, Partition, RuntimeMetrics
+from consumer.service.runtime.ports import DeadLetters, EventSource, Handler, IdleWork, M, Partition, RuntimeMetrics
 from consumer.service.runtime.reconciling import Reconciling, no_reconciling
 from consumer.service.runtime.spans import MessagingSpans
 from consumer.service.runtime.work import Assignment, Task
@@ -51,6 +51,7 @@ class EventLoop(Generic[M]):
         threads: where the workers come from.
         rank: which streams' events come first; see :class:`Dispatcher`.
         reconciling: which events to handle because of an incident of a partition's offsets.
+        idle: what is done while no event runs or waits.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class EventLoop(Generic[M]):
         threads: Threads = SYSTEM_THREADS,
         rank: Callable[[str], Rank | None] = no_rank,
         reconciling: Reconciling = no_reconciling,
+        idle: IdleWork | None = None,
     ) -> None:
         self._failpoints = failpoints or Failpoints()
         self._settings = settings
@@ -83,6 +85,7 @@ class EventLoop(Generic[M]):
             metrics=metrics,
             spans=self._spans,
             failpoints=self._failpoints,
+            idle=idle,
         )
         self._intake = Intake[M](self._handling.decode, reconciling, metrics)
         self._completed: SimpleQueue[Sequence[Task[M]]] = SimpleQueue()
@@ -93,6 +96,8 @@ class EventLoop(Generic[M]):
             failed=self._handling.failed,
             threads=threads,
             rank=rank,
+            leaves=self._handling.leaves,
+            clear=self._handling.clear,
         )
         self._assignments: dict[Partition, Assignment] = {}
         self._stop = threads.signal()

@@ -134,6 +134,18 @@ class Handler(Protocol):
         ...
 
 
+class IdleWork(Protocol):
+    """What the handling of a stream's events leaves for a consumer that has nothing else to do."""
+
+    def leaves(self, stream: str) -> bool:
+        """Tell whether the event of the stream that was handled last has left something."""
+        ...
+
+    def clear(self, stream: str, abandoned: Signal, /) -> bool:
+        """Do a bounded piece of it; tell whether there may be more. Give up soon once ``abandoned`` is set."""
+        ...
+
+
 class RuntimeMetrics(Protocol):
     """What the runtime and the Kafka client count and measure."""
 

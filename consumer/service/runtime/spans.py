@@ -98,6 +98,12 @@ class MessagingSpans:
                 span.set_attribute(ERROR_TYPE, type(error).__qualname__)
                 raise
 
+    @contextmanager
+    def leftover(self, handled: SpanContext | None) -> Iterator[Span]:
+        """Open the span under which something is done that an event has left, below the span that handled it."""
+        with self._tracer.start_as_current_span("offload.leftover", context=_parent(handled)) as span:
+            yield span
+
     def _attributes(self, topic: str, name: str, kind: _Operation) -> dict[str, AttributeValue]:
         return {
             messaging.MESSAGING_SYSTEM: messaging.MessagingSystemValues.KAFKA.value,

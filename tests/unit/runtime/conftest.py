@@ -14,7 +14,7 @@ from consumer.domain.errors import TurnOverError
 from consumer.domain.event import Event, EventType
 from consumer.domain.turns import Rank
 from consumer.service.runtime.deadline import Deadline
-from consumer.service.runtime.dispatcher import Dispatcher, no_rank
+from consumer.service.runtime.dispatcher import Dispatcher, no_rank, nothing_left
 from consumer.service.runtime.failures import Verdict, judge
 from consumer.service.runtime.ports import Partition
 from consumer.service.runtime.work import Assignment, Task
@@ -34,6 +34,7 @@ class Bench:
         workers: int,
         delay: float = 0.01,
         rank: Callable[[str], Rank | None] = no_rank,
+        clear: Callable[[Task[MemoryMessage]], bool] | None = None,
     ) -> None:
         self.finished: list[int] = []
         self.failures: Counter[str] = Counter()
@@ -43,7 +44,13 @@ class Bench:
         self._delay = delay
         self._sent = 0
         self.dispatcher = Dispatcher[MemoryMessage](
-            workers=workers, run=run, finished=self._note, failed=self._failed, rank=rank
+            workers=workers,
+            run=run,
+            finished=self._note,
+            failed=self._failed,
+            rank=rank,
+            leaves=lambda _task: clear is not None,
+            clear=clear or nothing_left,
         )
 
     def send(
@@ -108,7 +115,8 @@ def start() -> Iterator[Start]:
             workers: int = 4,
             delay: float = 0.01,
             rank: Callable[[str], Rank | None] = no_rank,
+            clear: Callable[[Task[MemoryMessage]], bool] | None = None,
         ) -> Bench:
-            return stack.enter_context(running(Bench(run, workers, delay, rank)))
+            return stack.enter_context(running(Bench(run, workers, delay, rank, clear)))
 
         yield make

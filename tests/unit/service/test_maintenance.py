@@ -21,6 +21,7 @@ from consumer.service.maintaining.maintenance import Maintenance
 from consumer.service.maintaining.task import MaintenanceTask
 from consumer.service.replacing.review import Choice
 from consumer.service.rewinding.examined import Verdict
+from consumer.service.threads import SYSTEM_THREADS
 from consumer.testing.compacted_tables import MemoryCompactedTables
 from consumer.testing.rows import Row, fingerprint_of
 from tests.unit.service.test_late_rows import handle, insert
@@ -74,18 +75,21 @@ class Kept(Back):
         (done,) = self.maintenance().maintain(self.stream, ONLY)
         return done
 
-    def consume(self, *, crowded: bool = False) -> None:
-        """Handle an event as a consumer does that maintains tables by itself."""
+    def consume(self, *, idles: bool = False) -> BackgroundMaintenance:
+        """Handle an event as a process does that maintains tables by itself, and as a consumer if it ``idles``."""
         background = BackgroundMaintenance(
+            streams={self.stream.name: self.stream},
             tasks=[self.task()],
             records=self.ledger.maintenance,
+            maintenance=self.maintenance("consumer"),
             metrics=self.metrics,
             failpoints=self.failpoints,
-            crowded=lambda: crowded,
+            idles=lambda: idles,
         )
         offload = self.offload()
         offload._maintain = background.step
         offload.handle(event(cutoff=self.source.time), NEVER)
+        return background
 
     def pass_time(self, span: timedelta) -> None:
         self.now[0] += span
@@ -333,18 +337,61 @@ def test_nothing_is_done_before_its_time_or_where_it_was_not_asked_for() -> None
     assert (len(lake.files()), len(other.files())) == (3, 3)
 
 
-def test_it_gives_way_to_events_that_wait_but_not_for_ever() -> None:
+def test_it_gives_way_to_events_but_not_for_ever() -> None:
     lake = kept()
     lake.consume()
     lake.pass_time(EVERY)
-    lake.consume(crowded=True)
+    lake.consume(idles=True)
     assert len(lake.files()) == 3
     lake.pass_time(PATIENCE - timedelta(seconds=1))
-    lake.consume(crowded=True)
+    lake.consume(idles=True)
     assert len(lake.files()) == 3
     lake.pass_time(timedelta(seconds=1))
-    lake.consume(crowded=True)
+    assert not lake.consume(idles=True).leaves("trades")
     judged(lake, files=1)
+
+
+def test_what_an_event_leaves_is_done_piece_by_piece_when_the_consumer_idles() -> None:
+    policy = replace(POLICY, compaction=CompactionPolicy(batch_bytes=1))
+    lake = Kept(partition_by=PartitionBy.DAY, maintenance=policy)
+    for number in range(3):
+        insert(lake, *hourly(9, FIRST.replace(hour=0) - number * DAY))
+    handle(lake)
+    assert not lake.consume(idles=True).leaves("trades"), "nothing is due yet"
+    lake.pass_time(EVERY)
+    background = lake.consume(idles=True)
+    assert background.leaves("trades")
+    assert [background.clear("trades", NEVER) for _ in range(4)] == [True, True, False, False]
+    assert not background.leaves("trades")
+    assert len(lake.rewrites()) == 3
+    judged(lake, files=3)
+
+
+def test_what_cannot_be_done_in_an_idle_hour_is_told_and_left_again_by_the_next_event() -> None:
+    lake = kept()
+    lake.consume(idles=True)
+    lake.pass_time(EVERY)
+    background = lake.consume(idles=True)
+    held = lake.ledger.claim("trades", "another", timedelta(minutes=1))
+    assert not background.clear("trades", NEVER)
+    lake.ledger.release(held)
+    background = lake.consume(idles=True)
+    assert background.leaves("trades")
+    lake.ledger.halt("trades", reason="a reason", remedy="a remedy", epoch=None)
+    assert not background.clear("trades", NEVER)
+    assert lake.metrics.counts["maintained trades compaction StreamError"] == 1
+    assert len(lake.files()) == 3
+
+
+def test_a_piece_is_given_up_once_the_partition_is_taken_away() -> None:
+    lake = kept()
+    lake.consume(idles=True)
+    lake.pass_time(EVERY)
+    background = lake.consume(idles=True)
+    taken = SYSTEM_THREADS.signal()
+    taken.set()
+    assert not background.clear("trades", taken)
+    judged(lake, files=3)
 
 
 def test_each_event_does_one_batch_until_nothing_is_left() -> None:
