@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def arenas(how: str, report: Path) -> int:
     ended = subprocess.run(
         [sys.executable, "-c", program, how, str(report)],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"},
         capture_output=True,
         text=True,
         check=False,
