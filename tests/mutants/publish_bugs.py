@@ -295,4 +295,16 @@ BUGS = (
         ),
         tests=(f"{_REDELIVERY}::test_a_table_that_moves_while_a_batch_is_staged_is_staged_upon_again",),
     ),
+    Bug(
+        name="evaluator_shared_by_threads",
+        breaks="A replacement, rewind or compaction now and then misses files that are there, and halts the stream.",
+        edits=(
+            Edit(
+                file="consumer/adapters/iceberg/overwriting.py",
+                before="        return evaluate\n",
+                after="        return build(spec_id)\n",
+            ),
+        ),
+        tests=("tests/unit/iceberg/test_overwriting.py",),
+    ),
 )

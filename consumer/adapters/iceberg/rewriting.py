@@ -20,10 +20,10 @@ from pyiceberg.manifest import (
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation, Summary
-from pyiceberg.table.update.snapshot import _OverwriteFiles
 from pyiceberg.typedef import EMPTY_DICT
 
 from consumer.adapters.iceberg.compactable import LiveEntries
+from consumer.adapters.iceberg.overwriting import Overwrite
 from consumer.adapters.iceberg.staging import StagedCommit
 from consumer.domain.batch import Batch
 from consumer.domain.compaction import check_still_live
@@ -70,7 +70,7 @@ class _DeleteManifestWriter(ManifestWriterV2):
         return {**super()._meta, "content": "deletes"}
 
 
-class _Rewrite(_OverwriteFiles):
+class _Rewrite(Overwrite):
     """PyIceberg's overwrite, which gives what it adds the sequence number of now, and keeps every delete file."""
 
     rewritten: list[DataFile]

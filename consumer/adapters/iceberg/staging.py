@@ -21,6 +21,7 @@ from pyiceberg.table.update import (
 from consumer.adapters.iceberg.expiry import expired_snapshots
 from consumer.adapters.iceberg.merging import LevelledAppend
 from consumer.adapters.iceberg.next_metadata import next_metadata
+from consumer.adapters.iceberg.overwriting import Overwrite
 from consumer.domain.errors import SchemaMovedError
 from consumer.domain.evolution import Evolution
 
@@ -83,7 +84,9 @@ class StagedCommit(Transaction):
         Raises:
             ValidationException: if a file that is to be removed is not live in the base.
         """
-        producer = self.update_snapshot(snapshot_properties=dict(summary)).overwrite()
+        producer = Overwrite(
+            operation=Operation.OVERWRITE, transaction=self, io=self._table.io, snapshot_properties=dict(summary)
+        )
         for file in removed:
             producer.delete_data_file(file)
         for file in added:
