@@ -113,7 +113,13 @@ class Offload:
             dropped=dropped,
         )
         self._reconciler = Reconciler(
-            source=source, ledger=ledger, settler=settler, follower=follower, metrics=metrics, failpoints=failpoints
+            source=source,
+            ledger=ledger,
+            settler=settler,
+            follower=follower,
+            metrics=metrics,
+            dropped=dropped,
+            failpoints=failpoints,
         )
         self._backfiller = Backfiller(
             source=source,

@@ -6,7 +6,7 @@ windows, against what is recorded; the row-by-row difference of those windows al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, pairwise
@@ -17,7 +17,7 @@ from consumer.domain.divergence import repair_command
 from consumer.domain.engine_semantics import merges_combine_rows, merges_remove_rows
 from consumer.domain.errors import DivergenceError, GapError
 from consumer.domain.event import Event
-from consumer.domain.fingerprint import Fingerprint
+from consumer.domain.fingerprint import EMPTY, Fingerprint
 from consumer.domain.following import DifferingWindow, overlaps
 from consumer.domain.phrasing import counted, instant_text
 from consumer.domain.reconcile import (
@@ -57,8 +57,10 @@ class Reconciler:
         settler: Settler,
         follower: Follower,
         metrics: Metrics,
+        dropped: Callable[[str], Sequence[Window]],
         failpoints: Failpoints,
     ) -> None:
+        self._dropped = dropped
         self._source = source
         self._ledger = ledger
         self._settler = settler
@@ -128,6 +130,7 @@ class Reconciler:
                     self._settler.settle(context, claim, one.recorded, mutated=one.mutated)
                     for one in self._differing(context, watermark, suspects, spans, seen)
                 ]
+                followed.settled += self._vacated(context, claim, seen)
             span.set_attribute("offload.rows", sum(each.rows for each in followed.settled))
             compared = compared_partitions(claim, seen, suspects, spans, followed.waiting)
             self._record(claim, compared, gone, followed.settled)
@@ -192,6 +195,25 @@ class Reconciler:
             for recorded in self._ledger.windows(stream.name, stretch):
                 marked.mark(recorded, suspect, doubtful=suspect.doubtful(first, seen.watermark))
         return marked
+
+    def _vacated(self, context: BatchContext, claim: Claim, seen: Observation) -> Iterator[Settled]:
+        """Settle the windows whose rows have gone with a partition, so that the ledger knows what the hot tier holds.
+
+        What icehaul itself has dropped is remembered elsewhere. Of a window that has no row left nothing can be late.
+        """
+        stream, gone = context.stream, seen.gone(claim.record.watermark)
+        dropped = self._dropped(stream.name) if gone else ()
+        for _, stretch, _ in gone:
+            windows = [one for one in self._ledger.windows(stream.name, stretch) if not overlaps(one.window, dropped)]
+            for run in _runs(stream, windows):
+                context.still_ours()
+                found = self._source.tally(stream, context.work.mapping, [one.window for one in run], exact=False)
+                rows = {one.window.lower: now.rows for one, now in zip(run, found, strict=True)}
+                left = differing(run, found, exact=False)
+                yield Settled(hot={one.window.lower: EMPTY for one in left if not rows[one.window.lower]})
+                for one in left:
+                    if rows[one.window.lower]:
+                        yield self._settler.settle(context, claim, one, mutated=False)
 
     def _gone(self, stream: Stream, watermark: datetime, seen: Observation) -> Settled:
         """Return what has to be remembered of partitions that have gone, where rows that have gone may be removed."""

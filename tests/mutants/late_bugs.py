@@ -181,4 +181,16 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        name="windows_of_lost_partitions_forgotten",
+        breaks="The audit cries wolf for every stream of which a TTL has taken a partition.",
+        edits=(
+            Edit(
+                file="consumer/service/reconcile.py",
+                before="                followed.settled += self._vacated(context, claim, seen)\n",
+                after="                pass\n",
+            ),
+        ),
+        tests=("tests/unit/service/test_audit.py",),
+    ),
 )

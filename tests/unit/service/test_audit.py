@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from consumer.domain.event_factory import tick
 from consumer.domain.fingerprint import Fingerprint
 from consumer.domain.reconcile import Finding, FindingKind
 from consumer.domain.slices import DroppedRows
+from consumer.domain.stream import BatchBounds
 from consumer.domain.window import BEGINNING, MICROSECOND, Window
 from consumer.ports import Comparison
 from consumer.service.adoption.adoptions import Adoptions
@@ -139,6 +140,54 @@ def test_rows_that_have_gone_and_of_which_the_ledger_knows_are_no_difference(wor
     audit = world.audit()
     assert audit.clean
     assert "as the ledger knows" in check(audit, CheckName.TIERS).message
+
+
+HOUR = timedelta(hours=1)
+FIRST = datetime(2026, 1, 6, tzinfo=UTC)
+
+
+def days_of_rows() -> Audited:
+    """Two days with a row in each fourth hour, one window with five rows, one with three of each day, one with one."""
+    stream = make_stream(bounds=BatchBounds(rows=5, unit_rows=5))
+    found = Audited({"trades": stream})
+    found.source.insert(stream.source, [Row(ts=FIRST + 4 * n * HOUR, seq=n, value=n) for n in range(12)])
+    found.handle()
+    return found
+
+
+def test_a_partition_that_has_gone_as_a_whole_is_no_difference_once_the_ledger_knows() -> None:
+    world = days_of_rows()
+    world.source.drop_partition(STREAM.source, FIRST)
+    assert bad(world.audit()) == {CheckName.TIERS: Outcome.FAILED}
+    world.handle()
+    audit = world.audit()
+    assert audit.clean
+    assert "as the ledger knows: 6 rows in the cold tier only" in check(audit, CheckName.TIERS).message
+    assert not world.ledger.findings("trades")
+
+
+def test_a_row_that_comes_late_into_a_partition_that_has_gone_is_published_all_the_same() -> None:
+    world = days_of_rows()
+    world.source.drop_partition(STREAM.source, FIRST)
+    world.handle()
+    for number, hour in enumerate((1, 21)):
+        world.source.insert(STREAM.source, [Row(ts=FIRST + hour * HOUR, seq=100 + number)])
+        world.handle()
+        assert world.audit().clean
+        assert check(world.audit(), CheckName.TIERS).figures["cold rows"] == 13 + number
+
+
+def test_a_partition_that_comes_back_is_in_both_tiers_again() -> None:
+    world = days_of_rows()
+    gone = [row for row in world.source.tables[STREAM.source] if row.ts < FIRST + 24 * HOUR]
+    world.source.drop_partition(STREAM.source, FIRST)
+    world.handle()
+    world.source.insert(STREAM.source, gone)
+    world.handle()
+    audit = world.audit()
+    assert audit.clean
+    assert check(audit, CheckName.TIERS).figures["cold rows"] == 12
+    assert "in both tiers" in check(audit, CheckName.TIERS).message
 
 
 def test_rows_that_were_dropped_on_purpose_count_as_if_they_were_there(world: Audited) -> None:
