@@ -162,18 +162,13 @@ class Reconciler:
         gone = [stretch for _, stretch, _ in seen.gone(watermark)]
         ordered = [marked.windows[lower] for lower in sorted(marked.windows)]
         for is_exact, group in groupby(ordered, key=lambda recorded: recorded.window.lower in marked.exact):
-            for run in _runs(stream, list(group)):
-                context.still_ours()
-                found = self._source.tally(
-                    stream, context.work.mapping, [recorded.window for recorded in run], exact=is_exact
+            for recorded, _ in self._counted(context, list(group), exact=is_exact):
+                lower = recorded.window.lower
+                yield DifferingWindow(
+                    recorded=recorded,
+                    mutated=lower in marked.mutated,
+                    whole=lower not in marked.broken and not overlaps(recorded.window, gone),
                 )
-                for recorded in differing(run, found, exact=is_exact):
-                    lower = recorded.window.lower
-                    yield DifferingWindow(
-                        recorded=recorded,
-                        mutated=lower in marked.mutated,
-                        whole=lower not in marked.broken and not overlaps(recorded.window, gone),
-                    )
 
     def _marked(
         self,
@@ -203,17 +198,30 @@ class Reconciler:
         """
         stream, gone = context.stream, seen.gone(claim.record.watermark)
         dropped = self._dropped(stream.name) if gone else ()
-        for _, stretch, _ in gone:
-            windows = [one for one in self._ledger.windows(stream.name, stretch) if not overlaps(one.window, dropped)]
-            for run in _runs(stream, windows):
-                context.still_ours()
-                found = self._source.tally(stream, context.work.mapping, [one.window for one in run], exact=False)
-                rows = {one.window.lower: now.rows for one, now in zip(run, found, strict=True)}
-                left = differing(run, found, exact=False)
-                yield Settled(hot={one.window.lower: EMPTY for one in left if not rows[one.window.lower]})
-                for one in left:
-                    if rows[one.window.lower]:
-                        yield self._settler.settle(context, claim, one, mutated=False)
+        windows = {
+            one.window.lower: one
+            for _, stretch, _ in gone
+            for one in self._ledger.windows(stream.name, stretch)
+            if not overlaps(one.window, dropped)
+        }
+        for recorded, rows in self._counted(context, [windows[lower] for lower in sorted(windows)], exact=False):
+            if rows:
+                yield self._settler.settle(context, claim, recorded, mutated=False)
+            else:
+                yield Settled(hot={recorded.window.lower: EMPTY})
+
+    def _counted(
+        self, context: BatchContext, windows: Sequence[RecordedWindow], *, exact: bool
+    ) -> Iterator[tuple[RecordedWindow, int]]:
+        """Yield the windows whose count, or digest, is not the recorded one, with the rows that the hot tier has."""
+        for run in _runs(context.stream, windows):
+            context.still_ours()
+            found = self._source.tally(
+                context.stream, context.work.mapping, [recorded.window for recorded in run], exact=exact
+            )
+            rows = {recorded.window.lower: now.rows for recorded, now in zip(run, found, strict=True)}
+            for recorded in differing(run, found, exact=exact):
+                yield recorded, rows[recorded.window.lower]
 
     def _gone(self, stream: Stream, watermark: datetime, seen: Observation) -> Settled:
         """Return what has to be remembered of partitions that have gone, where rows that have gone may be removed."""

@@ -109,6 +109,15 @@ def kept(**changes: object) -> Kept:
     return made
 
 
+def in_pieces(days: int) -> Kept:
+    """A stream with so many days in small files, of which a piece of maintenance rewrites one."""
+    made = Kept(partition_by=PartitionBy.DAY, maintenance=replace(POLICY, compaction=CompactionPolicy(batch_bytes=1)))
+    for number in range(days):
+        insert(made, *hourly(9, FIRST.replace(hour=0) - number * DAY))
+    handle(made)
+    return made
+
+
 def judged(lake: Kept, files: int) -> None:
     assert lake.cold() == lake.hot()
     assert len(lake.files()) == files
@@ -146,11 +155,7 @@ def test_only_partitions_below_the_watermark_are_touched() -> None:
 
 
 def test_work_is_done_in_batches_of_bounded_size() -> None:
-    policy = replace(POLICY, compaction=CompactionPolicy(batch_bytes=1))
-    lake = Kept(partition_by=PartitionBy.DAY, maintenance=policy)
-    for number in range(2):
-        insert(lake, *hourly(9, FIRST.replace(hour=0) - number * DAY))
-    handle(lake)
+    lake = in_pieces(days=2)
     lake.compact()
     assert lake.rewrites() == [BatchStatus.PUBLISHED, BatchStatus.PUBLISHED]
     judged(lake, files=2)
@@ -352,11 +357,7 @@ def test_it_gives_way_to_events_but_not_for_ever() -> None:
 
 
 def test_what_an_event_leaves_is_done_piece_by_piece_when_the_consumer_idles() -> None:
-    policy = replace(POLICY, compaction=CompactionPolicy(batch_bytes=1))
-    lake = Kept(partition_by=PartitionBy.DAY, maintenance=policy)
-    for number in range(3):
-        insert(lake, *hourly(9, FIRST.replace(hour=0) - number * DAY))
-    handle(lake)
+    lake = in_pieces(days=3)
     assert not lake.consume(idles=True).leaves("trades"), "nothing is due yet"
     lake.pass_time(EVERY)
     background = lake.consume(idles=True)
@@ -395,11 +396,7 @@ def test_a_piece_is_given_up_once_the_partition_is_taken_away() -> None:
 
 
 def test_each_event_does_one_batch_until_nothing_is_left() -> None:
-    policy = replace(POLICY, compaction=CompactionPolicy(batch_bytes=1))
-    lake = Kept(partition_by=PartitionBy.DAY, maintenance=policy)
-    for number in range(3):
-        insert(lake, *hourly(9, FIRST.replace(hour=0) - number * DAY))
-    handle(lake)
+    lake = in_pieces(days=3)
     lake.consume()
     lake.pass_time(EVERY)
     for done in (1, 2, 3, 3):
