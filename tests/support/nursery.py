@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import IO, Any, NoReturn, Self
 
 from consumer.embedded.process import tethered
+from consumer.entrypoints.allocator import ARROW_POOL
 from consumer.entrypoints.cli.main import main as icehaul
 from spark import connect_session
 from tests.support.waiting import wait_for
@@ -96,7 +97,7 @@ class Nursery:
                 stdout=subprocess.PIPE,
                 stderr=output,
                 # Threads that libraries start while they are imported would not live on in a child.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env={**ARROW_POOL, **os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
         self._starting = threading.Lock()
         self._news = threading.Condition()

@@ -17,7 +17,7 @@ from consumer.bootstrap import Application
 from consumer.domain.errors import ConfigurationError
 from consumer.domain.phrasing import counted
 from consumer.emitter.emitter import Emitter
-from consumer.entrypoints.allocator import keep_few_arenas
+from consumer.entrypoints.allocator import give_memory_back
 from consumer.entrypoints.cli import output as results
 from consumer.entrypoints.cli.options import ConfigOption, OutputOption, complete_stream
 from consumer.entrypoints.cli.output import ExitCode, Format
@@ -108,7 +108,7 @@ def emit(
 
 def _serve(configuration: Configuration, reload: Reload) -> None:
     """Run the emitter until a signal ends it, or lets it begin anew."""
-    keep_few_arenas()
+    give_memory_back()
     with Application(configuration) as application:
         application.observe("emitter")
         check_ledger(application)

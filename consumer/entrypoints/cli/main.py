@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
+
+from consumer.entrypoints.allocator import ARROW_POOL
 
 # What is imported stays: looking through it for garbage, again and again while it grows, takes a seventh of a start.
 gc.disable()
+# An environment that says otherwise has its reasons.
+for name, value in ARROW_POOL.items():
+    os.environ.setdefault(name, value)
 
 import logging
 import sys

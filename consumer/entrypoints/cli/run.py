@@ -9,7 +9,7 @@ import structlog
 import typer
 
 from consumer.bootstrap import Application
-from consumer.entrypoints.allocator import keep_few_arenas
+from consumer.entrypoints.allocator import give_memory_back
 from consumer.entrypoints.cli.options import ConfigOption
 from consumer.entrypoints.console.assembly import console
 from consumer.entrypoints.http import HttpEndpoints, Liveness, Startup
@@ -33,7 +33,7 @@ def run(config: ConfigOption = None) -> None:
 
     SIGHUP lets running work finish and begins anew with the configuration as it stands then, if that can be used.
     """
-    keep_few_arenas()
+    give_memory_back()
     reload = Reload(lambda: load(config))
     with reload.heard():
         code = _consume(load(config), reload)
