@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consumer.domain.writer import Writer
+from tests.support.cases import few
 from tests.support.changed_source import alter, offload_days, rows_of, table_of
 from tests.support.local_platform import LocalPlatform, judge
 
@@ -17,7 +18,7 @@ DAYS = ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04")
 ROWS = 10
 
 
-@pytest.fixture(params=Writer)
+@pytest.fixture(params=few(Writer, {Writer.STREAM}))
 def platform(local: LocalPlatform, request: pytest.FixtureRequest) -> LocalPlatform:
     """A stream with all kinds of columns; a task reads them, or ClickHouse writes the files itself."""
     local.sections["spark"] = {"writer": str(request.param)}

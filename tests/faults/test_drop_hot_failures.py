@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterable
 
 import psycopg
 import pytest
@@ -21,6 +20,7 @@ from consumer.failpoints.acting import VARIABLE
 from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
 from consumer.service.dropping.review import Place, Report
+from tests.support.cases import few
 from tests.support.hot_drops import ID, ONE, ROWS, Tiers, before
 from tests.support.waiting import wait_for
 
@@ -33,12 +33,7 @@ ALIKE = {
 """Between the point that comes before one of these and itself, nothing changes outside of the process."""
 
 
-def points(names: Iterable[str], alike: Collection[str]) -> list[object]:
-    """The points as parameters of a test, those alike for `make thorough`."""
-    return [pytest.param(name, marks=pytest.mark.thorough if name in alike else ()) for name in names]
-
-
-@pytest.mark.parametrize("point", points(GOOD, ALIKE))
+@pytest.mark.parametrize("point", few(GOOD, set(GOOD) - ALIKE))
 def test_a_run_that_failed_at_any_step_is_finished_by_the_next(tiers: Tiers, point: str) -> None:
     with pytest.raises(IcehaulError, match=point):
         tiers.drop(failpoints=f"{point}=raise")
@@ -55,7 +50,7 @@ def test_a_run_that_failed_at_any_step_is_finished_by_the_next(tiers: Tiers, poi
     assert report.good or left in {1, ROWS + 1}
 
 
-@pytest.mark.parametrize("point", BAD)
+@pytest.mark.parametrize("point", few(BAD, {"drop.after-record", "partition.after-return"}))
 def test_what_may_not_be_dropped_comes_back_wherever_a_run_fails(tiers: Tiers, point: str) -> None:
     tiers.insert_late()
     with pytest.raises(IcehaulError, match=point):
@@ -69,10 +64,7 @@ def test_what_may_not_be_dropped_comes_back_wherever_a_run_fails(tiers: Tiers, p
 # A run that failed at the others is finished above: what a kill adds is a lease that nobody gives back.
 @pytest.mark.parametrize(
     "point",
-    points(
-        ["partition.after-quarantine", "drop.after-verify", "partition.after-drop"],
-        {"partition.after-quarantine", "partition.after-drop"},
-    ),
+    few(["partition.after-quarantine", "drop.after-verify", "partition.after-drop"], {"drop.after-verify"}),
 )
 def test_a_process_that_is_killed_is_made_up_for_by_running_the_command_again(tiers: Tiers, point: str) -> None:
     command = ("drop-hot", tiers.stream, "--partition", ID, "--yes", "--output", "json")
@@ -125,7 +117,7 @@ def test_a_process_that_was_taken_for_dead_drops_nothing_of_its_heir(tiers: Tier
     assert tiers.hot() == 1
 
 
-@pytest.mark.parametrize("point", ["partition.after-drop", "drop.before-end"])
+@pytest.mark.parametrize("point", few(["partition.after-drop", "drop.before-end"], {"partition.after-drop"}))
 def test_a_drop_that_had_happened_is_recorded_by_the_next_run(tiers: Tiers, point: str) -> None:
     with pytest.raises(IcehaulError, match=point):
         tiers.drop(failpoints=f"{point}=raise")

@@ -15,6 +15,7 @@ from consumer.domain.event_factory import partition_closed
 from consumer.domain.reconcile import FindingKind
 from consumer.domain.writer import Writer
 from consumer.ports import StreamState
+from tests.support.cases import few
 from tests.support.interruptions import Interrupt
 from tests.support.local_platform import LocalPlatform, deliver, judge, offload, published
 from tests.support.platform import TRADES, day
@@ -54,7 +55,7 @@ def supplements(consumer: Application, stream: str) -> int:
     return sum(one.kind is BatchKind.SUPPLEMENT for one in published(consumer, stream))
 
 
-@pytest.mark.parametrize("writer", Writer)
+@pytest.mark.parametrize("writer", few(Writer, {Writer.STREAM}))
 def test_late_rows_may_be_more_than_a_query_of_the_usual_length_can_name(local: LocalPlatform, writer: Writer) -> None:
     local.sections["spark"] = {"writer": str(writer)}
     stream = make(local)
@@ -69,13 +70,18 @@ def test_late_rows_may_be_more_than_a_query_of_the_usual_length_can_name(local: 
 @pytest.mark.parametrize(
     ("key", "settings"),
     [
-        *(pytest.param(key, "", id=f"{key}-plain") for key in PARTITION_KEYS),
+        *(
+            pytest.param(
+                key, "", marks=() if key in {"none", "day", "tuple"} else pytest.mark.thorough, id=f"{key}-plain"
+            )
+            for key in PARTITION_KEYS
+        ),
         *(
             pytest.param(
                 key,
                 f"SETTINGS {BLOCK_NUMBERS}",
                 # What block numbers change is alike for all keys.
-                marks=() if key in {"none", "tuple"} else pytest.mark.thorough,
+                marks=() if key == "tuple" else pytest.mark.thorough,
                 id=f"{key}-with-block-numbers",
             )
             for key in PARTITION_KEYS
@@ -197,14 +203,17 @@ def test_rows_that_ttl_takes_before_they_were_read_are_a_gap_not_an_empty_window
 
 @pytest.mark.parametrize(
     "point",
-    [
-        "batch.before-begin",
-        "batch.after-write",
-        "publish.before-commit",
-        "publish.after-commit",
-        "comparison.before-record",
-        "comparison.after-record",
-    ],
+    few(
+        [
+            "batch.before-begin",
+            "batch.after-write",
+            "publish.before-commit",
+            "publish.after-commit",
+            "comparison.before-record",
+            "comparison.after-record",
+        ],
+        {"publish.before-commit", "publish.after-commit", "comparison.before-record"},
+    ),
 )
 def test_a_supplement_that_breaks_off_anywhere_is_there_once_afterwards(local: LocalPlatform, point: str) -> None:
     stream = make(local)

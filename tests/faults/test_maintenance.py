@@ -19,6 +19,7 @@ from consumer.ports import BatchRecord
 from consumer.service.replacing.review import Choice
 from consumer.service.replacing.review import Verdict as ReplaceVerdict
 from consumer.service.rewinding.examined import Verdict, Wish
+from tests.support.cases import few
 from tests.support.interruptions import Interrupt
 from tests.support.local_platform import LocalPlatform, judge, offload
 from tests.support.platform import day
@@ -65,7 +66,7 @@ def rewrites(consumer: Application, stream: str, status: BatchStatus) -> list[Ba
     return [one for one in found if (one.kind, one.status) == (BatchKind.MAINTENANCE, status)]
 
 
-@pytest.mark.parametrize("partition_by", ["day", "none"])
+@pytest.mark.parametrize("partition_by", few(["day", "none"], {"day"}))
 def test_small_files_become_one_for_each_partition(offloaded: tuple[Application, str], partition_by: str) -> None:
     consumer, stream = offloaded
     before = files(consumer, stream)

@@ -16,6 +16,7 @@ from consumer.bootstrap import Application
 from consumer.domain.batch import BatchKind
 from consumer.domain.errors import FencedError
 from consumer.domain.reconcile import FindingKind
+from tests.support.cases import few
 from tests.support.interruptions import Interrupt
 from tests.support.local_platform import LocalPlatform, halted, judge, offload, published, session_of
 from tests.support.platform import day
@@ -38,7 +39,18 @@ ENGINES = {
 }
 NUMBERS = ("seq", "value", "version", "deleted", "sign")
 WRITERS = ("stream", "export")
-CASES = [(engine, "stream") for engine in ENGINES] + [("replacing", "export")]
+FEW = {"replacing", "collapsing", "summing"}
+"""The others are asked like one of these: with a version more or less, or by other functions of the same kind."""
+CASES = [
+    # Engines that are asked alike: with a version or a sign less, and by the same functions.
+    *(
+        pytest.param(
+            engine, "stream", marks=() if engine in {"replacing", "collapsing", "summing"} else pytest.mark.thorough
+        )
+        for engine in ENGINES
+    ),
+    pytest.param("replacing", "export", marks=pytest.mark.thorough),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +188,7 @@ def test_latest_version_is_what_final_shows_before_between_and_after_merges(
         judge(consumer, stream, rows=hot.rows().total())
 
 
-@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("writer", few(WRITERS, {"stream"}))
 def test_replace_window_follows_mutations_and_adds_late_rows(local: LocalPlatform, writer: str) -> None:
     local.sections["spark"] = {"writer": writer}
     hot, stream = make(local, "MergeTree", "replace-window", replace={"remove_rows": True})
@@ -224,7 +236,13 @@ LOSSES: dict[str, Callable[[Hot], None]] = {"a dropped partition": drop_partitio
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize(("engine", "mode"), [("replacing", "latest-version"), ("MergeTree", "replace-window")])
+@pytest.mark.parametrize(
+    ("engine", "mode"),
+    [
+        ("replacing", "latest-version"),
+        pytest.param("MergeTree", "replace-window", marks=pytest.mark.thorough),
+    ],
+)
 def test_what_the_hot_tier_loses_is_never_removed(local: LocalPlatform, engine: str, mode: str, loss: str) -> None:
     hot, stream = make(local, engine, mode, replace={"remove_rows": True})
     with local.consumer() as consumer:
@@ -254,13 +272,16 @@ def test_deleted_rows_stay_and_are_reported_unless_the_configuration_lets_them_g
 
 @pytest.mark.parametrize(
     "point",
-    [
-        "batch.before-begin",
-        "attempt.after-stage",
-        "publish.before-commit",
-        "publish.after-commit",
-        "comparison.before-record",
-    ],
+    few(
+        [
+            "batch.before-begin",
+            "attempt.after-stage",
+            "publish.before-commit",
+            "publish.after-commit",
+            "comparison.before-record",
+        ],
+        {"publish.before-commit", "comparison.before-record"},
+    ),
 )
 def test_a_window_whose_replacement_breaks_off_anywhere_is_replaced_once(local: LocalPlatform, point: str) -> None:
     hot, stream = make(local, "replacing", "latest-version")

@@ -20,6 +20,7 @@ from consumer.failpoints.acting import Failpoints
 from consumer.failpoints.effect import Component
 from consumer.failpoints.effects import POINTS
 from consumer.service.rewinding.examined import Verdict, Wish
+from tests.support.cases import few
 from tests.support.interruptions import Interrupt
 from tests.support.local_platform import LocalPlatform, offload
 from tests.support.platform import day
@@ -149,7 +150,7 @@ def tag(house: House, name: str) -> None:
     cuts.tag(cuts.find([house.settings], None), name)
 
 
-@pytest.mark.parametrize("catalog", ["postgres", "rest"], indirect=True)
+@pytest.mark.parametrize("catalog", few(["postgres", "rest"], {"postgres"}), indirect=True)
 def test_after_everything_that_leaves_files_behind_all_that_is_needed_is_there_and_nothing_else(house: House) -> None:
     house.batch()
     tag(house, "month-end")

@@ -13,6 +13,7 @@ from consumer.domain.errors import FencedError
 from consumer.domain.window import Window
 from consumer.service.replacing.review import Choice, Verdict
 from tests.faults.test_late_rows import CUTOFF, late, make
+from tests.support.cases import few
 from tests.support.interruptions import Interrupt
 from tests.support.local_platform import LocalPlatform, judge, offload, published
 from tests.support.platform import day
@@ -107,12 +108,10 @@ def test_rows_of_other_windows_that_a_compaction_has_put_into_the_same_file_are_
 
 @pytest.mark.parametrize(
     "point",
-    [
-        "batch.before-begin",
-        "attempt.after-stage",
-        "publish.before-commit",
-        "publish.after-commit",
-    ],
+    few(
+        ["batch.before-begin", "attempt.after-stage", "publish.before-commit", "publish.after-commit"],
+        {"attempt.after-stage", "publish.after-commit"},
+    ),
 )
 def test_a_replacement_that_breaks_off_anywhere_is_there_once_after_the_next_run(
     local: LocalPlatform, changed: tuple[Application, str], point: str

@@ -16,6 +16,7 @@ from consumer.domain.window import BEGINNING, PartitionBy
 from consumer.failpoints.acting import Failpoints
 from consumer.ports import StreamState
 from consumer.service.rewinding.examined import Examined, Verdict, Wish
+from tests.support.cases import few
 from tests.support.interruptions import Interrupt
 from tests.support.local_platform import LocalPlatform, judge, offload
 from tests.support.platform import day
@@ -162,7 +163,7 @@ POINTS = ["attempt.before-stage", "publish.before-commit", "publish.after-commit
 """Where something is left behind; the unit tests have every point, and the crash matrix kills real processes."""
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", few(POINTS, {"publish.before-commit"}))
 def test_a_rewind_that_breaks_off_anywhere_is_there_once_after_the_next_run(
     local: LocalPlatform, offloaded: tuple[Application, str], point: str
 ) -> None:

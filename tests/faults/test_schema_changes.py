@@ -28,6 +28,7 @@ from consumer.domain.writer import Writer
 from consumer.failpoints.acting import Failpoints
 from consumer.service.rewinding.examined import Wish
 from spark.unit_task import UnitTask
+from tests.support.cases import few
 from tests.support.changed_source import alter, field_ids, offload_days, rows_of, table_of, until
 from tests.support.local_platform import LocalPlatform, halted, judge, offload, published, session_of
 from tests.support.platform import day
@@ -39,7 +40,7 @@ DAYS = ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04")
 ROWS = 10
 
 
-@pytest.fixture(params=Writer)
+@pytest.fixture(params=few(Writer, {Writer.STREAM}))
 def platform(local: LocalPlatform, request: pytest.FixtureRequest) -> LocalPlatform:
     """A stream with a day of rows; a task reads them, or ClickHouse writes the files itself."""
     local.sections["spark"] = {"writer": str(request.param)}
@@ -264,7 +265,8 @@ MOVES = {
 }
 
 
-@pytest.mark.parametrize("change", MOVES)
+@pytest.mark.parametrize("platform", Writer, indirect=True)
+@pytest.mark.parametrize("change", few(MOVES, {"a column is widened", "a column is dropped"}))
 def test_a_batch_is_written_with_one_schema(platform: LocalPlatform, stream: str, change: str) -> None:
     platform.streams[0]["batch"] = {"unit_rows": ROWS // 2}
     insert(platform, DAYS[0])

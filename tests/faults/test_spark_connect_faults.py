@@ -84,6 +84,7 @@ def test_secrets_are_nowhere_in_the_servers_log_and_events(
     assert TOKEN not in text
 
 
+@pytest.mark.thorough
 def test_a_frozen_server_is_not_ready_and_a_cancelled_batch_waits_for_it_no_longer(
     own_server: SparkConnectServer, own_engine: SparkEngine, trades: HotTable
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_frozen_server_is_not_ready_and_a_cancelled_batch_waits_for_it_no_long
     assert len(trades.write(own_engine, trades.batch(0, 3000))) == 1
 
 
+@pytest.mark.thorough
 def test_a_killed_server_is_an_error_and_the_next_batch_finds_the_one_that_was_started_again(
     own_server: SparkConnectServer, own_engine: SparkEngine, trades: HotTable
 ) -> None:

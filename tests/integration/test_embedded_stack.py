@@ -247,6 +247,7 @@ class TestADirectory:
             EmbeddedStack.start(ledger_only.directory, only=[ComponentName.POSTGRES])
         assert ledger_only.probe()[ComponentName.POSTGRES].state is State.READY
 
+    @pytest.mark.thorough
     def test_two_directories_hold_two_stacks_side_by_side(self, ledger_only: EmbeddedStack, tmp_path: Path) -> None:
         with EmbeddedStack.start(tmp_path, only=[ComponentName.POSTGRES]) as other:
             for one, name in ((ledger_only, "first"), (other, "second")):
@@ -280,6 +281,7 @@ class TestADirectory:
         assert str(tmp_path / "logs" / "postgres.log") in str(caught.value)
         wait_for(gone(tmp_path), 10, "the end of all processes")
 
+    @pytest.mark.thorough
     def test_may_have_a_long_name_with_spaces_and_quotes(self, tmp_path: Path) -> None:
         directory = tmp_path / ("deep " * 20) / "it's"
         with EmbeddedStack.start(directory) as started:
@@ -345,6 +347,7 @@ class TestNothingIsLeftRunning:
             owner.wait(60)
             wait_for(gone(tmp_path), 20, "the end of the supervisor and all components")
 
+    @pytest.mark.thorough
     def test_after_a_kill_of_the_owner_in_the_middle_of_the_start(self, tmp_path: Path) -> None:
         with running_owner(tmp_path, list(ComponentName)) as owner:
             wait_for(lambda: len(processes_of(tmp_path)) > 3, 30, "the first components")

@@ -223,6 +223,7 @@ def test_one_column_is_read_without_the_bytes_of_the_others(cold: Cold) -> None:
     assert sum(read.values()) < whole / 10 + FOOTER_BYTES * len(cold.files) < whole / 2
 
 
+@pytest.mark.thorough
 def test_spark_plans_and_reads_the_files_of_the_answer_and_no_more(cold: Cold, tmp_path: Path) -> None:
     with asked_spark(cold.platform.endpoints, tmp_path, f"http://127.0.0.1:{cold.meter.port}") as spark:
         # Each takes a job; the others are PyIceberg's.

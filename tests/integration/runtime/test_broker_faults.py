@@ -24,10 +24,14 @@ from tests.support.waiting import wait_until
 
 PROTOCOLS = [
     pytest.param({"group_protocol": "consumer"}, id="consumer"),
-    pytest.param({"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}, id="cooperative-sticky"),
+    pytest.param(
+        {"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"},
+        id="cooperative-sticky",
+        marks=pytest.mark.thorough,
+    ),
     pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range", marks=pytest.mark.thorough),
 ]
-AWAY = [PROTOCOLS[0], pytest.param(*PROTOCOLS[1].values, id=PROTOCOLS[1].id, marks=pytest.mark.thorough)]
+AWAY = PROTOCOLS[:2]
 """For tests that wait for a broker to come back, or for time-outs."""
 
 

@@ -16,7 +16,11 @@ from tests.support.waiting import wait_until
 
 PROTOCOLS = [
     pytest.param({"group_protocol": "consumer"}, id="consumer"),
-    pytest.param({"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"}, id="cooperative-sticky"),
+    pytest.param(
+        {"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"},
+        id="cooperative-sticky",
+        marks=pytest.mark.thorough,
+    ),
     pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range", marks=pytest.mark.thorough),
 ]
 PATIENCE_S = 90.0
