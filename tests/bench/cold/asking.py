@@ -17,6 +17,8 @@ from tests.bench.report import percentile
 from tests.support.store_meter import StoreMeter
 
 _FEW = 3
+_WARM_UPS = 6
+"""For how much longer than it is asked an engine may be made warm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +129,17 @@ class Asker:
                 said(found[-1])
         return found
 
+    def _warm_up(self, reader: Reader, query: Query, patience: Patience, expected: Answer) -> None:
+        started = time.perf_counter()
+        for _ in range(reader.warm_up):
+            if time.perf_counter() - started > _WARM_UPS * patience.seconds:
+                return
+            self._checked(reader, query, expected, self._straight)
+
     def _one(self, reader: Reader, query: Query, patience: Patience, expected: Answer) -> Asked:
         reader.forget()
         first = self._checked(reader, query, expected, self._straight)
+        self._warm_up(reader, query, patience, expected)
         warm: list[float] = []
         before, started = self._cpu(), time.perf_counter()
         while not patience.enough(len(warm), time.perf_counter() - started):

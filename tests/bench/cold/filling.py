@@ -115,6 +115,8 @@ def spark_properties(cores: int) -> Mapping[str, str]:
     return {
         "spark.master": f"local[{cores}]",
         "spark.driver.memory": "2g",
+        # A tenth faster than the usual collector, on few cores.
+        "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
         # One machine: each of the usual 200 tasks of an aggregation takes longer than all of its rows.
         "spark.sql.shuffle.partitions": str(cores),
     }

@@ -44,6 +44,11 @@ class Reader(Protocol):
         """How the report names it."""
         ...
 
+    @property
+    def warm_up(self) -> int:
+        """How many answers more it takes to be warm than the first one."""
+        ...
+
     def forget(self) -> None:
         """Forget everything of the table that was kept of former queries."""
         ...
@@ -87,6 +92,7 @@ class PyIcebergReader:
     """PyIceberg plans and reads; Arrow adds up, batch by batch."""
 
     name = "PyIceberg"
+    warm_up = 0
 
     def __init__(self, catalogs: Catalogs) -> None:
         self._catalogs = catalogs
@@ -108,6 +114,7 @@ class DuckDbReader:
     """DuckDB over the files that PyIceberg has planned."""
 
     name = "DuckDB"
+    warm_up = 0
 
     def __init__(self, catalogs: Catalogs, store: StoreSettings) -> None:
         self._catalogs = catalogs
@@ -130,6 +137,8 @@ class DuckDbReader:
 
 class ClickHouseReader:
     """ClickHouse by its table function, with the metadata file that the catalog names."""
+
+    warm_up = 0
 
     def __init__(
         self,
@@ -165,6 +174,8 @@ class SparkReader:
     """Spark SQL by Iceberg's own reader."""
 
     name = "Spark"
+    warm_up = 20
+    """A JVM compiles what it runs often: a query takes half of what it took at first, after so many."""
 
     def __init__(self, spark: AskedSpark, table: str) -> None:
         self._spark = spark
@@ -186,6 +197,7 @@ class HotReader:
     """ClickHouse's own table of the same rows: what the others are held against."""
 
     name = "ClickHouse, hot"
+    warm_up = 0
 
     def __init__(self, client: Client, table: str) -> None:
         self._client = client
