@@ -142,10 +142,11 @@ class Dispatcher(Generic[M]):
             return self._running(assignments)
 
     def close(self, assignments: Collection[Assignment]) -> None:
-        """Start no further task of these assignments, and forget those that are queued."""
+        """Start no further task of these assignments, forget those that are queued, and let leftovers give up."""
         with self._changed:
             for assignment in assignments:
                 assignment.closing = True
+                assignment.give_way.set()
             for lane in self._lanes.values():
                 lane.tasks = deque(task for task in lane.tasks if not task.assignment.closing)
             for key in [key for key, lane in self._lanes.items() if not lane.tasks and not lane.running]:

@@ -84,7 +84,7 @@ class Handling(Generic[M]):
             return False
         with self._spans.leftover(task.span), structlog.contextvars.bound_contextvars(stream=task.stream):
             try:
-                return self._idle.clear(task.stream, task.assignment.abandon)
+                return self._idle.clear(task.stream, task.assignment.give_way)
             except Exception as error:  # noqa: BLE001 - the events go on, whatever nobody foresaw
                 _log.error("leftover.failed", exc_info=error)
                 return False

@@ -262,8 +262,12 @@ class EventLoop(Generic[M]):
         again = [self._assignments.pop(partition) for partition in partitions if partition in self._assignments]
         self._dispatcher.close(again)
         for partition in partitions:
-            abandon = self._dispatcher.patient(self._threads.signal())
-            self._assignments[partition] = Assignment(partition, closing=self._stop.is_set(), abandon=abandon)
+            self._assignments[partition] = Assignment(
+                partition,
+                closing=self._stop.is_set(),
+                abandon=self._dispatcher.patient(self._threads.signal()),
+                give_way=self._threads.signal(),
+            )
         self._metrics.assigned(len(self._assignments))
         _log.info("consumer.assigned", partitions=[str(partition) for partition in partitions])
         for incident in incidents:

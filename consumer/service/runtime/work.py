@@ -22,6 +22,7 @@ class Assignment:
     Attributes:
         closing: no task of it is started any more.
         abandon: tasks that still run should give up.
+        give_way: leftovers that still run should give up: nobody waits for them.
     """
 
     partition: Partition
@@ -29,6 +30,7 @@ class Assignment:
     paused: bool = False
     closing: bool = False
     abandon: Signal = field(default_factory=SYSTEM_THREADS.signal)
+    give_way: Signal = field(default_factory=SYSTEM_THREADS.signal)
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -98,6 +98,8 @@ def test_a_partition_that_is_taken_away_takes_its_leftovers_with_it(start: Start
     bench.send("a")
     assert clearing.begun.wait(5)
     bench.dispatcher.close([bench.assignment])
+    assert bench.assignment.give_way.is_set()
+    assert not bench.assignment.abandon.is_set(), "events may run to their end"
     assert not bench.dispatcher.wait([bench.assignment], Deadline.after(0)), "the piece still runs"
     gate.set()
     assert bench.dispatcher.wait([bench.assignment], Deadline.after(5))

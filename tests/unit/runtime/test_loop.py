@@ -13,7 +13,7 @@ from consumer.domain.errors import BrokerUnavailableError, FencedError, InvalidE
 from consumer.domain.event import Event, EventType
 from consumer.domain.invalid_reason import InvalidReason
 from consumer.service.runtime.loop import EventLoop
-from consumer.service.runtime.ports import Handler, Partition
+from consumer.service.runtime.ports import Handler, IdleWork, Partition
 from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings
 from consumer.testing.runtime import MemoryDeadLetters, MemoryEventSource, MemoryMessage
@@ -43,7 +43,7 @@ def decode(message: MemoryMessage) -> Event:
 
 
 class Bench:
-    def __init__(self, handler: Handler, settings: ConsumerSettings) -> None:
+    def __init__(self, handler: Handler, settings: ConsumerSettings, idle: IdleWork | None = None) -> None:
         self.source = MemoryEventSource()
         self.letters = MemoryDeadLetters[MemoryMessage]()
         self.metrics = MemoryMetrics()
@@ -57,6 +57,7 @@ class Bench:
             dead_letters=self.letters,
             metrics=self.metrics,
             tracer=self.tracing.tracer,
+            idle=idle,
         )
         self.thread = threading.Thread(target=self.loop.run, daemon=True)
 
@@ -73,8 +74,10 @@ Start = Callable[..., Bench]
 def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def make(handler: Handler = lambda _event, _abandon: None, **settings: object) -> Bench:
-            bench = Bench(handler, ConsumerSettings.model_validate(settings))
+        def make(
+            handler: Handler = lambda _event, _abandon: None, idle: IdleWork | None = None, **settings: object
+        ) -> Bench:
+            bench = Bench(handler, ConsumerSettings.model_validate(settings), idle)
             stack.callback(bench.end)
             bench.thread.start()
             bench.source.rebalance("assigned", P0)
@@ -144,6 +147,33 @@ def test_what_is_done_when_partitions_are_revoked_is_committed_before_they_are_g
     wait_until(lambda: not bench.loop.partitions)
     assert bench.source.committed == {P0: 1}
     assert bench.source.commits_now == 1
+
+
+class Piece:
+    """Something that every event leaves, and that goes on until it is told to give up."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.told: list[bool] = []
+
+    def leaves(self, _stream: str) -> bool:
+        return True
+
+    def clear(self, _stream: str, abandoned: Signal) -> bool:
+        self.begun.set()
+        self.told.append(abandoned.wait(20))
+        return False
+
+
+def test_partitions_are_given_back_without_waiting_for_what_events_have_left(start: Start) -> None:
+    piece = Piece()
+    bench = start(idle=piece, revoke_deadline_seconds=60)
+    bench.source.send(P0, 0, "a")
+    assert piece.begun.wait(20)
+    bench.source.rebalance("revoked", P0)
+    wait_until(lambda: not bench.loop.partitions)
+    assert piece.told == [True]
+    assert bench.source.committed == {P0: 1}
 
 
 def test_one_partition_s_refusal_does_not_hold_back_another(start: Start) -> None:
