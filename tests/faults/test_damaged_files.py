@@ -96,7 +96,7 @@ class Damage:
 DAMAGES = (
     Damage(truncated, "truncated or corrupt"),
     Damage(footer_cut_off, "truncated or corrupt"),
-    Damage(bit_in_a_page, "ClickHouse", found_without_digest=False),
+    Damage(bit_in_a_page, "ClickHouse|stand in the files", found_without_digest=False),
     Damage(bit_in_the_bounds, "checksum of the footer"),
     Damage(a_row_less, "size in bytes"),
     Damage(other_values, "size in bytes"),

@@ -202,7 +202,8 @@ def scene(stack: EmbeddedStack, ledger_dsn: str, tmp_path_factory: pytest.TempPa
         patch = exits.enter_context(pytest.MonkeyPatch.context())
         directory = tmp_path_factory.mktemp("zombies")
         platform = exits.enter_context(local_platform(stack.endpoints, name, ledger_dsn, directory, patch))
-        platform.sections["consumer"] = {"lease_seconds": LEASE_S, "workers": 1}
+        # One event at a time: two ticks that wait together would be one batch, and no window would be without rows.
+        platform.sections["consumer"] = {"lease_seconds": LEASE_S, "workers": 1, "events_per_partition": 1}
         settings: dict[str, Any] = {"batch": {"rows": ROWS // 2, "unit_rows": ROWS // 2}}
         platform.add_stream(**settings)
         insert(platform, "trades")

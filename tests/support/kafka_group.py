@@ -31,7 +31,10 @@ EVENING = datetime(2025, 1, 1, 20, tzinfo=UTC)
 
 
 def decode(message: KafkaMessage) -> Event:
-    """Read ``stream minutes``; anything else is no valid event."""
+    """Read ``stream minutes``; anything else is no valid event.
+
+    Each is the close of a partition of its own: ticks that wait together are handled as one.
+    """
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None
@@ -43,11 +46,13 @@ def decode(message: KafkaMessage) -> Event:
     traceparent = headers.get("traceparent")
     return Event(
         id=str(uuid4()),
-        type=EventType.TICK,
+        type=EventType.PARTITION_CLOSED,
         stream=stream,
         cutoff=NOON + timedelta(minutes=int(minutes)),
         source="test",
         time=NOON,
+        partition_id=minutes,
+        content_id=minutes,
         traceparent=traceparent.decode() if isinstance(traceparent, bytes) else None,
         coordinates=Coordinates(topic=topic, partition=partition, offset=offset),
     )

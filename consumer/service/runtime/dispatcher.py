@@ -15,7 +15,7 @@ from consumer.service.runtime.failures import Verdict
 from consumer.service.runtime.leftovers import Leftovers
 from consumer.service.runtime.patient_signal import PatientSignal
 from consumer.service.runtime.ports import M
-from consumer.service.runtime.work import Assignment, Task
+from consumer.service.runtime.work import Assignment, Task, merged
 from consumer.service.threads import SYSTEM_THREADS, Signal, Thread, Threads
 
 
@@ -47,8 +47,8 @@ def nothing_left(_task: object) -> bool:
 class Dispatcher(Generic[M]):
     """Bounded workers over many lanes.
 
-    A worker takes the first task of the lane whose turn it is, with all queued tasks that it covers, and runs
-    them as one. It is the turn of the lane that has waited longest, but those whose stream has a rank come first.
+    A worker takes the first task of the lane whose turn it is, merged with the queued tasks by :func:`merged`, and
+    runs them as one. It is the turn of the lane that has waited longest, but those whose stream has a rank come first.
     If that raises, they go back to the head of their lane, which rests for the verdict's delay without holding a
     worker; a task that waits by itself does so on a ``patient`` signal. Tasks of a closing assignment are dropped.
 
@@ -242,12 +242,9 @@ class Dispatcher(Generic[M]):
             if lane is None or lane.running or not lane.tasks:
                 continue
             lane.waiting = False
-            head = lane.tasks.popleft()
-            covered = [task for task in lane.tasks if head.covers(task)]
-            if covered:
-                superfluous = set(map(id, covered))
-                lane.tasks = deque(task for task in lane.tasks if id(task) not in superfluous)
-            lane.running = (head, *covered)
+            lane.running = merged(tuple(lane.tasks))
+            taken = set(map(id, lane.running))
+            lane.tasks = deque(task for task in lane.tasks if id(task) not in taken)
             return _Taken(lane, lane.running)
         return None
 

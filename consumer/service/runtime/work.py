@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -82,3 +82,18 @@ class Task(Generic[M]):
         if theirs.type is not EventType.PARTITION_CLOSED:
             return True
         return (mine.type, mine.partition_id, mine.content_id) == (theirs.type, theirs.partition_id, theirs.content_id)
+
+
+def merged(tasks: Sequence[Task[M]]) -> tuple[Task[M], ...]:
+    """Return the tasks of a lane that are run as one, the one that is run for all of them first.
+
+    That is the last one that covers all that were queued before it: who is behind by several ticks offloads up to the
+    latest of them at once, instead of a small batch for each. What it covers behind itself comes along.
+    """
+    first = 0
+    for position in range(1, len(tasks)):
+        # Covering is transitive: what the first one covers needs no second look.
+        if all(tasks[position].covers(tasks[other]) for other in range(first, position)):
+            first = position
+    run = tasks[first]
+    return (run, *(task for task in tasks if task is not run and run.covers(task)))

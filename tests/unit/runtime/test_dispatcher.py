@@ -32,7 +32,7 @@ def test_events_of_a_stream_run_one_after_the_other_in_order(start: Start) -> No
 
     bench = start(run)
     for number in range(90):
-        bench.send("abc"[number % 3], minutes=number)
+        bench.send("abc"[number % 3], type_=EventType.PARTITION_CLOSED, partition_id=str(number))
     wait_until(lambda: len(bench.finished) == 90)
     assert not overlaps
     assert all(numbers == sorted(numbers) and len(numbers) == 30 for numbers in order.values())
@@ -127,7 +127,7 @@ def test_streams_take_turns_so_that_a_long_queue_delays_nobody(start: Start) -> 
 
     bench = start(run, workers=1)
     for number in range(20):
-        bench.send("greedy", minutes=number)
+        bench.send("greedy", type_=EventType.PARTITION_CLOSED, partition_id=str(number))
     bench.send("modest")
     gate.set()
     wait_until(lambda: len(bench.finished) == 21)
@@ -163,7 +163,7 @@ def test_a_failed_event_is_held_at_the_head_of_its_stream_until_it_succeeds(star
 
     bench = start(run)
     for number in range(3):
-        bench.send("a", minutes=number)
+        bench.send("a", type_=EventType.PARTITION_CLOSED, partition_id=str(number))
     wait_until(lambda: len(bench.finished) == 3)
     assert bench.finished == [1, 2, 3]
     assert attempts == {1: 4, 2: 1, 3: 1}
@@ -183,6 +183,43 @@ def test_a_thousand_duplicate_triggers_run_twice_at_most(start: Start) -> None:
     gate.set()
     wait_until(lambda: len(bench.finished) == 1000)
     assert len(runs) <= 2
+
+
+def test_a_stream_that_is_behind_by_several_ticks_is_offloaded_up_to_the_latest_one_at_once(start: Start) -> None:
+    gate = threading.Event()
+    runs: list[list[int]] = []
+
+    def run(tasks: Tasks) -> None:
+        gate.wait(5)
+        runs.append([task.number for task in tasks])
+
+    bench = start(run, workers=1)
+    bench.send("other")  # keeps the worker until all are queued
+    wait_until(lambda: bench.dispatcher.running([bench.assignment]))
+    for number in range(4):
+        bench.send("a", minutes=15 * number)
+    gate.set()
+    wait_until(lambda: len(bench.finished) == 5)
+    assert runs == [[1], [5, 2, 3, 4]]
+
+
+def test_ticks_that_wait_for_another_attempt_are_merged_with_those_that_come_meanwhile(start: Start) -> None:
+    gate = threading.Event()
+    runs: list[list[int]] = []
+
+    def run(tasks: Tasks) -> None:
+        runs.append([task.number for task in tasks])
+        if len(runs) == 1:
+            gate.wait(5)
+            raise LeaseHeldError("held", remedy="wait")
+
+    bench = start(run)
+    bench.send("a")
+    wait_until(lambda: bench.dispatcher.running([bench.assignment]))
+    bench.send("a", minutes=15)
+    gate.set()
+    wait_until(lambda: len(bench.finished) == 2)
+    assert runs == [[1], [2, 1]]
 
 
 def test_a_partition_close_is_covered_by_the_same_close_only(start: Start) -> None:
