@@ -22,6 +22,8 @@ TICKS = 4
 @pytest.fixture
 def stream(local: LocalPlatform) -> str:
     local.sections["kafka"] = {"partitions": 1}
+    # One event at a time: ticks that wait together would be one batch, with one file.
+    local.sections["consumer"] = {"events_per_partition": 1}
     name = local.add_stream(partition_by="day", maintenance={"enabled": True, "every": "10ms"})
     local.insert(100)
     return name

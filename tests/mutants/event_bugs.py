@@ -160,6 +160,30 @@ BUGS = (
         tests=(_DISPATCHER_TESTS,),
     ),
     Bug(
+        name="partition_close_overtaken_by_a_tick",
+        breaks="What lies between two ticks that are merged waits until both are done, and offsets with it.",
+        edits=(
+            Edit(
+                file="consumer/service/runtime/work.py",
+                before="        if all(tasks[position].covers(tasks[other]) for other in range(first, position)):\n",
+                after="        if tasks[position].covers(tasks[first]):\n",
+            ),
+        ),
+        tests=("tests/unit/runtime/test_merged.py",),
+    ),
+    Bug(
+        name="rebalance_waits_for_maintenance",
+        breaks="A partition is given back when a piece of maintenance has ended, or its deadline has come.",
+        edits=(
+            Edit(
+                file="consumer/service/runtime/dispatcher.py",
+                before="                assignment.give_way.set()\n",
+                after="",
+            ),
+        ),
+        tests=("tests/unit/runtime/test_idle_work.py",),
+    ),
+    Bug(
         name="lost_lease_not_noticed",
         breaks="An owner whose lease is gone starts one batch after the other, each for nothing.",
         edits=(
