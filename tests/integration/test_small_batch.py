@@ -20,7 +20,7 @@ from consumer.domain.event_factory import tick
 from consumer.embedded.stack import EmbeddedStack
 from consumer.service.runtime.ports import Partition
 from tests.support.consuming import consuming
-from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, session_of
+from tests.support.local_platform import LocalPlatform, ledger_database, local_platform, published, session_of
 from tests.support.platform import day
 from tests.support.recording_proxies import HttpRecorder, StatementRecorder
 from tests.support.waiting import wait_until
@@ -146,3 +146,15 @@ def test_a_small_batch_asks_each_server_for_no_more_than_it_must(warm: Scene) ->
     most = {"clickhouse": 7, "postgres": 23, "spark": 1, "kafka": 1, "store PUT": 4, "store HEAD": 4, "store GET": 3}
     assert cost.keys() == most.keys()
     assert not cost - Counter(most)
+
+
+def test_a_stream_that_is_behind_by_five_ticks_catches_up_in_two_batches_at_most(scene: Scene) -> None:
+    scene.platform.insert(50, day="2024-01-01")
+    steps = [day("2024-01-01") + timedelta(milliseconds=10 * number) for number in range(1, 6)]
+    # The first may be handled before the others are there.
+    scene.send([tick(stream=scene.stream, boundary=step) for step in steps])
+    with consuming(scene.application):
+        scene.wait()
+    batches = published(scene.application, scene.stream)
+    assert len(batches) <= 2
+    assert (sum(one.rows for one in batches), batches[-1].window.upper) == (50, steps[-1])
