@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from consumer.embedded.stack import EmbeddedStack
+from tests.support.cases import few
 from tests.support.cold_tier import ColdTier, MemoryColdTier, iceberg_cold_tier
 from tests.support.hot_tables import ClickHouseHotTable, ClickHouseServer, HotTable, MemoryHotTable, clickhouse_server
 from tests.support.two_step_tier import TierDatabases, tier_databases, two_step_tier
@@ -35,7 +36,7 @@ def databases(stack: EmbeddedStack) -> Iterator[TierDatabases]:
         yield made
 
 
-@pytest.fixture(params=["memory", "iceberg", pytest.param("elsewhere", marks=pytest.mark.thorough), "rest"])
+@pytest.fixture(params=few(["memory", "iceberg", "elsewhere", "rest"], {"memory", "iceberg", "rest"}))
 def tier(request: pytest.FixtureRequest) -> Iterator[ColdTier]:
     """A cold tier in memory, and the real one: its catalog in the ledger's database, in another one, behind REST."""
     if request.param == "memory":

@@ -9,6 +9,7 @@ import pytest
 
 from consumer.domain.hot_drop import Selection
 from consumer.domain.writer import Writer
+from tests.support.cases import few
 from tests.support.local_platform import LocalPlatform, judge, offload
 from tests.support.platform import day
 
@@ -26,10 +27,9 @@ def aliases() -> list[str]:
 
 TIMES = ("first", "last", "rows", "number", "micros", "instant", "day", "row", "lower", "upper")
 """What the time column is called: statements compute with that one most."""
-FEW = TIMES[:4]
 
 
-@pytest.mark.parametrize("time", [*FEW, *(pytest.param(name, marks=pytest.mark.thorough) for name in TIMES[4:])])
+@pytest.mark.parametrize("time", few(TIMES, TIMES[:4]))
 def test_a_time_column_may_have_any_name(local: LocalPlatform, time: str) -> None:
     writer = Writer.STREAM if TIMES.index(time) % 2 else Writer.EXPORT
     local.sections["spark"] = {"writer": str(writer)}

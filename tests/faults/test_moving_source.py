@@ -61,9 +61,7 @@ FEW = {"a merge", "an insert", "an update", "a dropped partition"}
 """One that changes no row, one that adds some, one that changes some, and one that takes some away."""
 
 # What lies before a read is the same for both writers; what happens during one is played with both always.
-BY_TASKS_FIRST = pytest.mark.parametrize(
-    "platform", [Writer.STREAM, pytest.param(Writer.EXPORT, marks=pytest.mark.thorough)], indirect=True
-)
+BY_TASKS_FIRST = pytest.mark.parametrize("platform", few(Writer, {Writer.STREAM}), indirect=True)
 
 
 @pytest.fixture(params=Writer)

@@ -19,13 +19,14 @@ from consumer.domain.errors import BaseMovedError, FencedError, LedgerUnavailabl
 from consumer.domain.event_factory import tick
 from consumer.failpoints.acting import Failpoints
 from consumer.settings.connections import PostgresSettings
+from tests.support.cases import few
 from tests.support.cold_tier import HOUR, START, IcebergColdTier
 from tests.support.interruptions import Interrupt
 from tests.support.two_step import Crash, Late, crashing, open_intents, run, settled, status, take_over
 from tests.support.two_step_tier import TierDatabases, two_step_tier
 
 
-@pytest.fixture(params=[pytest.param("elsewhere", marks=pytest.mark.thorough), "rest"])
+@pytest.fixture(params=few(["elsewhere", "rest"], {"rest"}))
 def tier(request: pytest.FixtureRequest, databases: TierDatabases) -> Iterator[IcebergColdTier]:
     with two_step_tier(databases, request.param) as real:
         yield real

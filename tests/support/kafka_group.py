@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
@@ -28,6 +29,16 @@ from tests.support.waiting import wait_until
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 EVENING = datetime(2025, 1, 1, 20, tzinfo=UTC)
 """Up to when members reconcile streams after an incident."""
+PROTOCOLS = [
+    pytest.param({"group_protocol": "consumer"}, id="consumer"),
+    pytest.param(
+        {"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"},
+        id="cooperative-sticky",
+        marks=pytest.mark.thorough,
+    ),
+    pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range", marks=pytest.mark.thorough),
+]
+"""Protocols and assignment strategies of groups: what the first shows, the others show with `make thorough`."""
 
 
 def decode(message: KafkaMessage) -> Event:

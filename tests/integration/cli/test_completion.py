@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cases import few
+
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGURATION = """
 streams:
@@ -40,7 +42,7 @@ COMPLETE = {
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(params=["bash", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("zsh", "fish"))])
+@pytest.fixture(params=few(["bash", "zsh", "fish"], {"bash"}))
 def shell(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     if shutil.which(name) is None:

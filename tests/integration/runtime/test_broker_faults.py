@@ -17,20 +17,11 @@ from consumer.embedded.stack import EmbeddedStack
 from consumer.settings.connections import ConsumerSettings, KafkaSettings
 from tests.support.consuming import committed_offsets, consuming
 from tests.support.interruptions import Interrupt
-from tests.support.kafka_group import Handled, Member, Topic, running, with_settings
+from tests.support.kafka_group import PROTOCOLS, Handled, Member, Topic, running, with_settings
 from tests.support.local_platform import judge, ledger_database, local_platform, published
 from tests.support.platform import day
 from tests.support.waiting import wait_until
 
-PROTOCOLS = [
-    pytest.param({"group_protocol": "consumer"}, id="consumer"),
-    pytest.param(
-        {"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"},
-        id="cooperative-sticky",
-        marks=pytest.mark.thorough,
-    ),
-    pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range", marks=pytest.mark.thorough),
-]
 AWAY = PROTOCOLS[:2]
 """For tests that wait for a broker to come back, or for time-outs."""
 

@@ -11,18 +11,9 @@ from confluent_kafka import KafkaError, KafkaException
 from consumer.domain.event import Event
 from consumer.service.threads import Signal
 from consumer.settings.connections import ConsumerSettings
-from tests.support.kafka_group import Handled, Member, Topic, running, with_settings
+from tests.support.kafka_group import PROTOCOLS, Handled, Member, Topic, running, with_settings
 from tests.support.waiting import wait_until
 
-PROTOCOLS = [
-    pytest.param({"group_protocol": "consumer"}, id="consumer"),
-    pytest.param(
-        {"group_protocol": "classic", "assignment_strategy": "cooperative-sticky"},
-        id="cooperative-sticky",
-        marks=pytest.mark.thorough,
-    ),
-    pytest.param({"group_protocol": "classic", "assignment_strategy": "range"}, id="range", marks=pytest.mark.thorough),
-]
 PATIENCE_S = 90.0
 
 

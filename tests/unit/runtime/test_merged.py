@@ -81,8 +81,5 @@ def test_ticks_are_merged_up_to_a_close_which_is_not_overtaken() -> None:
 
 def test_a_close_brings_the_ticks_before_it_along() -> None:
     tick, close = EventType.TICK, EventType.PARTITION_CLOSED
-    assert [task.number for task in merged(queued([(tick, 0, False), (tick, 1, False), (close, 1, False)]))] == [
-        2,
-        0,
-        1,
-    ]
+    tasks = queued([(tick, 0, False), (tick, 1, False), (close, 1, False)])
+    assert [task.number for task in merged(tasks)] == [2, 0, 1]
