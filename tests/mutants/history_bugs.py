@@ -14,7 +14,7 @@ _PROOF = "consumer/service/adoption/proof.py"
 
 _ADOPTION = "tests/unit/service/test_adoption.py"
 _UNIT = "tests/unit/service/test_backfill.py"
-_LEDGER = "tests/contract/test_ledger.py"
+_LEDGER_BACKFILLS = "tests/contract/test_ledger_backfills.py"
 
 BUGS = (
     Bug(
@@ -23,7 +23,9 @@ BUGS = (
         edits=(
             Edit(file=_BACKFILL, before="    elif place.overlapped:\n", after="    elif place.overlapped is None:\n"),
         ),
-        tests=(f"{_LEDGER}::test_a_backfill_overlaps_no_window_that_is_done_and_reaches_not_beyond_the_start",),
+        tests=(
+            f"{_LEDGER_BACKFILLS}::test_a_backfill_overlaps_no_window_that_is_done_and_reaches_not_beyond_the_start",
+        ),
     ),
     Bug(
         name="backfilled_windows_not_seen_as_done",
@@ -35,7 +37,9 @@ BUGS = (
                 after="          AND kind = 'window' AND status IN ('published', 'empty')\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_backfill_overlaps_no_window_that_is_done_and_reaches_not_beyond_the_start",),
+        tests=(
+            f"{_LEDGER_BACKFILLS}::test_a_backfill_overlaps_no_window_that_is_done_and_reaches_not_beyond_the_start",
+        ),
     ),
     Bug(
         name="backfill_beyond_the_start",
@@ -47,7 +51,9 @@ BUGS = (
                 after="    elif window.lower > place.start:\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_backfill_overlaps_no_window_that_is_done_and_reaches_not_beyond_the_start",),
+        tests=(
+            f"{_LEDGER_BACKFILLS}::test_a_backfill_overlaps_no_window_that_is_done_and_reaches_not_beyond_the_start",
+        ),
     ),
     Bug(
         name="cancelled_backfill_goes_on",
@@ -60,7 +66,7 @@ BUGS = (
             ),
         ),
         tests=(
-            f"{_LEDGER}::test_a_backfill_is_refused_to_an_old_epoch_and_once_its_request_is_cancelled[memory]",
+            f"{_LEDGER_BACKFILLS}::test_a_backfill_is_refused_to_an_old_epoch_and_once_its_request_is_cancelled[memory]",
             f"{_UNIT}::test_a_request_that_is_cancelled_while_its_batch_is_written_publishes_nothing",
         ),
     ),
@@ -74,7 +80,9 @@ BUGS = (
                 after="    if batch.kind is BatchKind.SUPPLEMENT and batch.request:\n        move_backfill(",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_backfill_moves_its_request_in_the_publish_and_leaves_the_watermark[postgres]",),
+        tests=(
+            f"{_LEDGER_BACKFILLS}::test_a_backfill_moves_its_request_in_the_publish_and_leaves_the_watermark[postgres]",
+        ),
     ),
     Bug(
         name="old_hints_go_on",
@@ -143,7 +151,7 @@ BUGS = (
                 after="WHERE stream = %(stream)s AND start <> %(start)s\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_start_counts_until_the_stream_is_claimed[postgres]",),
+        tests=(f"{_LEDGER_BACKFILLS}::test_a_start_counts_until_the_stream_is_claimed[postgres]",),
     ),
     Bug(
         name="history_compared_that_nobody_asked_for",

@@ -13,7 +13,7 @@ _BATCH = "consumer/domain/batch.py"
 
 _LATE = "tests/unit/service/test_late_rows.py"
 _QUIET = "tests/unit/service/test_quiet_streams.py"
-_LEDGER = "tests/contract/test_ledger.py"
+_LEDGER_DIFFERENCES = "tests/contract/test_ledger_differences.py"
 
 BUGS = (
     Bug(
@@ -26,7 +26,7 @@ BUGS = (
                 after="    if batch.base is None:\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_supplement_that_was_computed_from_another_content_is_refused[memory]",),
+        tests=(f"{_LEDGER_DIFFERENCES}::test_a_supplement_that_was_computed_from_another_content_is_refused[memory]",),
     ),
     Bug(
         name="base_left_out_of_the_supplements_id",

@@ -11,7 +11,9 @@ _SESSION = "consumer/adapters/postgres/sql/session.sql"
 _OFFLOAD_PY = "consumer/service/offload.py"
 _RELAY = "consumer/adapters/kafka/relay.py"
 
-_LEDGER = "tests/contract/test_ledger.py"
+_LEDGER_BATCHES = "tests/contract/test_ledger_batches.py"
+_LEDGER_EVENTS = "tests/contract/test_ledger_events.py"
+_LEDGER_RECORDS = "tests/contract/test_ledger_records.py"
 _CONNECTIONS = "tests/faults/test_ledger_connections.py"
 _CONTENTION = "tests/faults/test_ledger_contention.py"
 _OFFLOAD = "tests/unit/service/test_offload.py"
@@ -21,7 +23,7 @@ BUGS = (
         name="epoch_not_incremented",
         breaks="A new owner has the epoch of the old one, so the fence lets both through.",
         edits=(Edit(file=_SQL, before="    epoch = epoch + 1,\n", after="    epoch = greatest(epoch, 1),\n"),),
-        tests=(f"{_LEDGER}::test_every_acquisition_increments_the_epoch[postgres]",),
+        tests=(f"{_LEDGER_RECORDS}::test_every_acquisition_increments_the_epoch[postgres]",),
     ),
     Bug(
         name="unexpired_lease_claimed",
@@ -34,7 +36,7 @@ BUGS = (
                 after="WHERE stream = %(stream)s\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_lease_that_has_not_expired_is_refused_to_another_owner[postgres]",),
+        tests=(f"{_LEDGER_RECORDS}::test_a_lease_that_has_not_expired_is_refused_to_another_owner[postgres]",),
     ),
     Bug(
         name="expired_lease_never_free",
@@ -47,7 +49,7 @@ BUGS = (
                 after="  AND (owner IS NULL OR owner = %(owner)s)\nRETURNING stream",
             ),
         ),
-        tests=(f"{_LEDGER}::test_an_expired_lease_is_taken_over[postgres]",),
+        tests=(f"{_LEDGER_RECORDS}::test_an_expired_lease_is_taken_over[postgres]",),
     ),
     Bug(
         name="windows_looked_for_in_the_claim",
@@ -80,7 +82,7 @@ BUGS = (
                 "WHERE stream = %(stream)s AND owner = %(owner)s\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_lease_that_was_taken_over_can_not_be_released_by_its_old_owner[postgres]",),
+        tests=(f"{_LEDGER_RECORDS}::test_a_lease_that_was_taken_over_can_not_be_released_by_its_old_owner[postgres]",),
     ),
     Bug(
         name="frozen_owner_keeps_its_lock",
@@ -153,7 +155,7 @@ BUGS = (
                 after="WHERE file.prefix = excluded.prefix AND file.batch_id = excluded.batch_id\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_path_is_staged_with_one_content_only[postgres]",),
+        tests=(f"{_LEDGER_BATCHES}::test_a_path_is_staged_with_one_content_only[postgres]",),
     ),
     Bug(
         name="halting_event_not_parked",
@@ -191,7 +193,7 @@ BUGS = (
                 after="            if self._locked(connection, event.stream):\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_an_event_that_is_parked_after_the_resume_is_not_lost[postgres]",),
+        tests=(f"{_LEDGER_EVENTS}::test_an_event_that_is_parked_after_the_resume_is_not_lost[postgres]",),
     ),
     Bug(
         name="zombie_halts_its_heirs_stream",
@@ -233,6 +235,8 @@ BUGS = (
                 after="    SET claimed_until = 'infinity'\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_message_is_kept_from_other_relays_and_comes_back_if_its_relay_died[postgres]",),
+        tests=(
+            f"{_LEDGER_EVENTS}::test_a_message_is_kept_from_other_relays_and_comes_back_if_its_relay_died[postgres]",
+        ),
     ),
 )

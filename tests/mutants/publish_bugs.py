@@ -12,7 +12,8 @@ _FENCE = "consumer/domain/fence.py"
 _RUN = "consumer/service/batch_run.py"
 _STATEMENTS = "consumer/adapters/postgres/sql/publish.sql"
 
-_LEDGER = "tests/contract/test_ledger.py"
+_LEDGER_BATCHES = "tests/contract/test_ledger_batches.py"
+_LEDGER_RECORDS = "tests/contract/test_ledger_records.py"
 _CATALOG = "tests/contract/test_catalog.py"
 _FAULTS = "tests/faults/test_publish_faults.py"
 _OFFLOAD = "tests/unit/service/test_offload.py"
@@ -37,7 +38,7 @@ BUGS = (
                 after="    if epoch <= current_epoch:\n        return\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_an_old_epoch_can_do_nothing[memory]",),
+        tests=(f"{_LEDGER_RECORDS}::test_an_old_epoch_can_do_nothing[memory]",),
     ),
     Bug(
         name="epoch_without_owner",
@@ -50,8 +51,8 @@ BUGS = (
             ),
         ),
         tests=(
-            f"{_LEDGER}::test_the_same_epoch_of_another_owner_is_fenced[memory]",
-            f"{_LEDGER}::test_a_released_lease_fences_what_its_owner_still_tries[memory]",
+            f"{_LEDGER_RECORDS}::test_the_same_epoch_of_another_owner_is_fenced[memory]",
+            f"{_LEDGER_RECORDS}::test_a_released_lease_fences_what_its_owner_still_tries[memory]",
         ),
     ),
     Bug(
@@ -93,7 +94,7 @@ BUGS = (
                 after="    if position.watermark > batch.window.upper:\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_window_that_does_not_continue_the_watermark_is_refused",),
+        tests=(f"{_LEDGER_BATCHES}::test_a_window_that_does_not_continue_the_watermark_is_refused",),
     ),
     Bug(
         name="published_batch_published_again",
@@ -107,7 +108,7 @@ BUGS = (
             ),
         ),
         tests=(
-            f"{_LEDGER}::test_a_batch_is_published_once_and_whoever_repeats_it_is_sent_to_read_back[memory]",
+            f"{_LEDGER_BATCHES}::test_a_batch_is_published_once_and_whoever_repeats_it_is_sent_to_read_back[memory]",
             f"{_CATALOG}::test_a_batch_that_is_published_already_has_to_be_read_back[memory]",
         ),
     ),

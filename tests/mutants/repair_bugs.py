@@ -189,7 +189,7 @@ BUGS = (
                 after="self.put(halted)",
             ),
         ),
-        tests=("tests/contract/test_ledger.py::test_a_paused_stream_is_halted_and_its_owner_fenced",),
+        tests=("tests/contract/test_ledger_records.py::test_a_paused_stream_is_halted_and_its_owner_fenced",),
     ),
     Bug(
         name="a_replay_trusts_the_ledger",

@@ -16,7 +16,7 @@ _PUBLISH = "consumer/adapters/iceberg/publish.py"
 _PUBLISHING = "consumer/adapters/postgres/publishing.py"
 
 _UNIT = "tests/unit/service/test_replacing.py"
-_LEDGER = "tests/contract/test_ledger.py"
+_LEDGER_DIFFERENCES = "tests/contract/test_ledger_differences.py"
 _CATALOG = "tests/contract/test_catalog.py"
 
 BUGS = (
@@ -39,7 +39,7 @@ BUGS = (
                 after="    if recorded.fingerprint != batch.base:\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_replacement_of_another_content_or_revision_is_refused[memory]",),
+        tests=(f"{_LEDGER_DIFFERENCES}::test_a_replacement_of_another_content_or_revision_is_refused[memory]",),
     ),
     Bug(
         name="replaced_rows_still_counted",
@@ -52,7 +52,7 @@ BUGS = (
             ),
         ),
         tests=(
-            f"{_LEDGER}::test_a_replacement_takes_the_place_of_what_is_recorded_and_supplements_after_it_count[memory]",
+            f"{_LEDGER_DIFFERENCES}::test_a_replacement_takes_the_place_of_what_is_recorded_and_supplements_after_it_count[memory]",
         ),
     ),
     Bug(
@@ -132,7 +132,7 @@ BUGS = (
                 after="    if batch.kind is BatchKind.SUPPLEMENT and batch.replacement is not None:\n",
             ),
         ),
-        tests=(f"{_LEDGER}::test_a_replacement_settles_what_was_found_in_its_window_and_nothing_else",),
+        tests=(f"{_LEDGER_DIFFERENCES}::test_a_replacement_settles_what_was_found_in_its_window_and_nothing_else",),
         servers=(ComponentName.POSTGRES,),
     ),
 )
