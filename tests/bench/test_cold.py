@@ -74,11 +74,13 @@ def run(stack: EmbeddedStack, tmp_path_factory: pytest.TempPathFactory, request:
     return Run(ENGINES if request.param is None else (*ENGINES, "Spark"), asked, files)
 
 
+@pytest.mark.thorough
 def test_every_engine_reads_the_files_of_the_answer_and_no_other_before_and_after_maintenance(run: Run) -> None:
     assert run.read(0) == run.by_all(day=3, range=6, point=1, aggregate=9)
     assert run.read(1) == run.by_all(day=1, range=2, point=1, aggregate=3)
 
 
+@pytest.mark.thorough
 def test_maintenance_leaves_no_file_that_could_be_fewer(run: Run) -> None:
     before, after = run.files
     assert (before.files, before.superfluous, before.small_ratio) == (9, 9, 1.0)

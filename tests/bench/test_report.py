@@ -89,17 +89,14 @@ WITHOUT_SPARK_PROGRAMS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.spark
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "asked",
     [
         pytest.param(WITHOUT_SPARK_PROGRAMS, id="without Spark's own programs"),
-        pytest.param(
-            {*WITHOUT_SPARK_PROGRAMS, report.EXPORT, report.JDBC, report.MAP_IN_ARROW},
-            id="all",
-            marks=pytest.mark.thorough,
-        ),
+        pytest.param({*WITHOUT_SPARK_PROGRAMS, report.EXPORT, report.JDBC, report.MAP_IN_ARROW}, id="all"),
     ],
 )
 def test_a_small_run_reports_every_path_that_can_run(tmp_path: Path, asked: set[str]) -> None:

@@ -36,7 +36,7 @@ def databases(stack: EmbeddedStack) -> Iterator[TierDatabases]:
         yield made
 
 
-@pytest.fixture(params=few(["memory", "iceberg", "elsewhere", "rest"], {"memory", "iceberg", "rest"}))
+@pytest.fixture(params=few(["memory", "iceberg", "elsewhere", "rest"], {"memory", "iceberg"}))
 def tier(request: pytest.FixtureRequest) -> Iterator[ColdTier]:
     """A cold tier in memory, and the real one: its catalog in the ledger's database, in another one, behind REST."""
     if request.param == "memory":

@@ -9,10 +9,11 @@ import pytest
 from consumer.domain.errors import BrokerUnavailableError
 from consumer.embedded.stack import EmbeddedStack
 from consumer.service.runtime.ports import Partition
+from tests.support.cases import few
 from tests.support.group_members import Driven, Group, KafkaGroup, MemoryGroup, drive
 
 
-@pytest.fixture(params=["memory", "consumer", "classic"])
+@pytest.fixture(params=few(["memory", "consumer", "classic"], {"memory", "consumer"}))
 def group(request: pytest.FixtureRequest) -> Iterator[Group]:
     made: Group
     if request.param == "memory":

@@ -20,6 +20,7 @@ from consumer.domain.event_factory import tick
 from consumer.domain.type_mapping import map_table
 from consumer.embedded.stack import EmbeddedStack
 from consumer.ports import StreamState
+from tests.support.cases import few
 from tests.support.consuming import consuming
 from tests.support.kafka_topics import read_topic
 from tests.support.platform import TRADES, Platform, day
@@ -222,8 +223,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_an_ill_stream_is_halted_and_catches_up_once_it_is_mended(world: World, case: Case) -> None:
+@pytest.mark.parametrize("ill", few(CASES, {"missing source", "target of another schema", "text as time column"}))
+def test_an_ill_stream_is_halted_and_catches_up_once_it_is_mended(world: World, ill: str) -> None:
+    case = CASES[ill]
     if case.first is not None:
         case.first(world)
         with world.application() as application:

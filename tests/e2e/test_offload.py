@@ -123,6 +123,7 @@ def _assert_one_trace_from_event_to_offset(traces: Path, view: Application, stre
     } <= names
 
 
+@pytest.mark.thorough
 def test_a_million_trades_arrive_exactly_within_two_gibibytes(
     platform: Platform, operator: Callable[[], Application], tmp_path: Path, record_property: Callable[..., None]
 ) -> None:

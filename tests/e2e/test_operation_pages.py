@@ -19,7 +19,7 @@ from tests.support.platform import Platform
 from tests.support.processes import Running, icehaul, output_of
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thorough, pytest.mark.spark, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-for-the-console"

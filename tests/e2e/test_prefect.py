@@ -30,6 +30,7 @@ from tests.support.processes import icehaul, output_of
 from tests.support.waiting import wait_for, wait_until
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.spark,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not installed(), reason="Prefect is not installed: `make prefect` does that"),
@@ -148,6 +149,7 @@ def notified(server: PrefectServer) -> Iterator[list[dict[str, str]]]:
     http.server_close()
 
 
+@pytest.mark.thorough
 def test_the_deployment_runs_every_quarter_of_an_hour(deployed: dict[str, Any]) -> None:
     (schedule,) = deployed["schedules"]
     assert schedule["active"]

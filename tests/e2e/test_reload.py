@@ -93,6 +93,7 @@ def test_a_consumer_takes_up_a_new_configuration_and_loses_no_row(
     assert output_of(["verify"]).count("equal") == 2
 
 
+@pytest.mark.thorough
 def test_an_emitter_takes_up_a_new_configuration(platform: Platform, systemd: ServiceSocket, tmp_path: Path) -> None:
     platform.add_stream()
     platform.insert(50)

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/tutorial/first-offload.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorial uses curl")
 def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
     blocks = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)

@@ -57,6 +57,7 @@ def test_whatever_step_fails_every_row_arrives_once(history: History) -> None:
     history.judge()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("point", ["backfill.before-advance", "publish.after-stage"])
 def test_an_owner_that_was_taken_for_dead_backfills_nothing_that_its_heir_has(history: History, point: str) -> None:
     history.ask()

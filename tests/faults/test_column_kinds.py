@@ -9,6 +9,8 @@ from tests.support.cases import few
 from tests.support.changed_source import alter, offload_days, rows_of, table_of
 from tests.support.local_platform import LocalPlatform, judge
 
+pytestmark = pytest.mark.thorough
+
 COLUMNS = (
     "ts DateTime64(6, 'UTC'), seq UInt64, a Int32, filled Int64 DEFAULT a + 1, computed Int64 MATERIALIZED a * 2,"
     " shown Int64 ALIAS a + 3, given String EPHEMERAL 'none', upper String DEFAULT upper(given)"

@@ -182,7 +182,12 @@ def scenes(
 
 
 FINDABLE = [
-    pytest.param(damage, policy, id=f"{damage.do.__name__}-{policy}")
+    pytest.param(
+        damage,
+        policy,
+        id=f"{damage.do.__name__}-{policy}",
+        marks=() if policy is DigestPolicy.ALWAYS else pytest.mark.thorough,
+    )
     for damage in DAMAGES
     for policy in DigestPolicy
     if policy is DigestPolicy.ALWAYS or damage.found_without_digest

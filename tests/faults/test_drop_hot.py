@@ -57,6 +57,7 @@ def test_a_row_that_is_in_the_hot_tier_only_brings_the_partition_back(tiers: Tie
     assert tiers.quarantines() == {}
 
 
+@pytest.mark.thorough
 def test_one_copy_more_than_the_cold_tier_holds_is_missed(tiers: Tiers) -> None:
     tiers.platform.insert(1, day=DAY)
     assert tiers.drop().partitions[0].comparison.missing == 1
@@ -106,6 +107,7 @@ def engine_of_quarantine(platform: LocalPlatform) -> list[str]:
     return [str(engine) for (engine,) in rows]
 
 
+@pytest.mark.thorough
 def test_a_ttl_that_an_earlier_run_left_on_a_quarantine_table_is_taken_away(tiers: Tiers) -> None:
     client, name = tiers.platform.client, tiers.platform.name
     client.command(f"ALTER TABLE {tiers.source} MODIFY TTL toDateTime(ts) + INTERVAL 40 YEAR")
@@ -190,6 +192,7 @@ def test_while_a_consumer_works_on_the_stream_nothing_is_dropped(tiers: Tiers) -
     assert tiers.drop().good
 
 
+@pytest.mark.thorough
 def test_both_tiers_are_still_compared_after_a_drop(tiers: Tiers) -> None:
     tiers.drop()
     with tiers.platform.consumer() as application:
@@ -202,6 +205,7 @@ def test_both_tiers_are_still_compared_after_a_drop(tiers: Tiers) -> None:
     assert (found.equal, found.missing, found.surplus) == (False, 0, ROWS)
 
 
+@pytest.mark.thorough
 def test_offloading_goes_on_after_a_drop(tiers: Tiers) -> None:
     tiers.drop()
     tiers.platform.insert(5, first=5_000, day="2024-01-05")

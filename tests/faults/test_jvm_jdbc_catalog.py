@@ -29,6 +29,8 @@ from tests.support.cold_tier import IcebergColdTier, iceberg_cold_tier
 from tests.support.java_catalog import ROWS, JavaWriter, iceberg_jvm
 from tests.support.postgres_proxy import CommitFault, PostgresProxy
 
+pytestmark = pytest.mark.thorough
+
 DESCRIBED = "1.12.0"
 """The version of Iceberg that the tests and the page describe."""
 UPDATE = re.compile(b"update iceberg_tables")

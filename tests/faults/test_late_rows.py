@@ -55,6 +55,7 @@ def supplements(consumer: Application, stream: str) -> int:
     return sum(one.kind is BatchKind.SUPPLEMENT for one in published(consumer, stream))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("writer", few(Writer, {Writer.STREAM}))
 def test_late_rows_may_be_more_than_a_query_of_the_usual_length_can_name(local: LocalPlatform, writer: Writer) -> None:
     local.sections["spark"] = {"writer": str(writer)}
@@ -121,6 +122,7 @@ def test_legitimate_duplicates_are_kept_before_and_after_a_compaction_of_the_tar
         assert found.cold.rows == 154
 
 
+@pytest.mark.thorough
 def test_a_time_column_of_whole_days_has_late_rows_too(local: LocalPlatform) -> None:
     stream = local.add_stream("bars", columns="ts Date, seq UInt64", partition_by="month")
     insert = f"INSERT INTO {local.name}.bars SELECT toDate('2024-01-01') + number % 20, number FROM numbers"

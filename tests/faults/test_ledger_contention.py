@@ -28,6 +28,8 @@ from tests.support.postgres_server import PostgresServer, running_postgres
 from tests.support.transaction_pooler import TransactionPooler
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.thorough
+
 OWNERS = 8
 MESSAGES = 60
 WINDOWS = 10

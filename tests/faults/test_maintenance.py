@@ -142,6 +142,7 @@ def test_a_ledger_that_was_lost_is_made_anew_from_a_compacted_table(
     assert found.cold.rows == ALL
 
 
+@pytest.mark.thorough
 def test_a_rollback_below_a_compaction_is_none_that_matters_and_it_is_compacted_again(
     local: LocalPlatform, offloaded: tuple[Application, str]
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_rollback_below_a_compaction_is_none_that_matters_and_it_is_compacted_
     judge(consumer, stream, rows=ALL)
 
 
+@pytest.mark.thorough
 def test_rows_that_another_engine_has_deleted_are_gone_from_what_is_written_anew(
     local: LocalPlatform, offloaded: tuple[Application, str]
 ) -> None:
@@ -254,6 +256,7 @@ def test_files_that_go_while_they_are_rewritten_are_not_brought_back(
         assert len(list(table.scan().plan_files())) == 2
 
 
+@pytest.mark.thorough
 def test_a_foreign_snapshot_that_touches_no_file_is_built_upon(
     local: LocalPlatform, offloaded: tuple[Application, str]
 ) -> None:

@@ -12,10 +12,11 @@ from consumer.adapters.iceberg.store import StoreFileIO
 from tests.matrix.cases import Story
 from tests.matrix.judge import judge
 from tests.matrix.stage import House, Stage, assigned
+from tests.support.cases import few
 from tests.support.cold_tier import other_engine
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thorough, pytest.mark.spark, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -69,20 +70,17 @@ def location(stage: Stage) -> str:
 
 
 # In this order: each leaves what it spoiled, and the later ones have to be found all the same.
-SPOILED: list[tuple[str, Callable[[Stage], None]]] = [
-    ("nobody knows", leave_a_file),
-    ("referred to, but not there", remove_a_metadata_file),
-    ("events are not acknowledged", send("{}")),
-    ("dead letters", send("{}.dead")),
-    ("901 rows in the source", lambda stage: stage.platform.insert(1, first=5000, day="2024-01-01")),
-    ("halted", edit("UPDATE offload_watermarks SET state = 'halted', halt_reason = 'r', halt_remedy = 'r'")),
-    ("not the end of the last window", edit("UPDATE offload_watermarks SET watermark = watermark + interval '1 day'")),
-    ("is followed by", edit("UPDATE offload_batches SET upper = upper - interval '1 hour' WHERE lower < '2000-01-01'")),
-    (
-        "snapshots of batches",
-        edit("UPDATE offload_batches SET batch_id = gen_random_uuid() WHERE lower > '2000-1-1'"),
-    ),
-]
+SPOILED: dict[str, Callable[[Stage], None]] = {
+    "nobody knows": leave_a_file,
+    "referred to, but not there": remove_a_metadata_file,
+    "events are not acknowledged": send("{}"),
+    "dead letters": send("{}.dead"),
+    "901 rows in the source": lambda stage: stage.platform.insert(1, first=5000, day="2024-01-01"),
+    "halted": edit("UPDATE offload_watermarks SET state = 'halted', halt_reason = 'r', halt_remedy = 'r'"),
+    "not the end of the last window": edit("UPDATE offload_watermarks SET watermark = watermark + interval '1 day'"),
+    "is followed by": edit("UPDATE offload_batches SET upper = upper - interval '1 hour' WHERE lower < '2000-01-01'"),
+    "snapshots of batches": edit("UPDATE offload_batches SET batch_id = gen_random_uuid() WHERE lower > '2000-1-1'"),
+}
 
 
 def test_what_is_as_it_has_to_be_is_not_complained_of(stage: Stage) -> None:
@@ -92,10 +90,10 @@ def test_what_is_as_it_has_to_be_is_not_complained_of(stage: Stage) -> None:
     assert (verdict.lost, verdict.doubled, verdict.orphans) == (0, 0, 0)
 
 
-@pytest.mark.parametrize(("complaint", "spoil"), SPOILED, ids=[complaint for complaint, _ in SPOILED])
-def test_what_is_wrong_is_named(complaint: str, spoil: Callable[[Stage], None], stage: Stage) -> None:
+@pytest.mark.parametrize("complaint", few(SPOILED, {"nobody knows", "901 rows in the source", "is followed by"}))
+def test_what_is_wrong_is_named(complaint: str, stage: Stage) -> None:
     assert not any(complaint in problem for problem in judge(stage).problems)
-    spoil(stage)
+    SPOILED[complaint](stage)
     assert any(complaint in problem for problem in judge(stage).problems)
 
 

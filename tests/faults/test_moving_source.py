@@ -163,7 +163,7 @@ def slowed(task: UnitTask) -> UnitTask:
 @pytest.mark.parametrize(
     ("platform", "move"),
     [
-        pytest.param(writer, move, marks=() if writer is Writer.STREAM or move in FEW else pytest.mark.thorough)
+        pytest.param(writer, move, marks=() if move in FEW else pytest.mark.thorough)
         for writer in Writer
         for move in MOVES
     ],
@@ -305,6 +305,7 @@ def test_a_table_that_is_exchanged_for_the_time_of_one_read_only_is_noticed(
 # ---------------------------------------------------------------------------------- inserts, gaps, broken streams
 
 
+@BY_TASKS_FIRST
 def test_steady_inserts_cause_no_second_attempt_and_come_as_late_rows(platform: LocalPlatform, stream: str) -> None:
     over, batches = threading.Event(), 4
 

@@ -31,6 +31,8 @@ from tests.support.local_platform import LocalPlatform, judge, published
 from tests.support.platform import day
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.thorough
+
 HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 FIRST = day("2024-01-02")
 EVENTS, ROWS = 3, 20

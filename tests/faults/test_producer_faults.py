@@ -70,6 +70,7 @@ def test_what_was_confirmed_outlives_the_broker_s_death_and_the_sink_goes_on(
     assert there == confirmed
 
 
+@pytest.mark.thorough
 def test_a_broker_that_hangs_is_an_error_by_the_deadline_and_later_sends_work_again(
     broker: EmbeddedStack, unique_name: str
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_broker_that_hangs_is_an_error_by_the_deadline_and_later_sends_work_ag
     assert set(there[1:]) == {second.id}
 
 
+@pytest.mark.thorough
 def test_a_broker_whose_disk_is_full_is_an_error_that_says_so_and_gets_everything_once_there_is_space(
     broker: EmbeddedStack, disk: SmallDisk | str, unique_name: str
 ) -> None:

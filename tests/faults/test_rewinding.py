@@ -77,6 +77,7 @@ def test_rows_above_the_instant_leave_the_table_and_come_back(
     judge(consumer, stream, rows=3 * ROWS)
 
 
+@pytest.mark.thorough
 def test_a_stream_can_be_set_back_to_its_start(offloaded: tuple[Application, str]) -> None:
     consumer, stream = offloaded
     rewind(consumer, stream, BEGINNING)
@@ -86,6 +87,7 @@ def test_a_stream_can_be_set_back_to_its_start(offloaded: tuple[Application, str
     judge(consumer, stream, rows=3 * ROWS)
 
 
+@pytest.mark.thorough
 def test_windows_without_rows_are_rewound_without_a_snapshot(offloaded: tuple[Application, str]) -> None:
     consumer, stream = offloaded
     offload(consumer, stream, day("2024-02-01"))
@@ -114,6 +116,7 @@ def test_rows_of_other_windows_that_a_compaction_has_put_into_the_same_file_are_
     judge(consumer, stream, rows=3 * ROWS)
 
 
+@pytest.mark.thorough
 def test_a_day_that_was_corrected_in_the_source_is_offloaded_again(
     local: LocalPlatform, offloaded: tuple[Application, str]
 ) -> None:

@@ -58,6 +58,7 @@ def trades(stack: EmbeddedStack) -> HotTable:
     return HotTable.numbered(stack.endpoints, 3000)
 
 
+@pytest.mark.thorough
 def test_without_the_token_access_is_denied_and_the_token_is_not_told(own_server: SparkConnectServer) -> None:
     for url in (f"sc://localhost:{own_server.port}", f"sc://localhost:{own_server.port}/;token=wrong-{TOKEN}"):
         with pytest.raises(AccessDeniedError, match=f"sc://localhost:{own_server.port} refused") as caught:
@@ -65,6 +66,7 @@ def test_without_the_token_access_is_denied_and_the_token_is_not_told(own_server
         assert TOKEN not in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_secrets_are_nowhere_in_the_servers_log_and_events(
     own_server: SparkConnectServer, own_engine: SparkEngine, trades: HotTable
 ) -> None:
@@ -154,6 +156,7 @@ def operator(platform: Platform) -> Iterator[Application]:
         yield application
 
 
+@pytest.mark.thorough
 def test_the_doctor_runs_a_task_on_the_server_without_being_asked_to(
     platform: Platform, operator: Application, tmp_path: Path
 ) -> None:
@@ -184,6 +187,7 @@ def readiness(consumer: Running) -> dict[str, Any]:
     return checks
 
 
+@pytest.mark.thorough
 def test_a_consumer_killed_in_mid_batch_has_an_heir_on_the_same_server_which_outlives_that_server_too(
     platform: Platform, operator: Application, own_server: SparkConnectServer, tmp_path: Path
 ) -> None:

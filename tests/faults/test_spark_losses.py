@@ -56,6 +56,7 @@ def exhaust_heap(session: Session, doomed: list[int]) -> None:
             hoard.add(gateway.new_array(gateway.jvm.byte, 64 << 20))
 
 
+@pytest.mark.thorough
 def test_a_driver_out_of_memory_is_replaced_and_the_batch_written_again(
     local: LocalPlatform,
     consumer: Application,

@@ -112,6 +112,7 @@ def test_an_empty_window_makes_no_snapshot_and_asks_the_catalog_for_no_commit(
         judge(application, stream, rows=10)
 
 
+@pytest.mark.thorough
 def test_rows_that_have_gone_after_a_lost_commit_do_not_come_back_in_an_empty_window(
     local: LocalPlatform, proxy: RestProxy
 ) -> None:
@@ -132,6 +133,7 @@ def test_rows_that_have_gone_after_a_lost_commit_do_not_come_back_in_an_empty_wi
         judge(application, stream, rows=0)
 
 
+@pytest.mark.thorough
 def test_a_table_behind_rest_is_adopted(local: LocalPlatform, proxy: RestProxy) -> None:
     stream = local.add_stream(columns="ts DateTime64(6, 'UTC'), seq Int64")
     local.client.command(

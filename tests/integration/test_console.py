@@ -151,6 +151,7 @@ def test_every_file_of_a_batch_is_on_one_page_and_one_only(port: int, batch: str
     assert paths == sorted(set(paths))
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_the_policy_is_never_violated_and_nothing_is_asked_of_other_servers(seen: Any, port: int) -> None:
     for name, view in seen["views"].items():
@@ -158,6 +159,7 @@ def test_the_policy_is_never_violated_and_nothing_is_asked_of_other_servers(seen
         assert view["asked"] == [f"http://127.0.0.1:{port}"]
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_hostile_text_is_shown_and_never_run(seen: Any) -> None:
     for name, view in seen["views"].items():
@@ -167,6 +169,7 @@ def test_hostile_text_is_shown_and_never_run(seen: Any) -> None:
     assert '<b onclick="window.stolen=1">the log</b>' in shown
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_nothing_that_axe_knows_of_wcag_aa_is_violated_in_light_or_dark(seen: Any) -> None:
     assert {name: view["axe"] for name, view in seen["views"].items() if view["axe"]} == {}
@@ -175,6 +178,7 @@ def test_nothing_that_axe_knows_of_wcag_aa_is_violated_in_light_or_dark(seen: An
     assert grounds["streams-dark"] != grounds["streams"]
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_on_a_phone_nothing_is_wider_than_the_screen_and_targets_can_be_hit(seen: Any) -> None:
     phone = {name: view for name, view in seen["views"].items() if name.endswith("-phone")}
@@ -184,6 +188,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_targets_can_be_hit(seen
         assert view["small"] == [], name
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_everything_is_reached_by_keyboard_and_seen_to_have_the_focus(seen: Any) -> None:
     keys = seen["keyboard"]
@@ -201,12 +206,14 @@ def test_everything_is_reached_by_keyboard_and_seen_to_have_the_focus(seen: Any)
     assert keys["batch"].endswith(f"/batches/{moved}")
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_the_page_moves_nothing_for_who_wants_it_still(seen: Any) -> None:
     assert seen["views"]["still"]["moves"] == "0s"
     assert seen["views"]["streams"]["moves"] != "0s"
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_what_is_done_in_one_tab_is_seen_and_told_in_another(seen: Any) -> None:
     live = seen["live"]
@@ -217,6 +224,7 @@ def test_what_is_done_in_one_tab_is_seen_and_told_in_another(seen: Any) -> None:
     assert (live["stored"], live["kept"]) == ([0, 0, ""], "")
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_a_stream_leads_to_its_batches_files_snapshot_trace_and_runbook(seen: Any) -> None:
     shown = seen["views"]["batch"]["text"]
@@ -228,6 +236,7 @@ def test_a_stream_leads_to_its_batches_files_snapshot_trace_and_runbook(seen: An
     assert (seen["drill"]["shown"], seen["drill"]["older"]) == (100, 100)
 
 
+@pytest.mark.thorough
 @needs_browser
 def test_the_first_paint_is_soon(seen: Any) -> None:
     paints = {name: view["paint"] for name, view in seen["views"].items()}

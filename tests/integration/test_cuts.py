@@ -106,6 +106,7 @@ def test_a_cut_between_whole_spans_takes_the_bars_that_it_covers_only(layers: La
     assert layers.parts(cut)["bars"] == (Fit.EXACT, first)
 
 
+@pytest.mark.thorough
 def test_a_tagged_cut_outlives_the_expiry_and_holds_the_same_rows(layers: Layers) -> None:
     layers.publish(layers.trades, 6)
     layers.publish(layers.bars, 4)

@@ -271,6 +271,7 @@ class TestADirectory:
             with psycopg.connect(second.endpoints.postgres.dsn) as connection:
                 assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
+    @pytest.mark.thorough
     def test_whose_data_is_broken_gives_a_clear_error_and_leaves_nothing_running(self, tmp_path: Path) -> None:
         EmbeddedStack.start(tmp_path, only=[ComponentName.POSTGRES]).down()
         (tmp_path / "postgres" / "data" / "PG_VERSION").write_text("7.4\n")
@@ -288,6 +289,7 @@ class TestADirectory:
             assert {status.state for status in started.probe().values()} == {State.READY}
 
 
+@pytest.mark.thorough
 def test_kafka_runs_on_the_wheels_java_where_the_machine_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +302,7 @@ def test_kafka_runs_on_the_wheels_java_where_the_machine_has_none(
         assert started.probe()[ComponentName.KAFKA].state is State.READY
 
 
+@pytest.mark.thorough
 def test_kafka_takes_a_cluster_id_that_begins_with_a_hyphen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xfb" + bytes(15)))
     port, controller_port = free_ports(2)
@@ -321,6 +324,7 @@ class TestNothingIsLeftRunning:
         assert not (tmp_path / "endpoints.json").exists()
         stack.down()
 
+    @pytest.mark.thorough
     def test_after_a_kill_of_the_supervisor_and_the_directory_is_usable_again(self, tmp_path: Path) -> None:
         stack = EmbeddedStack.start(tmp_path)
         address = ControlAddress.model_validate_json(Layout(tmp_path).control.read_text())
@@ -355,6 +359,7 @@ class TestNothingIsLeftRunning:
             owner.wait(60)
             wait_for(gone(tmp_path), 30, "the end of everything that had been started")
 
+    @pytest.mark.thorough
     def test_except_a_detached_stack_until_it_is_ended(self, tmp_path: Path) -> None:
         script = OWNER.replace("sys.argv[2:]])", "sys.argv[2:]], detached=True)").replace("signal.pause()", "")
         subprocess.run([sys.executable, "-c", script, str(tmp_path), ComponentName.POSTGRES], check=True, timeout=60)

@@ -18,6 +18,8 @@ from tests.support.local_platform import LocalPlatform, ledger_database, local_p
 from tests.support.platform import day
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def platform(

@@ -125,6 +125,7 @@ def test_a_source_that_is_gone_comes_back_in_its_types_which_the_target_remember
         days.restore(into=days.source)
 
 
+@pytest.mark.thorough
 def test_a_target_and_a_ledger_that_remember_no_types_give_rows_of_the_same_digest(platform: LocalPlatform) -> None:
     days = Restoring(platform, three_days(platform))
     expected = days.fingerprint(days.source)
@@ -154,6 +155,7 @@ def test_just_the_rows_of_a_stretch_come_back(days: Restoring) -> None:
     assert days.count(days.into) == ROWS + 20
 
 
+@pytest.mark.thorough
 def test_rows_of_a_window_come_back_from_files_that_hold_other_windows_too(platform: LocalPlatform) -> None:
     days = Restoring(platform, three_days(platform, partition_by="none"))
     with closing(platform.cold_tier(days.stream)) as tier:
@@ -162,6 +164,7 @@ def test_rows_of_a_window_come_back_from_files_that_hold_other_windows_too(platf
     assert days.fingerprint(days.into) == days.fingerprint(days.source, FIRST)
 
 
+@pytest.mark.thorough
 def test_a_former_snapshot_comes_back_as_it_was(own: Restoring) -> None:
     with own.platform.consumer() as application:
         stream = application.streams[own.stream]
@@ -236,6 +239,7 @@ def test_rows_that_stand_there_already_are_counted_and_nothing_is_restored(days:
     assert days.count(days.into) == 8 + 2 * ROWS
 
 
+@pytest.mark.thorough
 def test_tables_in_which_restored_rows_would_not_stay_are_refused(days: Restoring) -> None:
     create(days, engine="ReplacingMergeTree")
     with pytest.raises(StreamError, match="ReplacingMergeTree merges rows"):

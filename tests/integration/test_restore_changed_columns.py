@@ -18,6 +18,8 @@ from tests.support.local_platform import LocalPlatform, judge, ledger_database, 
 from tests.support.platform import day
 from tests.support.restores import Restoring
 
+pytestmark = pytest.mark.thorough
+
 ROWS = 10
 COLUMNS = (
     "ts DateTime64(6, 'UTC'), seq UInt64, a Int32, at DateTime('Asia/Tokyo'), e Enum8('x' = 1, 'y' = 2), s String,"

@@ -88,6 +88,7 @@ def trades(stack: EmbeddedStack) -> HotTable:
     return table
 
 
+@pytest.mark.thorough
 def test_two_workers_without_any_library_write_a_batch_with_the_code_and_the_libraries_that_were_sent_to_them(
     cluster_engine: SparkEngine, trades: HotTable
 ) -> None:
@@ -129,6 +130,7 @@ def platform(
         yield made
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "failpoint",
     [

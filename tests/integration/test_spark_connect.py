@@ -23,7 +23,7 @@ from tests.support.spark import HotTable, joined, remote_engine
 from tests.support.spark_connect_server import SparkConnectServer
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.thorough, pytest.mark.spark]
 
 LABEL = JobLabel(pool="p", group="g", description="d, e")
 

@@ -117,6 +117,7 @@ def test_a_bug_whose_code_has_changed_can_not_be_planted_unnoticed(tmp_path: Pat
 # ------------------------------------------------------------------------------------ whole trials
 
 
+@pytest.mark.thorough
 def test_planted_bugs_are_caught_and_a_harmless_change_is_not(tmp_path: Path) -> None:
     outcomes = try_bugs([*planted(*TRIED), HARMLESS], tmp_path, Console(file=io.StringIO()))
     assert {one.name: one.verdict for one in outcomes} == {

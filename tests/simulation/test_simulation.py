@@ -17,7 +17,7 @@ from tests.simulation.machine import Tally
 from tests.simulation.scripts import Script, regressions
 from tests.simulation.wires import AIMS, faults
 
-STEPS = 15_000
+STEPS = 8_000
 MOST_STEPS = 90_000
 """Hypothesis takes numbers from the modules that are loaded, so a seed plays other runs beside other tests."""
 SEED = 3

@@ -109,6 +109,7 @@ def test_a_stream_of_which_nothing_was_read_has_nothing_to_check(icehaul: Run, l
     assert (ended.code, ended.data["counts"]["not applicable"]) == (0, 9)
 
 
+@pytest.mark.thorough
 def test_what_an_auditor_runs_by_hand_says_the_same(audit: Callable[[], Ended], local: LocalPlatform) -> None:
     ended = audit()
     (found,) = ended.data["streams"]
@@ -172,6 +173,7 @@ def test_a_deleted_data_file(audit: Callable[[], Ended], tier: IcebergColdTier) 
     assert check(ended, CheckName.TIERS)["outcome"] == "unchecked"
 
 
+@pytest.mark.thorough
 def test_a_deleted_manifest(audit: Callable[[], Ended], tier: IcebergColdTier) -> None:
     snapshot = tier.table().current_snapshot()
     assert snapshot is not None
@@ -203,6 +205,7 @@ def test_a_data_file_that_was_overwritten_with_other_rows(audit: Callable[[], En
     assert bad(audit()) == {"tiers", "record", "stored"}
 
 
+@pytest.mark.thorough
 def test_a_file_registered_twice(audit: Callable[[], Ended], tier: IcebergColdTier) -> None:
     path = tier.keys("data")[0]
     tier.table().add_files([path], check_duplicate_files=False)
@@ -223,6 +226,7 @@ def test_rows_of_another_engine(audit: Callable[[], Ended], tier: IcebergColdTie
     ]
 
 
+@pytest.mark.thorough
 def test_a_table_that_was_rolled_back(audit: Callable[[], Ended], tier: IcebergColdTier, stream: str) -> None:
     tier.roll_back(tier.table().snapshots()[0].snapshot_id)
     ended = audit()
@@ -230,6 +234,7 @@ def test_a_table_that_was_rolled_back(audit: Callable[[], Ended], tier: IcebergC
     assert f"icehaul repair {stream}" in check(ended, CheckName.EVIDENCE)["remedy"]
 
 
+@pytest.mark.thorough
 def test_an_unknown_file_under_the_table(audit: Callable[[], Ended], tier: IcebergColdTier) -> None:
     path = f"{tier.target().location}/data/stray.parquet"
     tier.put(path, b"whatever")
@@ -267,6 +272,7 @@ def test_a_deleted_row_of_the_ledger_is_a_gap(audit: Callable[[], Ended], local:
     assert gap.startswith("gap from 2024-01-03")
 
 
+@pytest.mark.thorough
 def test_a_window_that_was_moved_in_the_ledger(audit: Callable[[], Ended], local: LocalPlatform, stream: str) -> None:
     execute(
         local,

@@ -19,6 +19,8 @@ from tests.support.platform import day
 from tests.support.processes import icehaul as process
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.thorough
+
 HOW_TO = Path(__file__).resolve().parents[3] / "docs" / "how-to"
 TRADES, BARS = "quickstart_trades", "quickstart_bars"
 

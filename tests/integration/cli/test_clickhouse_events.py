@@ -120,6 +120,7 @@ def facts(events: Sequence[Event]) -> set[tuple[object, ...]]:
     }
 
 
+@pytest.mark.thorough
 def test_for_every_partition_key_the_events_are_those_of_the_emitter(emitting: Emitting) -> None:
     platform = emitting.platform
     for name, key in KEYS.items():
@@ -182,6 +183,7 @@ def test_a_consumer_publishes_what_clickhouse_announces_and_both_emitters_make_o
         judge(application, stream, rows=1_005)
 
 
+@pytest.mark.thorough
 def test_a_close_that_the_broker_never_took_is_sent_again(emitting: Emitting, closed_port: int) -> None:
     platform = emitting.platform
     platform.add_stream()

@@ -22,6 +22,8 @@ from tests.support.local_engine import LocalEngine
 from tests.support.local_platform import deliver, offload
 from tests.support.platform import Platform, day
 
+pytestmark = pytest.mark.thorough
+
 PAGES = Path(__file__).resolve().parents[3] / "docs" / "how-to"
 TABLE = "moved"
 LOOKED = ["doctor", "plan"]

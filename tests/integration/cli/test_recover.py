@@ -122,6 +122,7 @@ def test_postgres_is_lost(icehaul: Run, local: LocalPlatform, stream: str) -> No
     run_all(icehaul, [*commands[3:], ["recover", stream]], [0, 0, 0])
 
 
+@pytest.mark.thorough
 def test_rows_that_the_cold_tier_alone_has_and_history_outlive_the_ledger(
     icehaul: Run, local: LocalPlatform, stream: str
 ) -> None:
@@ -178,6 +179,7 @@ def test_the_store_was_restored_to_an_earlier_day(icehaul: Run, local: LocalPlat
     run_all(icehaul, commands[4:], [0, 0])
 
 
+@pytest.mark.thorough
 def test_metadata_without_its_data_is_in_doubt_until_somebody_chooses(
     icehaul: Run, local: LocalPlatform, stream: str
 ) -> None:
@@ -200,6 +202,7 @@ def test_metadata_without_its_data_is_in_doubt_until_somebody_chooses(
     go_on(local, stream, 3 * ROWS + 3)
 
 
+@pytest.mark.thorough
 def test_two_files_of_one_version_are_both_shown_and_none_is_taken(
     icehaul: Run, local: LocalPlatform, stream: str
 ) -> None:

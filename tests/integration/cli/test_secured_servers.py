@@ -231,6 +231,7 @@ def test_exports_go_where_the_writers_keys_allow_and_newer_servers_tell_reading_
         client.close()
 
 
+@pytest.mark.thorough
 def test_clickhouse_exports_with_the_rights_of_its_files_and_with_fewer_it_is_told_which(secured: SecuredStack) -> None:
     page = (PAGES / WRITERS).read_text("utf-8")
     assert {"exporter.sql", "clickhouse-exporter.json"} <= {
@@ -253,6 +254,7 @@ def test_with_the_keys_for_exports_clickhouse_writes_no_data_file(secured: Secur
     client.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("user", "lost", "doing"),
     [
@@ -332,6 +334,7 @@ def test_the_stores_policies_allow_what_each_needs_and_no_more(
     assert not allowed(lambda: files.get_file_info(FileSelector(f"{BUCKET}/elsewhere", allow_not_found=True)))
 
 
+@pytest.mark.thorough
 def test_committers_make_no_table_and_delete_no_record(ready: SecuredJob, icehaul: Run) -> None:
     ready.become(OPERATOR)
     migrating = icehaul("migrate")

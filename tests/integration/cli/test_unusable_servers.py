@@ -168,6 +168,7 @@ def test_a_dsn_that_is_none(icehaul: Run, stream: str, monkeypatch: pytest.Monke
     assert SECRET not in ended.err
 
 
+@pytest.mark.thorough
 def test_emitting_to_a_topic_that_is_not_there(
     icehaul: Run, stream: str, configured: Callable[..., None], empty_database: str
 ) -> None:
@@ -179,6 +180,7 @@ def test_emitting_to_a_topic_that_is_not_there(
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.thorough
 def test_emitting_for_a_source_that_is_not_there(
     icehaul: Run, platform: Platform, stream: str, configured: Callable[..., None], empty_database: str
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_jump_of_one_partition_leaves_the_work_on_the_others_alone(
     assert [event.stream for event in handled.done].count("slow") == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_broker_that_dies_and_comes_back_is_waited_for(
     broker: EmbeddedStack, make_topic: Callable[[int], Topic], protocol: dict[str, str]
@@ -116,6 +117,7 @@ def test_a_broker_that_dies_and_comes_back_is_waited_for(
     assert handled.offsets[-1] == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("protocol", AWAY)
 def test_while_the_broker_is_away_the_loop_turns_and_what_is_done_is_acknowledged_afterwards(
     broker: EmbeddedStack, topic: Topic, protocol: dict[str, str]

@@ -176,6 +176,7 @@ def test_a_static_member_that_restarts_gets_its_partitions_back(
             assert other.metrics.counts["rebalance assigned"] == before, "nothing moved to the other member"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("protocol", COOPERATIVE)
 def test_a_duplicate_instance_id_is_a_clear_error(topic: Topic, protocol: dict[str, str]) -> None:
     kafka = with_settings(topic, protocol | {"group_instance_id": "twin"})
@@ -194,6 +195,7 @@ def test_a_duplicate_instance_id_is_a_clear_error(topic: Topic, protocol: dict[s
             assert (one.error is None) != (two.error is None)
 
 
+@pytest.mark.thorough
 def test_a_static_member_that_is_killed_is_followed_by_the_next_process_of_its_identity(topic: Topic) -> None:
     kafka = with_settings(topic, {"group_instance_id": "one"})
     place = (kafka.bootstrap_servers, kafka.topic, kafka.group)
@@ -225,6 +227,7 @@ def test_hundreds_of_events_over_a_small_limit_all_arrive_while_partitions_pause
     assert member.metrics.counts[f"polled {topic.settings.topic}"] == 200
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("protocol", ALL)
 def test_a_partition_that_was_paused_when_it_was_given_away_is_read_once_it_comes_back(
     make_topic: Callable[[int], Topic], protocol: dict[str, str]

@@ -83,6 +83,7 @@ def test_work_that_outlasts_the_deadline_is_given_up_and_not_acknowledged(topic:
     assert topic.committed() < 0
 
 
+@pytest.mark.thorough
 def test_a_second_signal_ends_at_once(topic: Topic, process: Process) -> None:
     topic.send("done 1", "deaf 1")
     process.go("done")
@@ -120,6 +121,7 @@ def test_what_was_in_flight_at_a_sigkill_is_delivered_to_the_next_process(
         heir.process.wait()
 
 
+@pytest.mark.thorough
 def test_two_deaths_in_a_row_lose_nothing(topic: Topic, process: Process, tmp_path: Path) -> None:
     """One is asked to end and killed while it does, its heir is killed amid the same work."""
     topic.send("deaf 1")
