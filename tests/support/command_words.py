@@ -8,6 +8,8 @@ import typer
 
 from consumer.entrypoints.cli.main import app
 
+_ICEHAUL = typer.main.get_command(app)
+
 
 def understand(words: Sequence[str]) -> None:
     """Parse the words of a command, its name ``icehaul`` included.
@@ -15,10 +17,9 @@ def understand(words: Sequence[str]) -> None:
     Raises:
         click.UsageError: if there is no such command, argument or option.
     """
-    command = typer.main.get_command(app)
-    context = command.make_context("icehaul", list(words[1:]), resilient_parsing=False)
+    context = _ICEHAUL.make_context("icehaul", list(words[1:]), resilient_parsing=False)
     with context:
-        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
+        name, found, rest = _ICEHAUL.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
         while hasattr(found, "resolve_command"):
             inner = found.make_context(name, rest)
             name, found, rest = found.resolve_command(inner, [*inner._protected_args, *inner.args])
