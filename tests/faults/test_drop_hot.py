@@ -72,6 +72,7 @@ def test_a_row_that_arrives_meanwhile_survives(tiers: Tiers, statement: str) -> 
     assert (tiers.hot(), tiers.cold()) == (1, 3 * ROWS)
 
 
+@pytest.mark.thorough
 def test_partitions_that_are_no_stretches_of_time_are_compared_row_by_row(local: LocalPlatform) -> None:
     stream = local.add_stream()
     local.client.command(f"DROP TABLE {local.name}.trades SYNC")

@@ -37,7 +37,7 @@ from tests.support.spark import HotTable, clickhouse_settings, store_settings
 from tests.support.standalone_cluster import StandaloneCluster, running_cluster
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.thorough]
 
 EXECUTOR = "CoarseGrainedExecutorBackend"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "use-a-spark-cluster.md"
@@ -88,7 +88,6 @@ def trades(stack: EmbeddedStack) -> HotTable:
     return table
 
 
-@pytest.mark.thorough
 def test_two_workers_without_any_library_write_a_batch_with_the_code_and_the_libraries_that_were_sent_to_them(
     cluster_engine: SparkEngine, trades: HotTable
 ) -> None:
@@ -130,7 +129,6 @@ def platform(
         yield made
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     "failpoint",
     [

@@ -47,7 +47,7 @@ def first(expected: Expected, number: int) -> list[TableCase]:
 
 def test_random_tables_arrive_exactly_by_both_writers_or_are_refused(stage: Stage) -> None:
     again = [TableCase.read(path) for path in REGRESSIONS]
-    exact = [*again, *first(Expected.EXACT, 4)]
+    exact = [*again, *first(Expected.EXACT, 2)]
     refused = [*first(Expected.REFUSED_BYTES, 1), *first(Expected.REFUSED_TYPE, 1)]
 
     found = play(stage, [*exact, *refused], ROWS)
