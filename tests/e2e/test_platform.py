@@ -75,6 +75,7 @@ def campaign(
         yield Campaign(application, group, trading, lower=MIDNIGHT - timedelta(minutes=15))
 
 
+@pytest.mark.thorough
 def test_a_cycle_of_ten_tables_and_a_late_row_in_a_closed_day_arrive_exactly(campaign: Campaign) -> None:
     closed = MIDNIGHT - 2 * DAY
     campaign.fill_day(TRADES, closed, ROWS)

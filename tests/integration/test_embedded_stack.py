@@ -32,6 +32,7 @@ from consumer.embedded.ports import free_ports
 from consumer.embedded.stack import EmbeddedStack
 from consumer.embedded.toolchain import Toolchain
 from consumer.settings.cache import cache_directory
+from tests.support.cases import few
 from tests.support.stack_processes import listening_addresses, processes_of
 from tests.support.waiting import wait_for
 
@@ -188,7 +189,7 @@ class TestARunningStack:
 
 
 class TestOneComponent:
-    @pytest.mark.parametrize("name", list(ComponentName))
+    @pytest.mark.parametrize("name", few(ComponentName, {ComponentName.POSTGRES, ComponentName.STORE}))
     def test_comes_back_from_a_kill_with_its_port_and_data(
         self, own_stack: EmbeddedStack, unique_name: str, name: ComponentName
     ) -> None:

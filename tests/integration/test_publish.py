@@ -404,6 +404,7 @@ def test_a_compaction_without_evidence_is_looked_through_also_after_expiry(tier:
 # ---------------------------------------------------------------------------------------------- cost and concurrency
 
 
+@pytest.mark.thorough
 def test_the_cost_of_a_publish_does_not_grow_with_history(tier: IcebergColdTier) -> None:
     claim = tier.begin()
     sizes: list[int] = []

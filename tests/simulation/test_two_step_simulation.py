@@ -17,6 +17,7 @@ SEEDS = range(5, 45)
 OUTCOMES = ("unknown: lost at publish.before-send", "unknown: under way at publish.before-send")
 
 
+@pytest.mark.thorough
 def test_a_campaign_of_two_steps_violates_nothing_and_leaves_nothing_out() -> None:
     counts: Counter[str] = Counter()
     wanted = {*(f"point {point}" for point in TWO_STEPS), *(f"fault {outcome}" for outcome in OUTCOMES)}
