@@ -11,6 +11,7 @@ from consumer.embedded.stack import EmbeddedStack
 from tests.support.cases import few
 from tests.support.cold_tier import ColdTier, MemoryColdTier, iceberg_cold_tier
 from tests.support.hot_tables import ClickHouseHotTable, ClickHouseServer, HotTable, MemoryHotTable, clickhouse_server
+from tests.support.postgres_server import PostgresServer, running_postgres
 from tests.support.two_step_tier import TierDatabases, tier_databases, two_step_tier
 
 
@@ -19,6 +20,13 @@ def server(stack: EmbeddedStack) -> Iterator[ClickHouseServer]:
     """A database for the tables of a module."""
     with clickhouse_server(stack, f"t_{uuid.uuid4().hex[:12]}") as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def ledger_server() -> Iterator[PostgresServer]:
+    """The Postgres of all ledgers; it is started here, for a fixture that modules import is one of each module."""
+    with running_postgres() as running:
+        yield running
 
 
 @pytest.fixture(params=["memory", "clickhouse"])

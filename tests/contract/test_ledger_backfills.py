@@ -20,7 +20,7 @@ from consumer.domain.window import Window
 from consumer.ports import Claim, Ledger
 from consumer.service.backfill.ports import Backfills
 from consumer.testing.ledger import MemoryLedger
-from tests.support.ledger_contract import TWO_FILES, Publish, claim, current, database, kind, ledger, publish, server
+from tests.support.ledger_contract import TWO_FILES, Publish, claim, current, database, kind, ledger, publish
 from tests.support.ledger_values import (
     DAY,
     SOURCE,
@@ -37,7 +37,7 @@ from tests.support.ledger_values import (
     trigger,
 )
 
-__all__ = ["claim", "database", "kind", "ledger", "publish", "server"]
+__all__ = ["claim", "database", "kind", "ledger", "publish"]
 
 OPENED = T0 - 10 * DAY
 

@@ -16,7 +16,7 @@ from consumer.domain.errors import (
 )
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Claim, Ledger, StreamRecord
-from tests.support.ledger_contract import SNAPSHOT, Publish, claim, current, database, kind, ledger, publish, server
+from tests.support.ledger_contract import SNAPSHOT, Publish, claim, current, database, kind, ledger, publish
 from tests.support.ledger_values import (
     DAY,
     STREAM,
@@ -29,7 +29,7 @@ from tests.support.ledger_values import (
     window,
 )
 
-__all__ = ["claim", "database", "kind", "ledger", "publish", "server"]
+__all__ = ["claim", "database", "kind", "ledger", "publish"]
 
 
 def test_attempts_at_a_batch_are_counted(ledger: Ledger, claim: Claim) -> None:

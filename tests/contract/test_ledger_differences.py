@@ -17,7 +17,7 @@ from consumer.domain.inventory import PartitionContent
 from consumer.domain.reconcile import ComparedPartition, Finding, FindingKind, PartitionSpan
 from consumer.domain.window import BEGINNING, Window
 from consumer.ports import Claim, Comparison, Ledger
-from tests.support.ledger_contract import TWO_FILES, Publish, claim, current, database, kind, ledger, publish, server
+from tests.support.ledger_contract import TWO_FILES, Publish, claim, current, database, kind, ledger, publish
 from tests.support.ledger_values import (
     DAY,
     STREAM,
@@ -31,7 +31,7 @@ from tests.support.ledger_values import (
     window,
 )
 
-__all__ = ["claim", "database", "kind", "ledger", "publish", "server"]
+__all__ = ["claim", "database", "kind", "ledger", "publish"]
 
 
 def test_a_supplement_is_added_to_what_is_recorded_of_its_window_and_leaves_the_watermark(

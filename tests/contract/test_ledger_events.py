@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from consumer.ports import Claim, Ledger, StreamState
-from tests.support.ledger_contract import Publish, claim, current, database, kind, ledger, publish, server, wait_for
+from tests.support.ledger_contract import Publish, claim, current, database, kind, ledger, publish
 from tests.support.ledger_values import (
     STREAM,
     batch,
     event,
     publication,
 )
+from tests.support.waiting import wait_until
 
-__all__ = ["claim", "database", "kind", "ledger", "publish", "server"]
+__all__ = ["claim", "database", "kind", "ledger", "publish"]
 
 
 def test_a_halted_stream_tells_reason_and_remedy_and_keeps_its_events_until_it_is_resumed(
@@ -78,7 +79,7 @@ def test_a_message_is_kept_from_other_relays_and_comes_back_if_its_relay_died(
 
     assert len(taken) == 1
     assert ledger.outbox(10) == []
-    wait_for(lambda: ledger.outbox(10) == taken)
+    wait_until(lambda: ledger.outbox(10) == taken, seconds=10, what="the messages to come back")
 
 
 # ------------------------------------------------------------------------------------------- late rows

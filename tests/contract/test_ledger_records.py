@@ -29,8 +29,6 @@ from tests.support.ledger_contract import (
     kind,
     ledger,
     publish,
-    server,
-    wait_for,
 )
 from tests.support.ledger_values import (
     SOURCE,
@@ -42,8 +40,9 @@ from tests.support.ledger_values import (
     publication,
     trigger,
 )
+from tests.support.waiting import wait_until
 
-__all__ = ["claim", "database", "kind", "ledger", "publish", "server"]
+__all__ = ["claim", "database", "kind", "ledger", "publish"]
 
 
 def test_a_registered_stream_begins_at_the_beginning_of_time_and_is_active(ledger: Ledger) -> None:
@@ -109,7 +108,7 @@ def test_an_expired_lease_is_taken_over(ledger: Ledger) -> None:
         except LeaseHeldError:
             return False
 
-    wait_for(taken_over)
+    wait_until(taken_over, seconds=10, what="the lease to be taken over")
 
 
 def test_a_renewed_lease_outlives_its_first_term(ledger: Ledger) -> None:

@@ -19,10 +19,10 @@ from consumer.ports import Claim, Ledger, Publication
 from consumer.service.maintaining.ports import MaintenanceLedger
 from consumer.testing.ledger import MemoryLedger
 from tests.support.cold_tier import TRIGGER, ColdTier, IcebergColdTier, Step, rows_of
-from tests.support.ledger_contract import Publish, claim, current, database, kind, ledger, publish, server
+from tests.support.ledger_contract import Publish, claim, current, database, kind, ledger, publish
 from tests.support.ledger_values import STREAM, TTL, batch, publication, trigger, window
 
-__all__ = ["claim", "database", "kind", "ledger", "publish", "server"]
+__all__ = ["claim", "database", "kind", "ledger", "publish"]
 
 TASK = TaskName.COMPACTION
 

@@ -20,10 +20,10 @@ from consumer.ports import Claim, Comparison, Ledger, Publication
 from consumer.service.rewinding.ports import RewindLedger
 from consumer.testing.ledger import MemoryLedger
 from tests.support.cold_tier import HOUR, START, TRIGGER, ColdTier, Step
-from tests.support.ledger_contract import TWO_FILES, Publish, claim, current, database, kind, ledger, publish, server
+from tests.support.ledger_contract import TWO_FILES, Publish, claim, current, database, kind, ledger, publish
 from tests.support.ledger_values import DAY, STREAM, T0, TTL, batch, publication, supplement, trigger, window
 
-__all__ = ["claim", "database", "kind", "ledger", "publish", "server"]
+__all__ = ["claim", "database", "kind", "ledger", "publish"]
 
 AFTER = Window(lower=T0, upper=T0 + DAY)
 INSIDE = T0 + DAY / 2

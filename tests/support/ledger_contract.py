@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Protocol
@@ -18,11 +17,8 @@ from consumer.domain.fingerprint import Fingerprint
 from consumer.ports import Claim, Ledger, Publication, StreamRecord
 from consumer.settings.connections import PostgresSettings
 from consumer.testing.ledger import MemoryLedger
-from tests.support.ledger_values import (
-    STREAM,
-    TTL,
-)
-from tests.support.postgres_server import PostgresServer, running_postgres
+from tests.support.ledger_values import STREAM, TTL
+from tests.support.postgres_server import PostgresServer
 
 SNAPSHOT = 4_711
 RELAY_CLAIM = timedelta(milliseconds=300)
@@ -39,15 +35,9 @@ def no_swap(_: StreamRecord) -> None:
     return None
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
-def database(server: PostgresServer) -> Iterator[Database]:
-    with Database(PostgresSettings(dsn=SecretStr(server.create_database()))) as opened:
+def database(ledger_server: PostgresServer) -> Iterator[Database]:
+    with Database(PostgresSettings(dsn=SecretStr(ledger_server.create_database()))) as opened:
         migrate(opened)
         yield opened
 
@@ -98,10 +88,3 @@ def claim(ledger: Ledger) -> Claim:
 
 def current(ledger: Ledger, stream: str = STREAM) -> StreamRecord:
     return ledger.read([stream])[stream]
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
