@@ -149,7 +149,6 @@ def notified(server: PrefectServer) -> Iterator[list[dict[str, str]]]:
     http.server_close()
 
 
-@pytest.mark.thorough
 def test_the_deployment_runs_every_quarter_of_an_hour(deployed: dict[str, Any]) -> None:
     (schedule,) = deployed["schedules"]
     assert schedule["active"]
@@ -173,7 +172,6 @@ def test_a_run_follows_its_stream_to_the_commit_and_shows_the_batch(server: Pref
     assert line in server.artifact(run.id)
 
 
-@pytest.mark.thorough
 @pytest.mark.usefixtures("deployed", "_consumer")
 def test_ticks_from_prefect_and_from_the_emitter_are_one_event_and_give_one_batch(
     platform: LocalPlatform, server: PrefectServer, view: Application
@@ -197,7 +195,6 @@ def test_ticks_from_prefect_and_from_the_emitter_are_one_event_and_give_one_batc
     assert [batch.rows for batch in published(view, "pair")] == [50]
 
 
-@pytest.mark.thorough
 @pytest.mark.usefixtures("deployed", "_consumer")
 def test_a_halted_stream_is_a_failed_run_with_reason_and_remedy_and_somebody_is_told(
     server: PrefectServer, view: Application, notified: list[dict[str, str]]
@@ -216,7 +213,6 @@ def test_a_halted_stream_is_a_failed_run_with_reason_and_remedy_and_somebody_is_
     wait_until(lambda: any(run.message in one["body"] for one in notified), seconds=120, what="a notification")
 
 
-@pytest.mark.thorough
 @pytest.mark.usefixtures("deployed")
 def test_what_no_consumer_takes_up_is_late_after_the_deadline_and_somebody_is_told(
     platform: LocalPlatform, server: PrefectServer, notified: list[dict[str, str]]
@@ -234,7 +230,6 @@ def test_what_no_consumer_takes_up_is_late_after_the_deadline_and_somebody_is_to
     wait_until(lambda: any("is Late" in one["subject"] for one in notified), seconds=120, what="a notification")
 
 
-@pytest.mark.thorough
 @pytest.mark.usefixtures("deployed")
 def test_where_icehaul_cannot_work_the_run_fails_with_its_words(server: PrefectServer) -> None:
     run = server.run({"streams": ["nobody"]})
@@ -261,7 +256,6 @@ with Ticks([], patience=timedelta(seconds=1)) as ticks:
 """
 
 
-@pytest.mark.thorough
 def test_the_command_ends_with_the_flow_and_does_not_hang_it_for_ever(tmp_path: Path) -> None:
     command = tmp_path / "icehaul"
     command.write_text("#!/bin/sh\necho '{\"events\": []}'\nexec sleep 300\n", encoding="utf-8")

@@ -140,7 +140,6 @@ def test_without_a_retry_left_a_landed_commit_counts_as_failed_and_loses_its_man
     assert "roll the table back" in raised.value.remedy
 
 
-@pytest.mark.thorough
 @pytest.mark.spark
 @pytest.mark.timeout(900)
 def test_spark_deletes_the_data_files_of_an_insert_that_has_landed(

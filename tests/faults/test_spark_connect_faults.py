@@ -27,7 +27,7 @@ from tests.support.spark import HotTable, joined, remote_engine
 from tests.support.spark_connect_server import SparkConnectServer, running_connect_server
 from tests.support.waiting import wait_for, wait_until
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thorough, pytest.mark.spark, pytest.mark.timeout(900)]
 
 TOKEN = "hunter2-connect"
 
@@ -58,7 +58,6 @@ def trades(stack: EmbeddedStack) -> HotTable:
     return HotTable.numbered(stack.endpoints, 3000)
 
 
-@pytest.mark.thorough
 def test_without_the_token_access_is_denied_and_the_token_is_not_told(own_server: SparkConnectServer) -> None:
     for url in (f"sc://localhost:{own_server.port}", f"sc://localhost:{own_server.port}/;token=wrong-{TOKEN}"):
         with pytest.raises(AccessDeniedError, match=f"sc://localhost:{own_server.port} refused") as caught:
@@ -66,7 +65,6 @@ def test_without_the_token_access_is_denied_and_the_token_is_not_told(own_server
         assert TOKEN not in str(caught.value)
 
 
-@pytest.mark.thorough
 def test_secrets_are_nowhere_in_the_servers_log_and_events(
     own_server: SparkConnectServer, own_engine: SparkEngine, trades: HotTable
 ) -> None:
@@ -86,7 +84,6 @@ def test_secrets_are_nowhere_in_the_servers_log_and_events(
     assert TOKEN not in text
 
 
-@pytest.mark.thorough
 def test_a_frozen_server_is_not_ready_and_a_cancelled_batch_waits_for_it_no_longer(
     own_server: SparkConnectServer, own_engine: SparkEngine, trades: HotTable
 ) -> None:
@@ -105,7 +102,6 @@ def test_a_frozen_server_is_not_ready_and_a_cancelled_batch_waits_for_it_no_long
     assert len(trades.write(own_engine, trades.batch(0, 3000))) == 1
 
 
-@pytest.mark.thorough
 def test_a_killed_server_is_an_error_and_the_next_batch_finds_the_one_that_was_started_again(
     own_server: SparkConnectServer, own_engine: SparkEngine, trades: HotTable
 ) -> None:
@@ -156,7 +152,6 @@ def operator(platform: Platform) -> Iterator[Application]:
         yield application
 
 
-@pytest.mark.thorough
 def test_the_doctor_runs_a_task_on_the_server_without_being_asked_to(
     platform: Platform, operator: Application, tmp_path: Path
 ) -> None:
@@ -187,7 +182,6 @@ def readiness(consumer: Running) -> dict[str, Any]:
     return checks
 
 
-@pytest.mark.thorough
 def test_a_consumer_killed_in_mid_batch_has_an_heir_on_the_same_server_which_outlives_that_server_too(
     platform: Platform, operator: Application, own_server: SparkConnectServer, tmp_path: Path
 ) -> None:
