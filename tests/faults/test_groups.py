@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from consumer.embedded.stack import EmbeddedStack
 from tests.groups.campaign import Plan, play_group
-from tests.groups.coordinator import expelled
+from tests.groups.coordinator import Expulsion, expulsions, surprised
 from tests.groups.drain import Drain, Throughput
 from tests.groups.report import Report
 from tests.groups.stage import PROTOCOLS
@@ -30,16 +31,30 @@ def test_a_group_that_grows_loses_members_and_shrinks_under_load_loses_and_doubl
     assert outcome.killed + outcome.ended >= 4
 
 
-def test_the_brokers_log_tells_whom_the_coordinator_has_expelled(tmp_path: Path) -> None:
+def test_the_brokers_log_tells_whom_the_coordinator_has_expelled_and_why(tmp_path: Path) -> None:
     log = tmp_path / "kafka.log"
+    coordinator = "[GroupCoordinator id=1 topic=__consumer_offsets partition=1]"
+    late = f"{coordinator} [GroupId g] Member one fenced from the group because the member session expired. (M)"
     log.write_text(
-        "INFO [GroupId g] Member one fenced from the group because the member session expired.\n"
-        "INFO [GroupId other] Member two fenced from the group because the member session expired.\n"
-        "INFO [GroupId g] Member three left the consumer group.\n"
-        "INFO Member four in group g has failed, removing it from the group.\n",
+        f"2026-11-27T10:00:00,000 INFO {late}\n"
+        f"2026-11-27T10:00:00,000 INFO {late.replace('[GroupId g]', '[GroupId other]')}\n"
+        f"2026-11-27T10:00:00,000 INFO {coordinator} [GroupId g] Member three left the consumer group. (M)\n"
+        "2026-11-27T10:00:01,500 INFO Member four in group g has failed, removing it from the group. (G)\n",
         encoding="utf-8",
     )
-    assert expelled(log, "g") == ["one", "four"]
+
+    one, four = expulsions(log, "g")
+
+    assert one.words == late
+    assert (one.member, four.member, four.at - one.at) == ("one", "four", 1.5)
+    assert one.at == datetime(2026, 11, 27, 10).astimezone().timestamp()
+
+
+def test_an_expulsion_is_a_surprise_unless_the_process_was_killed_or_asked_to_end_before_it() -> None:
+    found = [Expulsion(member=member, at=10.0, words="") for member in ("alive", "killed after", "killed", "unseen")]
+    pids = {"alive": 1, "killed after": 2, "killed": 3}
+
+    assert [one.member for one in surprised(found, pids.get, {2: 10.5, 3: 9.5})] == ["alive", "killed after", "unseen"]
 
 
 @pytest.mark.parametrize(("two", "sound"), [(5.0, True), (6.3, False)])

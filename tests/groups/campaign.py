@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.groups.coordinator import GroupWatch, busy_and_expelled
+from tests.groups.coordinator import GroupWatch, expulsions, surprised
 from tests.groups.stage import POLL_INTERVAL_SECONDS, GroupStage, Protocol
 from tests.matrix.judge import judge
 from tests.matrix.stage import START_SECONDS, House
@@ -25,6 +25,8 @@ SETTLE_SECONDS = 600.0
 WORKERS = 2
 _END_SECONDS = 60.0
 _FEED_SECONDS = 4.0
+_CONTEXT = 4
+"""Lines of a log that are told with what they led to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,8 @@ class Campaign:
         self._pause = threading.Event()
         self.killed: list[Child] = []
         self.ended: list[Child] = []
+        self.left: dict[int, float] = {}
+        """When each process was killed or asked to end: seconds since the epoch."""
 
     def play(self) -> None:
         """Grow, in members and in partitions; kill, shrink; then let what is left be done, and end."""
@@ -129,8 +133,9 @@ class Campaign:
                 yield f"{child.log.name} ended with {child.status}"
         for log in sorted(self._stage.directory.glob("consumer-*.log")):
             text = log.read_text(encoding="utf-8", errors="replace")
-            if "consumer.lost" in text:
-                yield f"{log.name}: partitions were taken away without a word"
+            before, lost, _ = text.partition("consumer.lost")
+            if lost:
+                yield f"{log.name}: partitions were taken away without a word, after {before.splitlines()[-_CONTEXT:]}"
             if "Traceback" in text:
                 yield f"{log.name}: has a traceback"
 
@@ -140,6 +145,7 @@ class Campaign:
     def _leave(self, slot: int, number: signal.Signals) -> None:
         child = self._members.pop(slot)
         (self.killed if number is signal.SIGKILL else self.ended).append(child)
+        self.left[child.pid] = time.time()
         child.send(number)
         # Another process may take its identity, in a static group, only once it is gone.
         wait_for(lambda: not child.running, _END_SECONDS, "a consumer to be gone")
@@ -193,11 +199,11 @@ def play_group(house: House, protocol: Protocol, broker_log: Path, plan: Plan, s
         campaign = Campaign(stage, watch, proxy, plan, Random(seed))
         campaign.play()
         verdict = judge(stage)
-        pids = {child.pid for child in (*campaign.killed, *campaign.ended)}
-        surprised = busy_and_expelled(broker_log, stage.application.configuration.kafka.group, watch, pids)
+        found = expulsions(broker_log, stage.application.configuration.kafka.group)
+        expelled = surprised(found, watch.pid, campaign.left)
         longest = stage.longest_event()
         problems = [*verdict.problems, *campaign.problems()]
-        problems += [f"the coordinator expelled {member}, which was not asked to end" for member in surprised]
+        problems += [f"a member was expelled that nobody had asked to end: {one.words}" for one in expelled]
         if plan.long and longest <= POLL_INTERVAL_SECONDS:
             problems.append(f"no event took longer than the poll interval: {longest:.1f} s at most")
         return Outcome(
@@ -206,7 +212,7 @@ def play_group(house: House, protocol: Protocol, broker_log: Path, plan: Plan, s
             rows=verdict.expected,
             lost=verdict.lost,
             doubled=verdict.doubled,
-            expelled=len(surprised),
+            expelled=len(expelled),
             behind=stage.behind(),
             killed=len(campaign.killed),
             ended=len(campaign.ended),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -65,17 +68,47 @@ class GroupWatch:
                 self._owned = owned
 
 
-def expelled(log: Path, group: str) -> Sequence[str]:
-    """Return the ids of the members whom the coordinator has taken out of a group, by the broker's log."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expulsion:
+    """A member that the coordinator has taken out of a group.
+
+    Attributes:
+        at: when: seconds since the epoch.
+        words: what the broker's log says of it.
+    """
+
+    member: str
+    at: float
+    words: str
+
+
+def expulsions(log: Path, group: str) -> Sequence[Expulsion]:
+    """Return the members that the coordinator has taken out of a group, by the broker's log, in its order."""
     name = re.escape(group)
-    patterns = (
-        rf"\[GroupId {name}\] Member (\S+) fenced from the group because",
-        rf"Member (\S+) in group {name} has failed, removing it from the group",
+    pattern = re.compile(
+        rf"(?P<at>\S+) INFO (?P<words>.*\[GroupId {name}\] Member (?P<fenced>\S+) fenced from the group because.*"
+        rf"|.*Member (?P<failed>\S+) in group {name} has failed, removing it from the group.*)"
     )
-    text = log.read_text(encoding="utf-8", errors="replace")
-    return [member for pattern in patterns for member in re.findall(pattern, text)]
+    found = map(pattern.fullmatch, log.read_text(encoding="utf-8", errors="replace").splitlines())
+    return [
+        Expulsion(
+            member=one["fenced"] or one["failed"],
+            # The broker writes this machine's local time.
+            at=datetime.fromisoformat(one["at"]).astimezone().timestamp(),
+            words=one["words"],
+        )
+        for one in found
+        if one is not None
+    ]
 
 
-def busy_and_expelled(log: Path, group: str, watch: GroupWatch, ended: Collection[int]) -> Sequence[str]:
-    """Return the members that the coordinator expelled though their processes were not asked to end, nor killed."""
-    return [member for member in expelled(log, group) if watch.pid(member) not in ended]
+def surprised(
+    found: Iterable[Expulsion], pid: Callable[[str], int | None], left: Mapping[int, float]
+) -> Sequence[Expulsion]:
+    """Return the expulsions of members whose process lived on, and had not been asked to end.
+
+    Args:
+        pid: returns the process that had a member's id, ``None`` if nobody knows.
+        left: when processes were killed or asked to end: seconds since the epoch.
+    """
+    return [one for one in found if one.at < left.get(pid(one.member) or 0, math.inf)]

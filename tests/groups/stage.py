@@ -22,6 +22,7 @@ GROWN_PARTITIONS = 12
 POLL_INTERVAL_SECONDS = 12
 """After so much silence a group expels a member; many an event takes longer here."""
 SESSION_SECONDS = 10
+"""Long enough for a busy machine: of a member that lives, the broker must not think otherwise."""
 ROWS = 40
 """Rows of a stream's day, which are one batch."""
 
@@ -46,7 +47,7 @@ class Protocol:
             "topic.metadata.refresh.interval.ms": "1000",
         }
         if self.settings["group_protocol"] == "classic":
-            # Of the other protocol, the broker sets them.
+            # Of the other protocol, the stage sets the time-out on the broker.
             options |= {"session.timeout.ms": str(SESSION_SECONDS * 1000), "heartbeat.interval.ms": "1000"}
         return {**self.settings, "partitions": STREAMS, "options": options}
 
@@ -66,6 +67,8 @@ PROTOCOLS = (
 
 class GroupStage(Stage):
     """Eight streams, each with a partition of its own; ``port`` is where consumers find ClickHouse."""
+
+    session_seconds = SESSION_SECONDS
 
     def __init__(self, house: House, name: str, protocol: Protocol, *, port: int, workers: int) -> None:
         super().__init__(house, name, Story.OFFLOAD)

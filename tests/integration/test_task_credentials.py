@@ -23,7 +23,8 @@ from tests.support.spark import HotTable, clickhouse_settings
 from tests.support.sts_store import StsStore, sts_store
 from tests.support.waiting import wait_until
 
-LIFE_S = 5
+LIFE_S = 12
+"""Long for a unit, even on a busy machine; the test of an expiry waits for as long."""
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +75,14 @@ def test_a_batch_is_written_with_credentials_of_its_own_and_without_the_consumer
     reports = trades.write(engine, trades.batch(0, 1000, 3000))
 
     assert sum((report.file.fingerprint for report in reports), EMPTY) == trades.source_fingerprint()
-    (context,) = engine.contexts
-    assert context.store.session_token is not None
-    sent = pickle.dumps(context)
-    for secret in (store.endpoint.secret_key, store.endpoint.access_key):
-        assert secret.encode() not in sent
-    for shown in (context.store.secret_key, context.store.session_token):
-        assert str(shown) not in repr(context)
+    # More than one where the units outlive the credentials, which a busy machine may see to.
+    for context in engine.contexts:
+        assert context.store.session_token is not None
+        sent = pickle.dumps(context)
+        for secret in (store.endpoint.secret_key, store.endpoint.access_key):
+            assert secret.encode() not in sent
+        for shown in (context.store.secret_key, context.store.session_token):
+            assert str(shown) not in repr(context)
 
 
 def test_a_tasks_credentials_reach_no_folder_but_its_batchs_own(store: StsStore, trades: HotTable) -> None:
@@ -102,7 +104,7 @@ def test_units_that_outlive_their_jobs_credentials_are_written_with_new_ones_and
     reports = trades.write(engine, trades.batch(0, 1000, 2000))
 
     assert [report.file.unit for report in reports] == [0, 1]
-    first, second = engine.contexts
+    first, second, *_ = engine.contexts
     assert first.store.access_key != second.store.access_key
     assert expired(first.store)
 

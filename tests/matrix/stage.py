@@ -83,20 +83,18 @@ class House:
         """Drop a database, whoever is connected."""
         self._execute("DROP DATABASE {} WITH (FORCE)", name)
 
-    def shorten_session(self, group: str) -> None:
+    def shorten_session(self, group: str, seconds: int = SESSION_SECONDS) -> None:
         """Set the group's session time-out on the broker."""
-        shorten_session(self.admin, group)
+        shorten_session(self.admin, group, seconds)
 
     def _execute(self, statement: str, *names: str) -> None:
         with psycopg.connect(self.endpoints.postgres.dsn, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
-def shorten_session(admin: AdminClient, group: str) -> None:
+def shorten_session(admin: AdminClient, group: str, seconds: int = SESSION_SECONDS) -> None:
     """Set a group's session time-out on the broker, so that a member that was killed is soon missed."""
-    entry = ConfigEntry(
-        "consumer.session.timeout.ms", str(SESSION_SECONDS * 1000), incremental_operation=AlterConfigOpType.SET
-    )
+    entry = ConfigEntry("consumer.session.timeout.ms", str(seconds * 1000), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[entry])
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(30)
@@ -104,6 +102,8 @@ def shorten_session(admin: AdminClient, group: str) -> None:
 
 class Stage:
     """The tables, the topic and the processes of one case; gone when its block ends."""
+
+    session_seconds = SESSION_SECONDS
 
     def __init__(self, house: House, name: str, story: Story) -> None:
         self.house = house
@@ -137,7 +137,7 @@ class Stage:
         self._add_streams()
         self.application = opening.enter_context(Application(self.platform.configuration(), environment={}))
         self.application.topics.ensure()
-        self.house.shorten_session(self.name)
+        self.house.shorten_session(self.name, self.session_seconds)
         kafka = self.application.configuration.kafka
         self.group = Group(bootstrap_servers=kafka.bootstrap_servers, group=kafka.group, topic=kafka.topic)
         opening.callback(self.group.close)
