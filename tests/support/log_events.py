@@ -34,6 +34,8 @@ def said_in(source: str, place: str) -> list[Said]:
         UnreadableCallError: if it is used in any other way than ``_log.<level>("event", field=…)``, through a variable
             that is ``_log.bind(field=…)`` or ``_log.<level> if … else _log.<level>``, or a function that returns such.
     """
+    if _LOGGER not in source:
+        return []  # most have none, and to parse all takes seconds
     tree = ast.parse(source)
     if not _has_logger(tree):
         return []
