@@ -23,6 +23,7 @@ def test_a_round_is_told_as_a_share_of_the_interval_and_a_stream_by_what_it_cost
     assert many.ratio(of(10, INTERVAL_S / 1000)) == pytest.approx(1.0)
 
 
+@pytest.mark.thorough
 def test_each_stream_of_a_round_is_handled_once_and_its_rows_are_read(
     stack: EmbeddedStack, unique_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

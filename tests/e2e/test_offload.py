@@ -57,6 +57,7 @@ def offloaded(view: Application, stream: str, rows: int) -> bool:
     return sum(one.rows for one in view.ledger.batches(stream, 1000) if one.status is BatchStatus.PUBLISHED) == rows
 
 
+@pytest.mark.thorough
 def test_five_rows_then_three_more_make_eight_without_duplicates(
     platform: Platform, operator: Callable[[], Application], tmp_path: Path
 ) -> None:

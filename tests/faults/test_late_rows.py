@@ -72,9 +72,7 @@ def test_late_rows_may_be_more_than_a_query_of_the_usual_length_can_name(local: 
     ("key", "settings"),
     [
         *(
-            pytest.param(
-                key, "", marks=() if key in {"none", "day", "tuple"} else pytest.mark.thorough, id=f"{key}-plain"
-            )
+            pytest.param(key, "", marks=() if key in {"none", "day"} else pytest.mark.thorough, id=f"{key}-plain")
             for key in PARTITION_KEYS
         ),
         *(

@@ -44,9 +44,7 @@ FEW = {"replacing", "collapsing", "summing"}
 CASES = [
     # Engines that are asked alike: with a version or a sign less, and by the same functions.
     *(
-        pytest.param(
-            engine, "stream", marks=() if engine in {"replacing", "collapsing", "summing"} else pytest.mark.thorough
-        )
+        pytest.param(engine, "stream", marks=() if engine in {"replacing", "summing"} else pytest.mark.thorough)
         for engine in ENGINES
     ),
     pytest.param("replacing", "export", marks=pytest.mark.thorough),

@@ -80,14 +80,14 @@ class Part:
         return Outcome(steps=tally.steps, points=tally.points, runs=tally.runs, counts=tally.counts, failing=failing)
 
 
-def parts(steps: int, first_seed: int, *, shrink: bool, two_step: bool = False) -> Iterator[Part]:
+def parts(
+    steps: int, first_seed: int, *, shrink: bool, two_step: bool = False, at_once: int = _RUNS_AT_ONCE
+) -> Iterator[Part]:
     """Return the parts of a campaign of at least so many steps."""
     runs, number = max(1, -(-steps // STEPS_OF_A_RUN)), 0
     while runs > 0:
-        yield Part(
-            seed=first_seed * _NEXT_SEED + number, runs=min(runs, _RUNS_AT_ONCE), shrink=shrink, two_step=two_step
-        )
-        runs -= _RUNS_AT_ONCE
+        yield Part(seed=first_seed * _NEXT_SEED + number, runs=min(runs, at_once), shrink=shrink, two_step=two_step)
+        runs -= at_once
         number += 1
 
 
@@ -98,7 +98,9 @@ def of_both_places(steps: int, first_seed: int, *, shrink: bool) -> Iterator[Par
     yield from parts(elsewhere, first_seed, shrink=shrink, two_step=True)
 
 
-def campaign(steps: int, first_seed: int, *, shrink: bool = True, two_step: bool = False) -> Iterator[Outcome]:
+def campaign(
+    steps: int, first_seed: int, *, shrink: bool = True, two_step: bool = False, at_once: int = _RUNS_AT_ONCE
+) -> Iterator[Outcome]:
     """Play a campaign in this process, and yield what it has come to after each part; a seed plays the same runs again.
 
     Args:
@@ -106,8 +108,9 @@ def campaign(steps: int, first_seed: int, *, shrink: bool = True, two_step: bool
         first_seed: what the choices derive from.
         shrink: whether a failing run is made smaller before it is kept.
         two_step: whether the catalog lies outside of the ledger's database.
+        at_once: runs of a part.
     """
-    yield from played(list(parts(steps, first_seed, shrink=shrink, two_step=two_step)))
+    yield from played(list(parts(steps, first_seed, shrink=shrink, two_step=two_step, at_once=at_once)))
 
 
 def played(todo: Sequence[Part], workers: int = 1) -> Iterator[Outcome]:

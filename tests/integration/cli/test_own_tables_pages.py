@@ -33,6 +33,7 @@ def folder(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return tmp_path
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_both_pages_work_as_written(icehaul: Run, platform: Platform, folder: Path) -> None:
     start = commands("start-with-your-own-tables.md", platform.name)

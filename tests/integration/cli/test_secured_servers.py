@@ -31,6 +31,7 @@ from consumer.ports import StreamState
 from consumer.settings.connections import SparkSettings
 from consumer.settings.load import load
 from tests.integration.cli.conftest import Ended, Run
+from tests.support.cases import few
 from tests.support.certificates import needs_openssl
 from tests.support.platform import day
 from tests.support.refusals import allowed, doctors_remedies, refusal
@@ -357,7 +358,7 @@ _FIELDS = {
 }
 
 
-@pytest.mark.parametrize("fault", _FIELDS)
+@pytest.mark.parametrize("fault", few(_FIELDS, {"authority", "password"}))
 def test_servers_that_are_not_the_right_ones_are_refused_with_the_field_named(
     job: SecuredJob, icehaul: Run, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
