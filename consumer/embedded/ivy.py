@@ -1,4 +1,8 @@
-"""Which repository Ivy resolves from: as the machine is configured, else Ivy's own default (Maven Central)."""
+"""Which repository Ivy resolves from: as the machine is configured, else Ivy's own default (Maven Central).
+
+Ivy asks for no checksums: they come from where the files do, and take a request for each, while ``jars.lock`` has those
+that count.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,23 @@ from xml.sax.saxutils import quoteattr
 
 _SETTINGS = """\
 <ivysettings>
-  <settings defaultResolver="mirror"/>
-  <resolvers><ibiblio name="mirror" m2compatible="true" root={root}/></resolvers>
+  <property name="ivy.checksums" value=""/>
+  <settings defaultResolver="maven"/>
+  <resolvers><ibiblio name="maven" m2compatible="true"{root}/></resolvers>
 </ivysettings>
 """
 _MIRRORS_OF_CENTRAL = {"*", "central", "external:*"}
 
 
 def resolution_settings(work: Path) -> tuple[str, ...]:
-    """Ivy's arguments: the user's Ivy settings, or settings for a mirror named in the user's Maven settings."""
+    """Ivy's arguments: the user's Ivy settings, or our own, with the mirror that the user's Maven settings name."""
     own = Path.home() / ".ivy2" / "ivysettings.xml"
     if own.exists():
         return ("-settings", str(own))
     mirror = maven_mirror(Path.home() / ".m2" / "settings.xml")
-    if mirror is None:
-        return ()
     settings = work / "ivysettings.xml"
-    settings.write_text(_SETTINGS.format(root=quoteattr(mirror)), encoding="utf-8")
+    root = "" if mirror is None else f" root={quoteattr(mirror)}"
+    settings.write_text(_SETTINGS.format(root=root), encoding="utf-8")
     return ("-settings", str(settings))
 
 

@@ -143,9 +143,19 @@ def test_a_mirror_of_other_repositories_is_not_used(tmp_path: Path, mirror_of: s
     assert maven_mirror(settings_file(tmp_path, mirror_of)) is None
 
 
-def test_without_any_settings_ivy_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_settings_ivy_decides_where_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert resolution_settings(tmp_path) == ()
+    _, file = resolution_settings(tmp_path)
+    assert "root=" not in Path(file).read_text()
+
+
+def test_the_users_own_ivy_settings_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own = tmp_path / ".ivy2" / "ivysettings.xml"
+    own.parent.mkdir()
+    own.write_text("<ivysettings/>")
+    assert resolution_settings(tmp_path) == ("-settings", str(own))
+    assert own.read_text() == "<ivysettings/>"
 
 
 def test_a_download_is_announced_and_the_cache_is_silent(tmp_path: Path, repository: Repository) -> None:
