@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A lock file names everything, so nothing is resolved; `pip check` tells whether that holds. pip would compile on one
 # processor; what compileall can't compile is of another Python, and never imported.
 LOCKED_INSTALL := $(PIP_INSTALL) --no-deps --no-compile --no-build-isolation --require-hashes
-FINISH_INSTALL := $(BIN)/python -m pip check --quiet && { $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true; }
+FINISH_INSTALL = missing=$$($(BIN)/python -m pip check) || { echo "$$missing" >&2; exit 1; }; $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 KEEP ?= 0
 PYTEST_ARGS ?=
 WORKERS ?= 3
