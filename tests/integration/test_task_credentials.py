@@ -46,11 +46,14 @@ class Jobs(SparkEngine):
     def __init__(self, stack: EmbeddedStack, store: StsStore) -> None:
         super().__init__(SparkSettings(), clickhouse_settings(stack.endpoints), store.settings())
         self.contexts: list[JobContext] = []
+        self.units: list[list[int]] = []
+        """What was run with each of the contexts."""
         self.slow: frozenset[int] = frozenset()
         """Units that get their first turn when their job's credentials have expired."""
 
     def _run(self, batch: Batch, context: JobContext, tasks: Sequence[UnitTask]) -> list[UnitOutcome]:
         self.contexts.append(context)
+        self.units.append([task.index for task in tasks])
         outcomes = []
         for task in tasks:
             if task.index in self.slow and len(self.contexts) == 1:
@@ -75,6 +78,7 @@ def test_a_batch_is_written_with_credentials_of_its_own_and_without_the_consumer
     reports = trades.write(engine, trades.batch(0, 1000, 3000))
 
     assert sum((report.file.fingerprint for report in reports), EMPTY) == trades.source_fingerprint()
+    assert engine.contexts
     # More than one where the units outlive the credentials, which a busy machine may see to.
     for context in engine.contexts:
         assert context.store.session_token is not None
@@ -105,6 +109,8 @@ def test_units_that_outlive_their_jobs_credentials_are_written_with_new_ones_and
 
     assert [report.file.unit for report in reports] == [0, 1]
     first, second, *_ = engine.contexts
+    assert engine.units[0] == [0, 1]
+    assert {tuple(units) for units in engine.units[1:]} == {(1,)}
     assert first.store.access_key != second.store.access_key
     assert expired(first.store)
 
