@@ -133,8 +133,8 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(jar, "sha256").hexdigest()
 
 
-def resolve(jar_set: JarSet, target: Path, *, java_home: Path, log_file: Path) -> None:
-    """Let Ivy put the set's jars into ``target``, unchecked.
+def resolve(jar_set: JarSet, target: Path, *, java_home: Path, log_file: Path, checksums: bool = False) -> None:
+    """Let Ivy put the set's jars into ``target``: unchecked, or compared with the repository's ``checksums``.
 
     Raises:
         JarsError: if Ivy fails or takes longer than ten minutes.
@@ -146,7 +146,7 @@ def resolve(jar_set: JarSet, target: Path, *, java_home: Path, log_file: Path) -
         ivy_file.write_text(_IVY_FILE.format(name=jar_set.name, dependencies=dependencies), encoding="utf-8")
         arguments = (
             *("-cache", str(work / "cache"), "-ivy", str(ivy_file), "-confs", "default", "-types", "jar", "bundle"),
-            *("-warn", "-retrieve", str(target / _PATTERN), *resolution_settings(work)),
+            *("-warn", "-retrieve", str(target / _PATTERN), *resolution_settings(work, checksums=checksums)),
         )
         launch = Launch(argv=(str(java_home / "bin" / "java"), "-jar", str(_ivy()), *arguments), cwd=work)
         try:
@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for jar_set in ALL_SETS:
         with tempfile.TemporaryDirectory(prefix="icehaul-jars-") as scratch:
             target = Path(scratch) / jar_set.name
-            resolve(jar_set, target, java_home=java_home, log_file=nowhere)
+            resolve(jar_set, target, java_home=java_home, log_file=nowhere, checksums=True)
             for path in sorted(target.glob("*.jar")):
                 sys.stdout.write(f"{jar_set.name} {path.name} {sha256(path)}\n")
 

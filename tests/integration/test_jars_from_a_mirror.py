@@ -52,7 +52,7 @@ def mirror() -> Iterator[str]:
         server.shutdown()
 
 
-def test_no_checksum_is_asked_for_since_the_lock_has_those_that_count(
+def test_checksums_are_asked_for_only_where_the_lock_is_made(
     mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     java_home = find_java_home(cache_directory())
@@ -68,3 +68,9 @@ def test_no_checksum_is_asked_for_since_the_lock_has_those_that_count(
     assert [path.name for path in (tmp_path / "jars").iterdir()] == ["org.example_a-1.jar"]
     assert FILES.keys() <= Mirror.asked
     assert not [path for path in Mirror.asked if path.endswith((".sha1", ".md5", ".sha256"))]
+
+    Mirror.asked.clear()
+    # As the lock is made.
+    resolve(found, tmp_path / "again", java_home=java_home, log_file=tmp_path / "ivy.log", checksums=True)
+
+    assert {f"{PLACE}.jar.sha1", f"{PLACE}.pom.sha1"} <= Mirror.asked

@@ -133,7 +133,7 @@ def test_a_mirror_in_the_maven_settings_is_used(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     settings_file(tmp_path, mirror_of, namespace)
-    option, file = resolution_settings(tmp_path)
+    option, file = resolution_settings(tmp_path, checksums=False)
     assert option == "-settings"
     assert 'root="http://localhost/maven?a=1&amp;b=2"' in Path(file).read_text()
 
@@ -145,7 +145,7 @@ def test_a_mirror_of_other_repositories_is_not_used(tmp_path: Path, mirror_of: s
 
 def test_without_any_settings_ivy_decides_where_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    _, file = resolution_settings(tmp_path)
+    _, file = resolution_settings(tmp_path, checksums=False)
     assert "root=" not in Path(file).read_text()
 
 
@@ -154,7 +154,7 @@ def test_the_users_own_ivy_settings_are_left_alone(tmp_path: Path, monkeypatch: 
     own = tmp_path / ".ivy2" / "ivysettings.xml"
     own.parent.mkdir()
     own.write_text("<ivysettings/>")
-    assert resolution_settings(tmp_path) == ("-settings", str(own))
+    assert resolution_settings(tmp_path, checksums=False) == ("-settings", str(own))
     assert own.read_text() == "<ivysettings/>"
 
 
